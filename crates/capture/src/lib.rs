@@ -1,1 +1,3 @@
-//! To be written.
+//! Capture files, packet scripts, the virtual clock, the trace record.
+
+pub mod script;

@@ -1,0 +1,442 @@
+//! Packet lines into bytes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use palisade_wire::tcp::flags;
+use palisade_wire::{Family, build, proto};
+
+use super::diagnostic::ScriptDiagnostic;
+use super::flow::{Flows, Socket, apply};
+use super::model::{
+    Cut, Damage, Endpoint, IcmpRest, IcmpSpec, Number, Quote, Send, TcpOption, TcpSpec, What,
+};
+use super::play::{Known, address_in_round};
+
+/// Bytes an ICMPv4 error has in all at most, its IP header included (RFC 1812 §4.3.2.3).
+const ICMP4_ERROR: usize = 576;
+/// The same for ICMPv6: the minimal MTU (RFC 4443 §2.4 (c)).
+const ICMP6_ERROR: usize = 1280;
+/// Port that a `dns` line asks from unless it says another.
+const DNS_CLIENT_PORT: u16 = 33_000;
+/// Largest IP packet.
+const MAX_PACKET: usize = 65_535;
+
+/// Whether packet `index` (from 1) of a line goes from its receiver to its sender.
+pub(super) fn turned(what: &What, index: u32) -> bool {
+    let answers = matches!(
+        what,
+        What::Handshake { .. } | What::Close | What::Ping { .. } | What::Dns { .. }
+    );
+    answers && index == 2
+}
+
+/// The packets of a line in `round` (from 0): several for a shorthand, the pieces for a packet that is
+/// cut. `id` is the IP identification unless the line says another.
+pub(super) fn packets(
+    send: &Send,
+    round: u32,
+    id: u32,
+    flows: &mut Flows,
+    known: &Known,
+) -> Result<Vec<Vec<u8>>, ScriptDiagnostic> {
+    let mut line = Line {
+        send,
+        round,
+        id,
+        flows,
+    };
+    let mut built = match &send.what {
+        What::Tcp(spec) => vec![line.tcp(spec, false)],
+        What::Udp {
+            payload,
+            no_checksum,
+        } => {
+            let mut packet = line.udp(&payload.in_round(round), false);
+            if *no_checksum {
+                put_u16(&mut packet, line.transport() + 6, |_| 0);
+            }
+            vec![packet]
+        }
+        What::Icmp(spec) => vec![line.icmp(spec, known)?],
+        What::Raw { protocol, payload } => {
+            vec![build::raw(
+                &line.ip(false),
+                *protocol,
+                &payload.in_round(round),
+            )]
+        }
+        What::Handshake { options, window } => {
+            let segment = |bits, options: &[u8]| TcpSpec {
+                flags: bits,
+                window: *window,
+                options: vec![TcpOption::Bytes(options.to_vec())],
+                ..TcpSpec::default()
+            };
+            vec![
+                line.tcp(&segment(flags::SYN, options), false),
+                line.tcp(&segment(flags::SYN | flags::ACK, options), true),
+                line.tcp(&segment(flags::ACK, &[]), false),
+            ]
+        }
+        What::Close => {
+            let segment = |bits| TcpSpec {
+                flags: bits,
+                window: 64_240,
+                ..TcpSpec::default()
+            };
+            vec![
+                line.tcp(&segment(flags::FIN | flags::ACK), false),
+                line.tcp(&segment(flags::FIN | flags::ACK), true),
+                line.tcp(&segment(flags::ACK), false),
+            ]
+        }
+        What::Ping { id, sequence } => {
+            let rest = query(id.at(round), sequence.at(round));
+            let (request, reply) = match line.family() {
+                Family::V4 => (8, 0),
+                Family::V6 => (128, 129),
+            };
+            vec![
+                build::icmp(&line.ip(false), request, 0, rest, b"ping"),
+                build::icmp(&line.ip(true), reply, 0, rest, b"ping"),
+            ]
+        }
+        What::Dns {
+            name,
+            record,
+            answer,
+        } => {
+            let (ask, tell) = dns(id as u16, name, *record, *answer);
+            vec![line.udp(&ask, false), line.udp(&tell, true)]
+        }
+    };
+    for packet in &mut built {
+        if packet.len() > MAX_PACKET {
+            return Err(ScriptDiagnostic::new(
+                "too-long",
+                send.from_span,
+                format!("a packet of {} bytes: 65535 are the most", packet.len()),
+            ));
+        }
+        damage(packet, &send.damage, line.transport(), &send.what);
+    }
+    match (&send.fragments, built.as_slice()) {
+        (Some(fragments), [packet]) => cut(packet, &fragments.cut, line.transport(), send, id),
+        _ => Ok(built),
+    }
+}
+
+struct Line<'a> {
+    send: &'a Send,
+    round: u32,
+    id: u32,
+    flows: &'a mut Flows,
+}
+
+impl Line<'_> {
+    fn family(&self) -> Family {
+        match self.send.from.address {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
+
+    /// Offset of the transport header: builders write no IP options and no extension headers.
+    fn transport(&self) -> usize {
+        match self.family() {
+            Family::V4 => 20,
+            Family::V6 => 40,
+        }
+    }
+
+    fn ends(&self, turned: bool) -> (&Endpoint, &Endpoint) {
+        if turned {
+            (&self.send.to, &self.send.from)
+        } else {
+            (&self.send.from, &self.send.to)
+        }
+    }
+
+    fn ip(&self, turned: bool) -> build::Ip {
+        let (from, to) = self.ends(turned);
+        let mut ip = build::Ip::new(
+            address_in_round(from, self.round),
+            address_in_round(to, self.round),
+        );
+        let fields = &self.send.ip;
+        if let Some(ttl) = fields.ttl {
+            ip.ttl = ttl;
+        }
+        if let Some(tos) = fields.tos {
+            ip.tos = tos;
+        }
+        ip.id = fields.id.map_or(self.id, |id| id.at(self.round)) as u16;
+        ip.dont_fragment = fields.dont_fragment;
+        ip
+    }
+
+    fn socket(&self, end: &Endpoint, default: u16) -> Socket {
+        let port = end.port.map_or(default, |p| p.at(self.round) as u16);
+        (address_in_round(end, self.round), port)
+    }
+
+    fn tcp(&mut self, spec: &TcpSpec, turned: bool) -> Vec<u8> {
+        let payload = spec.payload.in_round(self.round);
+        let (from, to) = self.ends(turned);
+        let (from, to) = (self.socket(from, 0), self.socket(to, 0));
+        let numbers = self
+            .flows
+            .segment(from, to, spec.flags, spec.seq, spec.ack, payload.len());
+        let mut options = Vec::new();
+        for option in &spec.options {
+            match option {
+                TcpOption::Bytes(bytes) => options.extend_from_slice(bytes),
+                TcpOption::Sack(blocks) => {
+                    // At most four blocks fit; more would be cut by the header's length.
+                    let length = 2 + 8 * blocks.len().min(4);
+                    options.extend([5, length as u8]);
+                    for (left, right) in blocks.iter().take(4) {
+                        for edge in [left, right] {
+                            let edge = match edge {
+                                Number::Exactly(n) => *n,
+                                edge => apply(*edge, numbers.expected).0,
+                            };
+                            options.extend(edge.to_be_bytes());
+                        }
+                    }
+                }
+            }
+        }
+        options.truncate(40);
+        while options.len() % 4 != 0 {
+            options.push(1);
+        }
+        let header = build::Tcp {
+            source_port: from.1,
+            destination_port: to.1,
+            seq: numbers.seq,
+            ack: numbers.ack,
+            flags: spec.flags,
+            window: spec.window,
+            urgent: spec.urgent,
+            options,
+        };
+        build::tcp(&self.ip(turned), &header, &payload)
+    }
+
+    fn udp(&self, payload: &[u8], turned: bool) -> Vec<u8> {
+        let client = self.socket(&self.send.from, DNS_CLIENT_PORT).1;
+        let server = self.socket(&self.send.to, 53).1;
+        let (source, destination) = if turned {
+            (server, client)
+        } else {
+            (client, server)
+        };
+        build::udp(&self.ip(turned), source, destination, payload)
+    }
+
+    fn icmp(&self, spec: &IcmpSpec, known: &Known) -> Result<Vec<u8>, ScriptDiagnostic> {
+        let rest = match spec.rest {
+            IcmpRest::Query { id, sequence } => query(id.at(self.round), sequence.at(self.round)),
+            IcmpRest::Bytes(bytes) => bytes,
+        };
+        let mut body = match &spec.quote {
+            Some(quote) => self.quoted(quote, known)?,
+            None => Vec::new(),
+        };
+        body.extend(spec.payload.in_round(self.round));
+        Ok(build::icmp(
+            &self.ip(false),
+            spec.kind,
+            spec.code,
+            rest,
+            &body,
+        ))
+    }
+
+    fn quoted(&self, quote: &Quote, known: &Known) -> Result<Vec<u8>, ScriptDiagnostic> {
+        let Some(packet) = known.packet(&quote.packet, true) else {
+            return Err(ScriptDiagnostic::new(
+                "no-packet",
+                quote.span,
+                "no such packet was sent before this one",
+            )
+            .help(
+                "numbers count the packets of the test from 1, those marked `lost` not counted",
+            ));
+        };
+        let most = match self.family() {
+            Family::V4 => ICMP4_ERROR - 28,
+            Family::V6 => ICMP6_ERROR - 48,
+        };
+        let most = quote.bytes.map_or(most, usize::from);
+        Ok(packet.get(..most).unwrap_or(packet).to_vec())
+    }
+}
+
+fn query(id: u32, sequence: u32) -> [u8; 4] {
+    let [a, b] = (id as u16).to_be_bytes();
+    let [c, d] = (sequence as u16).to_be_bytes();
+    [a, b, c, d]
+}
+
+/// Changes two bytes at `at`, if they are there.
+fn put_u16(packet: &mut [u8], at: usize, change: impl FnOnce(u16) -> u16) {
+    if let Some([a, b]) = packet.get_mut(at..).and_then(|p| p.first_chunk_mut::<2>()) {
+        [*a, *b] = change(u16::from_be_bytes([*a, *b])).to_be_bytes();
+    }
+}
+
+fn damage(packet: &mut [u8], damage: &Damage, transport: usize, what: &What) {
+    if damage.bad_checksum {
+        let field = match what {
+            What::Tcp(_) | What::Handshake { .. } | What::Close => Some(16),
+            What::Udp { .. } | What::Dns { .. } => Some(6),
+            What::Icmp(_) | What::Ping { .. } => Some(2),
+            What::Raw { .. } => None,
+        };
+        if let Some(field) = field {
+            // Neither right nor zero, which in UDP means "none".
+            put_u16(packet, transport + field, |sum| match sum ^ 0x5a5a {
+                0 => 0x1234,
+                wrong => wrong,
+            });
+        }
+    }
+    if damage.bad_header_checksum {
+        put_u16(packet, 10, |sum| sum ^ 0x5a5a);
+    }
+}
+
+/// The pieces of a packet, by offset.
+fn cut(
+    packet: &[u8],
+    cut: &Cut,
+    transport: usize,
+    send: &Send,
+    id: u32,
+) -> Result<Vec<Vec<u8>>, ScriptDiagnostic> {
+    let wrong = |message: String| Err(ScriptDiagnostic::new("bad-cut", send.from_span, message));
+    let length = packet.len().saturating_sub(transport);
+    let offsets: Vec<usize> = match cut {
+        Cut::Pieces(pieces) => {
+            let pieces = (*pieces).max(1) as usize;
+            // Every piece but the last is a multiple of 8 bytes.
+            let size = length.div_ceil(pieces).next_multiple_of(8).max(8);
+            let offsets: Vec<usize> = (1..pieces).map(|i| i * size).collect();
+            if offsets.last().is_some_and(|last| *last >= length) {
+                return wrong(format!(
+                    "{length} bytes behind the IP header are too few for {pieces} pieces"
+                ));
+            }
+            offsets
+        }
+        Cut::At(offsets) => {
+            let offsets: Vec<usize> = offsets.iter().map(|o| *o as usize).collect();
+            let rising = offsets.windows(2).all(|w| w.first() < w.last());
+            if !rising || offsets.first() == Some(&0) {
+                return wrong("offsets must rise, from above 0".to_owned());
+            }
+            if let Some(odd) = offsets.iter().find(|o| *o % 8 != 0) {
+                return wrong(format!(
+                    "{odd} is no multiple of 8, which fragments begin at"
+                ));
+            }
+            if let Some(far) = offsets.iter().find(|o| **o >= length) {
+                return wrong(format!(
+                    "{far} is beyond the {length} bytes behind the IP header"
+                ));
+            }
+            offsets
+        }
+    };
+    pieces(packet, &offsets, transport, id)
+        .map_or_else(|| wrong("this packet cannot be cut".to_owned()), Ok)
+}
+
+/// Cuts at the given offsets of the IP payload; the last piece ends with the packet.
+fn pieces(packet: &[u8], offsets: &[usize], transport: usize, id: u32) -> Option<Vec<Vec<u8>>> {
+    let (header, payload) = packet.split_at_checked(transport)?;
+    let starts = std::iter::once(0).chain(offsets.iter().copied());
+    let ends = offsets.iter().copied().chain([payload.len()]);
+    starts
+        .zip(ends)
+        .map(|(start, end)| {
+            let part = payload.get(start..end)?;
+            let more = end < payload.len();
+            if transport == 20 {
+                fragment4(header, start, part, more)
+            } else {
+                fragment6(header, start, part, more, id)
+            }
+        })
+        .collect()
+}
+
+/// An IPv4 fragment: header with length, offset and checksum of its own (RFC 791 §3.2).
+fn fragment4(header: &[u8], start: usize, part: &[u8], more: bool) -> Option<Vec<u8>> {
+    let mut out = header.to_vec();
+    let length = u16::try_from(header.len() + part.len()).ok()?;
+    put_u16(&mut out, 2, |_| length);
+    let units = u16::try_from(start / 8).ok()?;
+    // DF stays: a script may well send what no host would.
+    put_u16(&mut out, 6, |old| {
+        old & 0x4000 | u16::from(more) << 13 | units & 0x1fff
+    });
+    put_u16(&mut out, 10, |_| 0);
+    let sum = palisade_wire::checksum::of(&out);
+    put_u16(&mut out, 10, |_| sum);
+    out.extend_from_slice(part);
+    Some(out)
+}
+
+/// An IPv6 fragment: a Fragment header between the fixed header and the part (RFC 8200 §4.5).
+fn fragment6(header: &[u8], start: usize, part: &[u8], more: bool, id: u32) -> Option<Vec<u8>> {
+    let mut out = header.to_vec();
+    let length = u16::try_from(part.len() + 8).ok()?;
+    put_u16(&mut out, 4, |_| length);
+    let next = std::mem::replace(out.get_mut(6)?, proto::FRAGMENT);
+    let offset = u16::try_from(start).ok()? & 0xfff8 | u16::from(more);
+    out.extend([next, 0]);
+    out.extend(offset.to_be_bytes());
+    out.extend(id.to_be_bytes());
+    out.extend_from_slice(part);
+    Some(out)
+}
+
+/// A query and its answer (RFC 1035 §4.1).
+fn dns(id: u16, name: &str, record: u16, answer: Option<IpAddr>) -> (Vec<u8>, Vec<u8>) {
+    let mut question = Vec::new();
+    for label in name.split('.').filter(|l| !l.is_empty()) {
+        // The parser holds labels to 63 bytes.
+        question.push(label.len() as u8);
+        question.extend_from_slice(label.as_bytes());
+    }
+    question.push(0);
+    question.extend(record.to_be_bytes());
+    question.extend([0, 1]);
+    let message = |flag_bits: u16, answers: u16| {
+        let mut out = Vec::new();
+        for field in [id, flag_bits, 1, answers, 0, 0] {
+            out.extend(field.to_be_bytes());
+        }
+        out.extend_from_slice(&question);
+        out
+    };
+    let ask = message(0x0100, 0);
+    let mut tell = message(0x8180, 1);
+    let address = answer.unwrap_or(match record {
+        28 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+        _ => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    });
+    let data = match address {
+        IpAddr::V4(a) => a.octets().to_vec(),
+        IpAddr::V6(a) => a.octets().to_vec(),
+    };
+    // The name by a pointer to the question, class IN, an hour.
+    tell.extend([0xc0, 12]);
+    tell.extend(record.to_be_bytes());
+    tell.extend([0, 1, 0, 0, 0x0e, 0x10, 0, data.len() as u8]);
+    tell.extend(data);
+    (ask, tell)
+}

@@ -1,0 +1,274 @@
+//! What the firewall is: interfaces, names, settings, rules.
+
+use std::net::IpAddr;
+
+use super::Parser;
+use super::cursor::{Cursor, Parsed, duration, mac, prefix, unknown};
+use crate::script::diagnostic::ScriptDiagnostic;
+use crate::script::lex::{Kind, Lines, Token};
+use crate::script::model::{
+    HostName, Interface, KernelUse, Prefix, Route, Rules, RulesFamily, RulesSource, Span, Sysctl,
+};
+
+/// Longest name of an interface (kernel `IFNAMSIZ` less its terminator).
+const MAX_INTERFACE_NAME: usize = 15;
+
+impl Parser {
+    /// Declarations come before the first packet.
+    fn early(&self, span: Span) -> Parsed<()> {
+        if self.begun {
+            return Err(ScriptDiagnostic::new(
+                "wrong-place",
+                span,
+                "this must stand before the first packet or `test`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// `interface wan0 203.0.113.1/24 2001:db8::1/64 mac 02:…`.
+    pub(super) fn interface(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
+        let name = cursor.word("an interface's name")?;
+        if name.text.len() > MAX_INTERFACE_NAME {
+            return Err(ScriptDiagnostic::new(
+                "bad-name",
+                name.span,
+                format!("an interface's name has at most {MAX_INTERFACE_NAME} bytes"),
+            ));
+        }
+        self.fresh_name(name)?;
+        let mut interface = Interface {
+            name: name.text.to_owned(),
+            addresses: Vec::new(),
+            mac: None,
+            span,
+        };
+        while let Some(word) = cursor.next() {
+            if word.text == "mac" {
+                let word = cursor.word("a hardware address")?;
+                interface.mac = Some(mac(word.text, word.span)?);
+            } else {
+                interface.addresses.push(prefix(word.text, word.span)?);
+            }
+        }
+        self.script.firewall.interfaces.push(interface);
+        self.early(span)
+    }
+
+    /// `host client 203.0.113.9 2001:db8::9`, `host fw = wan0`.
+    pub(super) fn host(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
+        let name = cursor.word("a name")?;
+        self.fresh_name(name)?;
+        let bad = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        let first = name.text.chars().next();
+        if name.text.contains(bad) || !first.is_some_and(|c| c.is_ascii_alphabetic()) {
+            return Err(ScriptDiagnostic::new(
+                "bad-name",
+                name.span,
+                format!("`{}` is not a name", name.text),
+            )
+            .help("letters, digits, `-`, `_` and `.`, beginning with a letter"));
+        }
+        let (mut v4, mut v6) = (None, None);
+        if cursor.takes("=") {
+            let other = cursor.word("a host or interface")?;
+            let found = self.resolve(other.text);
+            (v4, v6) = found.ok_or_else(|| unknown("host or interface", other, self.names()))?;
+        } else {
+            let first = cursor.word("an address")?;
+            let mut next = Some(first);
+            while let Some(word) = next {
+                let place = match word.text.parse::<IpAddr>() {
+                    Ok(a @ IpAddr::V4(_)) => (&mut v4, a),
+                    Ok(a @ IpAddr::V6(_)) => (&mut v6, a),
+                    Err(_) => {
+                        return Err(ScriptDiagnostic::new(
+                            "bad-address",
+                            word.span,
+                            format!("`{}` is not an address", word.text),
+                        ));
+                    }
+                };
+                if place.0.replace(place.1).is_some() {
+                    return Err(ScriptDiagnostic::new(
+                        "said-twice",
+                        word.span,
+                        "a name stands for at most one address of each family",
+                    ));
+                }
+                next = cursor.next();
+            }
+        }
+        cursor.finish()?;
+        self.script.hosts.push(HostName {
+            name: name.text.to_owned(),
+            v4,
+            v6,
+            span,
+        });
+        Ok(())
+    }
+
+    fn fresh_name(&self, name: &Token<'_>) -> Parsed<()> {
+        if self.names().any(|n| n == name.text) {
+            return Err(ScriptDiagnostic::new(
+                "said-twice",
+                name.span,
+                format!("the name `{}` is taken", name.text),
+            ));
+        }
+        Ok(())
+    }
+
+    /// `local 203.0.113.50 …`.
+    pub(super) fn local(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
+        let mut next = Some(cursor.word("an address")?);
+        while let Some(word) = next {
+            let address = word.text.parse().map_err(|_| {
+                ScriptDiagnostic::new(
+                    "bad-address",
+                    word.span,
+                    format!("`{}` is not an address", word.text),
+                )
+            })?;
+            self.script.firewall.local.push(address);
+            next = cursor.next();
+        }
+        self.early(span)
+    }
+
+    /// `route 10.0.0.0/8 lan0`, `route default wan0`.
+    pub(super) fn route(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
+        let to = cursor.word("a network, or default")?;
+        let interface = cursor.word("an interface")?;
+        cursor.finish()?;
+        let interfaces = &self.script.firewall.interfaces;
+        if !interfaces.iter().any(|i| i.name == interface.text) {
+            let known = interfaces.iter().map(|i| i.name.as_str());
+            return Err(unknown("interface", interface, known));
+        }
+        let networks = if to.text == "default" {
+            let everything = ["0.0.0.0", "::"].into_iter().filter_map(|a| a.parse().ok());
+            everything
+                .map(|address| Prefix { address, length: 0 })
+                .collect()
+        } else {
+            vec![prefix(to.text, to.span)?]
+        };
+        for to in networks {
+            self.script.firewall.routes.push(Route {
+                to,
+                interface: interface.text.to_owned(),
+                span,
+            });
+        }
+        self.early(span)
+    }
+
+    /// `sysctl NAME=VALUE`, blanks around `=` allowed.
+    pub(super) fn sysctl(&mut self, tokens: &[Token<'_>], span: Span) -> Parsed<()> {
+        let words: Vec<&str> = tokens.iter().skip(1).map(|t| t.text).collect();
+        let joined = words.join(" ");
+        let Some((name, value)) = joined.split_once('=') else {
+            return Err(ScriptDiagnostic::new(
+                "missing-word",
+                span,
+                "a setting is a name, `=` and a value",
+            )
+            .help("as in `sysctl nf_conntrack_tcp_loose=0`"));
+        };
+        self.script.sysctls.push(Sysctl {
+            name: name.trim().to_owned(),
+            value: value.trim().to_owned(),
+            span,
+        });
+        self.early(span)
+    }
+
+    /// `rules FILE`, `rules {`.
+    pub(super) fn rules(
+        &mut self,
+        cursor: &mut Cursor<'_, '_>,
+        span: Span,
+        family: RulesFamily,
+        lines: &mut Lines<'_>,
+    ) -> Parsed<()> {
+        let source = match cursor.next() {
+            Some(t) if t.kind == Kind::Open => {
+                // Taken before anything else is judged: the lines are not ours to read.
+                let source = inline(lines, span)?;
+                cursor.finish()?;
+                source
+            }
+            Some(t) if t.kind == Kind::Word => {
+                cursor.finish()?;
+                RulesSource::File(t.text.to_owned())
+            }
+            Some(Token {
+                kind: Kind::Text(bytes),
+                span,
+                ..
+            }) => {
+                cursor.finish()?;
+                let path = String::from_utf8(bytes.clone());
+                RulesSource::File(path.map_err(|_| {
+                    ScriptDiagnostic::new("bad-text", *span, "a path in UTF-8 is needed")
+                })?)
+            }
+            _ => return Err(cursor.missing("a file's name, or `{` and rules,")),
+        };
+        self.script.rules.push(Rules {
+            family,
+            source,
+            span,
+        });
+        self.early(span)
+    }
+
+    /// `tick 10ms`.
+    pub(super) fn tick(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
+        let word = cursor.word("a length of time")?;
+        self.script.tick = duration(word.text, word.span)?;
+        cursor.finish()?;
+        self.early(span)
+    }
+
+    /// `virtual-time only`.
+    pub(super) fn virtual_time(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
+        if !cursor.takes("only") {
+            return Err(cursor.missing("`only`").help("write `virtual-time only`"));
+        }
+        cursor.finish()?;
+        self.script.kernel = KernelUse::VirtualTimeOnly;
+        self.early(span)
+    }
+
+    /// `kernel skip "reason"`.
+    pub(super) fn kernel(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
+        if !cursor.takes("skip") {
+            return Err(cursor
+                .missing("`skip`")
+                .help("write `kernel skip \"reason\"`"));
+        }
+        self.script.kernel = KernelUse::Skip(cursor.text("a reason")?);
+        cursor.finish()?;
+        self.early(span)
+    }
+}
+
+/// The lines up to one that holds only `}`.
+fn inline(lines: &mut Lines<'_>, span: Span) -> Parsed<RulesSource> {
+    let lines_before = lines.line.saturating_sub(1);
+    let mut text = String::new();
+    while let Some((line, _, _)) = lines.raw() {
+        if line.trim() == "}" {
+            return Ok(RulesSource::Inline { text, lines_before });
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    Err(
+        ScriptDiagnostic::new("unclosed-block", span, "these rules never end")
+            .help("add `}` on a line of its own"),
+    )
+}

@@ -1,0 +1,748 @@
+//! Packet lines and shorthands.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use palisade_wire::{Family, tcp::flags};
+
+use super::Parser;
+use super::cursor::{Cursor, Parsed, counted, hex, mac, number, unknown};
+use super::expect::reference;
+use crate::script::MAX_PAYLOAD;
+use crate::script::diagnostic::ScriptDiagnostic;
+use crate::script::lex::{Kind, Token};
+use crate::script::link::{FrameKind, Link, Way};
+use crate::script::model::{
+    Counted, Cut, Damage, Endpoint, Fragments, IcmpRest, IcmpSpec, IpFields, Number, Payload,
+    Quote, Send, Span, TcpOption, TcpSpec, What,
+};
+use crate::script::names;
+
+/// Words that any packet line may have.
+const COMMON: &[&str] = &[
+    "ttl",
+    "tos",
+    "ipid",
+    "df",
+    "badsum",
+    "badipsum",
+    "truncate",
+    "in",
+    "out",
+    "mac",
+    "pkttype",
+    "lost",
+    "fragments",
+    "fragment-at",
+    "order",
+    "len",
+    "ip4",
+    "ip6",
+];
+
+const PROTOCOLS: &[&str] = &["tcp", "udp", "icmp", "icmp6", "proto"];
+
+pub(super) struct Ends {
+    pub from: Endpoint,
+    pub to: Endpoint,
+    pub from_span: Span,
+    pub to_span: Span,
+}
+
+/// An endpoint before the family is known.
+struct End {
+    v4: Option<IpAddr>,
+    v6: Option<IpAddr>,
+    plus_round: bool,
+    port: Option<Counted>,
+}
+
+/// Whether the line asks for a family by name.
+pub(super) fn wants_v6(tokens: &[Token<'_>]) -> Option<bool> {
+    tokens.iter().find_map(|t| match (&t.kind, t.text) {
+        (Kind::Word, "ip6" | "icmp6") => Some(true),
+        (Kind::Word, "ip4") => Some(false),
+        _ => None,
+    })
+}
+
+/// `FROM > TO`.
+pub(super) fn ends(
+    parser: &Parser,
+    cursor: &mut Cursor<'_, '_>,
+    wanted: Option<bool>,
+) -> Parsed<Ends> {
+    let from_token = cursor.word("a sender")?;
+    let from = endpoint(parser, from_token)?;
+    match cursor.next() {
+        Some(t) if t.kind == Kind::Arrow => {}
+        Some(t) => {
+            return Err(ScriptDiagnostic::new(
+                "wrong-word",
+                t.span,
+                format!(
+                    "`>` should be between sender and receiver, not `{}`",
+                    t.text
+                ),
+            )
+            .replace(">"));
+        }
+        None => return Err(cursor.missing("`>` and a receiver")),
+    }
+    let to_token = cursor.word("a receiver")?;
+    let to = endpoint(parser, to_token)?;
+    let pair4 = from.v4.zip(to.v4).filter(|_| wanted != Some(true));
+    let pair6 = from.v6.zip(to.v6).filter(|_| wanted != Some(false));
+    let Some((source, destination)) = pair4.or(pair6) else {
+        let families = match wanted {
+            Some(true) => "no IPv6 address on both sides",
+            Some(false) => "no IPv4 address on both sides",
+            None => "one side has only IPv4, the other only IPv6",
+        };
+        return Err(ScriptDiagnostic::new(
+            "families",
+            from_token.span,
+            format!(
+                "`{}` cannot send to `{}`: {families}",
+                from_token.text, to_token.text
+            ),
+        ));
+    };
+    let resolve = |end: End, address| Endpoint {
+        address,
+        address_plus_round: end.plus_round,
+        port: end.port,
+    };
+    Ok(Ends {
+        from: resolve(from, source),
+        to: resolve(to, destination),
+        from_span: from_token.span,
+        to_span: to_token.span,
+    })
+}
+
+/// `name`, `name:port`, `address`, `[v6]:port`, each with `+i` behind name or port.
+fn endpoint(parser: &Parser, token: &Token<'_>) -> Parsed<End> {
+    let text = token.text;
+    let (host, port) = if text.parse::<IpAddr>().is_ok() {
+        (text, None)
+    } else if let Some((inside, behind)) = text.strip_prefix('[').and_then(|t| t.split_once(']')) {
+        match (behind, behind.strip_prefix(':')) {
+            ("", _) => (inside, None),
+            (_, Some(port)) => (inside, Some(port)),
+            _ => (text, None),
+        }
+    } else {
+        match text.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') => (host, Some(port)),
+            _ => (text, None),
+        }
+    };
+    let port = port
+        .map(|p| counted(p, token.span, "a port", 65_535))
+        .transpose()?;
+    let (host, plus_round) = match host.strip_suffix("+i") {
+        Some(host) => (host, true),
+        None => (host, false),
+    };
+    let (v4, v6) = match host.parse::<IpAddr>() {
+        Ok(a @ IpAddr::V4(_)) => (Some(a), None),
+        Ok(a @ IpAddr::V6(_)) => (None, Some(a)),
+        Err(_) => parser.resolve(host).ok_or_else(|| {
+            let mut place = token.span;
+            place.end = place.start.saturating_add(host.len()).min(place.end);
+            let token = Token {
+                kind: Kind::Word,
+                text: host,
+                span: place,
+            };
+            unknown("host or interface", &token, parser.names())
+        })?,
+    };
+    Ok(End {
+        v4,
+        v6,
+        plus_round,
+        port,
+    })
+}
+
+/// A packet line or a shorthand, without its label.
+pub(super) fn parse(parser: &Parser, label: Option<String>, tokens: &[Token<'_>]) -> Parsed<Send> {
+    let mut cursor = Cursor::new(tokens);
+    let shorthand = ["handshake", "close", "ping", "dns"]
+        .into_iter()
+        .find(|word| cursor.takes(word));
+    let Ends {
+        from,
+        to,
+        from_span,
+        to_span,
+    } = ends(parser, &mut cursor, wants_v6(tokens))?;
+    let mut send = Send {
+        label,
+        from,
+        to,
+        what: What::Close,
+        ip: IpFields::default(),
+        link: Link::default(),
+        damage: Damage::default(),
+        lost: false,
+        fragments: None,
+        from_span,
+        to_span,
+    };
+    let mut line = Line {
+        parser,
+        cursor,
+        send: &mut send,
+        payload: Payload::default(),
+    };
+    let what = match shorthand {
+        Some(word) => line.shorthand(word)?,
+        None => {
+            let protocol = line.cursor.word("a protocol: tcp, udp, icmp or proto")?;
+            match protocol.text {
+                "tcp" => line.tcp()?,
+                "udp" => line.udp()?,
+                "icmp" | "icmp6" => line.icmp()?,
+                "proto" => line.raw()?,
+                _ => return Err(unknown("protocol", protocol, PROTOCOLS.iter().copied())),
+            }
+        }
+    };
+    let has_ports = matches!(
+        what,
+        What::Tcp(_) | What::Udp { .. } | What::Handshake { .. } | What::Close
+    );
+    let dns = matches!(what, What::Dns { .. });
+    send.what = what;
+    for (end, span) in [(&send.from, from_span), (&send.to, to_span)] {
+        match end.port {
+            None if has_ports => {
+                return Err(ScriptDiagnostic::new("no-port", span, "a port is missing")
+                    .help("as in `client:40000`"));
+            }
+            Some(_) if !has_ports && !dns => {
+                return Err(ScriptDiagnostic::new(
+                    "no-port",
+                    span,
+                    "this protocol has no ports",
+                ));
+            }
+            _ => {}
+        }
+    }
+    if send.fragments.is_some() && matches!(send.what, What::Handshake { .. } | What::Close) {
+        return Err(ScriptDiagnostic::new(
+            "wrong-word",
+            from_span,
+            "a shorthand cannot be cut into fragments",
+        ));
+    }
+    Ok(send)
+}
+
+/// A packet line while its words are read.
+struct Line<'a, 't, 'p> {
+    parser: &'p Parser,
+    cursor: Cursor<'a, 't>,
+    send: &'p mut Send,
+    payload: Payload,
+}
+
+impl<'a, 't> Line<'a, 't, '_> {
+    fn family(&self) -> Family {
+        match self.send.from.address {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
+
+    /// The next token that is not one of the words every line may have.
+    fn own(&mut self) -> Parsed<Option<&'a Token<'t>>> {
+        while let Some(token) = self.cursor.next() {
+            if !self.common(token)? {
+                return Ok(Some(token));
+            }
+        }
+        Ok(None)
+    }
+
+    fn unknown(&self, token: &Token<'_>, own: &[&'static str]) -> ScriptDiagnostic {
+        if token.kind != Kind::Word {
+            return ScriptDiagnostic::new(
+                "unexpected-word",
+                token.span,
+                format!("`{}` is not expected here", token.text),
+            );
+        }
+        unknown(
+            "word on a packet line",
+            token,
+            own.iter().chain(COMMON).copied(),
+        )
+    }
+
+    /// Takes a word that every line may have.
+    fn common(&mut self, token: &Token<'_>) -> Parsed<bool> {
+        if let Kind::Text(bytes) = &token.kind {
+            self.payload.bytes.extend_from_slice(bytes);
+            return Ok(true);
+        }
+        if let Some(digits) = token.text.strip_prefix("hex:") {
+            self.payload.bytes.extend(hex(digits, token.span)?);
+            return Ok(true);
+        }
+        let cursor = &mut self.cursor;
+        let send = &mut *self.send;
+        match token.text {
+            "ip4" | "ip6" => {}
+            "ttl" => send.ip.ttl = Some(cursor.number("a TTL", 255)? as u8),
+            "tos" => send.ip.tos = Some(cursor.number("a type of service", 255)? as u8),
+            "ipid" => send.ip.id = Some(cursor.counted("an identification", u32::MAX)?),
+            "df" => send.ip.dont_fragment = true,
+            "badsum" => send.damage.bad_checksum = true,
+            "badipsum" if send.from.address.is_ipv6() => {
+                return Err(ScriptDiagnostic::new(
+                    "wrong-word",
+                    token.span,
+                    "IPv6 headers have no checksum",
+                ));
+            }
+            "badipsum" => send.damage.bad_header_checksum = true,
+            "truncate" => {
+                send.damage.truncate = Some(cursor.number("a number of bytes", 65_535)? as u16);
+            }
+            "in" => send.link.way = Way::In(interface(self.parser, cursor)?),
+            "out" => send.link.way = Way::Out(interface(self.parser, cursor)?),
+            "mac" => {
+                let word = cursor.word("a hardware address")?;
+                send.link.source_mac = Some(mac(word.text, word.span)?);
+            }
+            "pkttype" => {
+                let word = cursor.word("host, broadcast or multicast")?;
+                send.link.kind = match word.text {
+                    "host" | "unicast" => FrameKind::Host,
+                    "broadcast" => FrameKind::Broadcast,
+                    "multicast" => FrameKind::Multicast,
+                    _ => {
+                        let known = ["host", "broadcast", "multicast"];
+                        return Err(unknown("packet type", word, known));
+                    }
+                };
+            }
+            "lost" => send.lost = true,
+            "len" => {
+                self.payload.length = Some(cursor.counted("a payload's length", MAX_PAYLOAD)?);
+            }
+            "fragments" => {
+                let pieces = cursor.number("a number of pieces", 1000)?.max(1) as u32;
+                set_cut(send, Cut::Pieces(pieces));
+            }
+            "fragment-at" => {
+                let word = cursor.word("offsets, as 8,16")?;
+                set_cut(send, Cut::At(list(word, "an offset", 65_535)?));
+            }
+            "order" => {
+                let word = cursor.word("pieces, as 2,1")?;
+                let order = list(word, "a piece's number", 1000)?;
+                match &mut send.fragments {
+                    Some(f) if !order.contains(&0) => f.order = order,
+                    Some(_) => {
+                        return Err(ScriptDiagnostic::new(
+                            "bad-number",
+                            word.span,
+                            "pieces count from 1",
+                        ));
+                    }
+                    None => {
+                        return Err(ScriptDiagnostic::new(
+                            "wrong-word",
+                            token.span,
+                            "`order` is about fragments",
+                        )
+                        .help("write `fragments N` before it"));
+                    }
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn tcp(&mut self) -> Parsed<What> {
+        const OWN: &[&str] = &["seq", "ack", "win", "urg", "opt"];
+        let mut spec = TcpSpec {
+            window: 64_240,
+            ..TcpSpec::default()
+        };
+        let mut given = None;
+        while let Some(token) = self.own()? {
+            match token.text {
+                "seq" => spec.seq = self.sequence_number()?,
+                "ack" => spec.ack = self.sequence_number()?,
+                "win" => spec.window = self.cursor.number("a window", 65_535)? as u16,
+                "urg" => spec.urgent = self.cursor.number("an urgent pointer", 65_535)? as u16,
+                "opt" => {
+                    let word = self.cursor.word("TCP options")?;
+                    spec.options.extend(tcp_options(word)?);
+                }
+                text if given.is_none() => match tcp_flags(text) {
+                    Some(flags) => given = Some(flags),
+                    None => return Err(self.unknown(token, OWN)),
+                },
+                _ => return Err(self.unknown(token, OWN)),
+            }
+        }
+        spec.payload = std::mem::take(&mut self.payload);
+        spec.flags = given.unwrap_or(if spec.payload.is_empty() {
+            flags::ACK
+        } else {
+            flags::PSH | flags::ACK
+        });
+        Ok(What::Tcp(spec))
+    }
+
+    fn sequence_number(&mut self) -> Parsed<Number> {
+        sequence_number(self.cursor.word("a sequence number")?)
+    }
+
+    fn udp(&mut self) -> Parsed<What> {
+        let mut no_checksum = false;
+        while let Some(token) = self.own()? {
+            match token.text {
+                "nosum" => no_checksum = true,
+                _ => return Err(self.unknown(token, &["nosum"])),
+            }
+        }
+        Ok(What::Udp {
+            payload: std::mem::take(&mut self.payload),
+            no_checksum,
+        })
+    }
+
+    fn raw(&mut self) -> Parsed<What> {
+        let word = self.cursor.word("a protocol's number or name")?;
+        let protocol = match names::protocol(word.text) {
+            Some(p) => p,
+            None => number(word.text, word.span, "a protocol", 255)? as u8,
+        };
+        if let Some(token) = self.own()? {
+            return Err(self.unknown(token, &[]));
+        }
+        Ok(What::Raw {
+            protocol,
+            payload: std::mem::take(&mut self.payload),
+        })
+    }
+
+    fn icmp(&mut self) -> Parsed<What> {
+        const OWN: &[&str] = &[
+            "id", "seq", "code", "mtu", "gateway", "rest", "quoting", "bytes",
+        ];
+        let family = self.family();
+        let word = self.cursor.word("an ICMP type")?;
+        let (kind, code) = if word.text == "type" {
+            (self.cursor.number("an ICMP type", 255)? as u8, 0)
+        } else {
+            names::icmp(word.text, family)
+                .ok_or_else(|| unknown("ICMP type", word, names::icmp_names(family)))?
+        };
+        let query = match family {
+            Family::V4 => matches!(kind, 0 | 8 | 13..=18),
+            Family::V6 => matches!(kind, 128 | 129),
+        };
+        let (mut id, mut sequence) = (Counted::fixed(1), Counted::fixed(1));
+        let mut spec = IcmpSpec {
+            kind,
+            code,
+            rest: IcmpRest::Bytes([0; 4]),
+            quote: None,
+            payload: Payload::default(),
+        };
+        let mut as_query = query;
+        while let Some(token) = self.own()? {
+            match token.text {
+                "id" => {
+                    id = self.cursor.counted("an identifier", 65_535)?;
+                    as_query = true;
+                }
+                "seq" => {
+                    sequence = self.cursor.counted("a sequence number", 65_535)?;
+                    as_query = true;
+                }
+                "code" => spec.code = self.cursor.number("a code", 255)? as u8,
+                "mtu" => {
+                    let mtu = self.cursor.number("an MTU", u64::from(u32::MAX))? as u32;
+                    spec.rest = IcmpRest::Bytes(mtu.to_be_bytes());
+                }
+                "gateway" => {
+                    let word = self.cursor.word("an IPv4 address")?;
+                    let address: Ipv4Addr = word.text.parse().map_err(|_| {
+                        ScriptDiagnostic::new("bad-address", word.span, "not an IPv4 address")
+                    })?;
+                    spec.rest = IcmpRest::Bytes(address.octets());
+                }
+                "rest" => {
+                    let word = self.cursor.word("four bytes in hex")?;
+                    let bytes = hex(word.text, word.span)?;
+                    spec.rest = IcmpRest::Bytes(bytes.try_into().map_err(|_| {
+                        ScriptDiagnostic::new("bad-hex", word.span, "four bytes are needed here")
+                    })?);
+                }
+                "quoting" => {
+                    let span = self.cursor.peek().map_or(token.span, |t| t.span);
+                    let packet = reference(self.parser, &mut self.cursor)?;
+                    spec.quote = Some(Quote {
+                        packet,
+                        bytes: None,
+                        span,
+                    });
+                }
+                "bytes" => {
+                    let bytes = self.cursor.number("a number of bytes", 65_535)? as u16;
+                    match &mut spec.quote {
+                        Some(quote) => quote.bytes = Some(bytes),
+                        None => {
+                            return Err(ScriptDiagnostic::new(
+                                "wrong-word",
+                                token.span,
+                                "`bytes` says how much of a packet is quoted",
+                            )
+                            .help("write `quoting PACKET` before it"));
+                        }
+                    }
+                }
+                _ => return Err(self.unknown(token, OWN)),
+            }
+        }
+        if as_query {
+            spec.rest = IcmpRest::Query { id, sequence };
+        }
+        spec.payload = std::mem::take(&mut self.payload);
+        Ok(What::Icmp(spec))
+    }
+
+    fn shorthand(&mut self, word: &str) -> Parsed<What> {
+        let what = match word {
+            "handshake" => {
+                let (mut options, mut window) = (Vec::new(), 64_240);
+                while let Some(token) = self.own()? {
+                    match token.text {
+                        "win" => window = self.cursor.number("a window", 65_535)? as u16,
+                        "opt" => {
+                            let word = self.cursor.word("TCP options")?;
+                            for option in tcp_options(word)? {
+                                match option {
+                                    TcpOption::Bytes(bytes) => options.extend(bytes),
+                                    TcpOption::Sack(_) => {
+                                        return Err(ScriptDiagnostic::new(
+                                            "wrong-word",
+                                            word.span,
+                                            "a handshake has nothing to acknowledge selectively",
+                                        ));
+                                    }
+                                }
+                            }
+                        }
+                        _ => return Err(self.unknown(token, &["win", "opt"])),
+                    }
+                }
+                What::Handshake { options, window }
+            }
+            "ping" => {
+                let (mut id, mut sequence) = (Counted::fixed(1), Counted::fixed(1));
+                while let Some(token) = self.own()? {
+                    match token.text {
+                        "id" => id = self.cursor.counted("an identifier", 65_535)?,
+                        "seq" => sequence = self.cursor.counted("a sequence number", 65_535)?,
+                        _ => return Err(self.unknown(token, &["id", "seq"])),
+                    }
+                }
+                What::Ping { id, sequence }
+            }
+            "dns" => {
+                let name = self.cursor.text("the name asked for")?;
+                if name.len() > 250 || name.split('.').any(|l| l.len() > 63) {
+                    return Err(ScriptDiagnostic::new(
+                        "bad-name",
+                        self.cursor.behind(),
+                        "a domain name's labels have at most 63 bytes, the name 250",
+                    ));
+                }
+                let (mut record, mut answer) = (1, None);
+                while let Some(token) = self.own()? {
+                    match token.text {
+                        "A" => record = 1,
+                        "AAAA" => record = 28,
+                        "answer" => {
+                            let word = self.cursor.word("the answer's address")?;
+                            let address = word.text.parse().map_err(|_| {
+                                ScriptDiagnostic::new("bad-address", word.span, "not an address")
+                            })?;
+                            record = if matches!(address, IpAddr::V6(_)) {
+                                28
+                            } else {
+                                1
+                            };
+                            answer = Some(address);
+                        }
+                        _ => return Err(self.unknown(token, &["A", "AAAA", "answer"])),
+                    }
+                }
+                What::Dns {
+                    name,
+                    record,
+                    answer,
+                }
+            }
+            _ => {
+                if let Some(token) = self.own()? {
+                    return Err(self.unknown(token, &[]));
+                }
+                What::Close
+            }
+        };
+        if !self.payload.is_empty() {
+            return Err(ScriptDiagnostic::new(
+                "wrong-word",
+                self.cursor.behind(),
+                format!("`{word}` has its own payload"),
+            ));
+        }
+        Ok(what)
+    }
+}
+
+/// An interface of the firewall.
+fn interface(parser: &Parser, cursor: &mut Cursor<'_, '_>) -> Parsed<String> {
+    let word = cursor.word("an interface")?;
+    let known = || parser.script.firewall.interfaces.iter();
+    if word.text != "lo" && !known().any(|i| i.name == word.text) {
+        return Err(unknown("interface", word, known().map(|i| i.name.as_str())));
+    }
+    Ok(word.text.to_owned())
+}
+
+fn set_cut(send: &mut Send, cut: Cut) {
+    let order = send.fragments.take().map(|f| f.order).unwrap_or_default();
+    send.fragments = Some(Fragments { cut, order });
+}
+
+fn list(word: &Token<'_>, what: &str, max: u64) -> Parsed<Vec<u32>> {
+    word.text
+        .split(',')
+        .map(|part| number(part, word.span, what, max).map(|n| n as u32))
+        .collect()
+}
+
+/// `S`, `SA`, `PA`, `R`, `none`, …: tcpdump's letters and `A`, `C` for what it writes as `.`, `W`.
+fn tcp_flags(text: &str) -> Option<u8> {
+    if text == "none" {
+        return Some(0);
+    }
+    text.chars().try_fold(0u8, |all, c| {
+        Some(
+            all | match c {
+                'F' => flags::FIN,
+                'S' => flags::SYN,
+                'R' => flags::RST,
+                'P' => flags::PSH,
+                'A' | '.' => flags::ACK,
+                'U' => flags::URG,
+                'E' => flags::ECE,
+                'C' | 'W' => flags::CWR,
+                _ => return None,
+            },
+        )
+    })
+}
+
+fn sequence_number(word: &Token<'_>) -> Parsed<Number> {
+    let bound = u64::from(u32::MAX);
+    let parse = |digits: &str| number(digits, word.span, "a sequence number", bound);
+    Ok(
+        match (word.text.strip_prefix('+'), word.text.strip_prefix('-')) {
+            (Some(digits), _) => Number::Relative(parse(digits)? as i64),
+            (_, Some(digits)) => Number::Relative(-(parse(digits)? as i64)),
+            _ => Number::Exactly(parse(word.text)? as u32),
+        },
+    )
+}
+
+/// `mss=1460,sackok,wscale=7,ts=1:0,nop,sack=1000-2000,hex=1e03aa`.
+fn tcp_options(word: &Token<'_>) -> Parsed<Vec<TcpOption>> {
+    const NAMES: [&str; 8] = ["mss", "sackok", "wscale", "ts", "nop", "eol", "sack", "hex"];
+    let mut options = Vec::new();
+    for part in word.text.split(',') {
+        let (name, value) = match part.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (part, None),
+        };
+        let value = |what: &str| {
+            value.ok_or_else(|| {
+                ScriptDiagnostic::new(
+                    "missing-word",
+                    word.span,
+                    format!("TCP option `{name}` needs {what}"),
+                )
+            })
+        };
+        let at = word.span;
+        let bytes = match name {
+            "mss" => {
+                let mss = number(value("a value")?, at, "a segment size", 65_535)? as u16;
+                let [a, b] = mss.to_be_bytes();
+                vec![2, 4, a, b]
+            }
+            "sackok" => vec![4, 2],
+            "wscale" => vec![
+                3,
+                3,
+                number(value("a value")?, at, "a window scale", 255)? as u8,
+            ],
+            "ts" => {
+                let (now, echo) = value("two values")?.split_once(':').ok_or_else(|| {
+                    ScriptDiagnostic::new("missing-word", at, "timestamps are two: ts=1:0")
+                })?;
+                let mut bytes = vec![8, 10];
+                for stamp in [now, echo] {
+                    let stamp = number(stamp, at, "a timestamp", u64::from(u32::MAX))? as u32;
+                    bytes.extend(stamp.to_be_bytes());
+                }
+                bytes
+            }
+            "nop" => vec![1],
+            "eol" => vec![0],
+            "hex" => hex(value("bytes")?, at)?,
+            "sack" => {
+                // Several blocks are joined by a slash; relative edges start at the other side's next byte.
+                let mut blocks = Vec::new();
+                for block in value("blocks")?.split('/') {
+                    let (left, right) = block.split_once("..").ok_or_else(|| {
+                        ScriptDiagnostic::new("bad-number", at, "a SACK block is left..right")
+                            .help("as in sack=+100..+200 or sack=5101..5201")
+                    })?;
+                    let edge = |text| {
+                        sequence_number(&Token {
+                            text,
+                            ..word.clone()
+                        })
+                    };
+                    blocks.push((edge(left)?, edge(right)?));
+                }
+                options.push(TcpOption::Sack(blocks));
+                continue;
+            }
+            _ => {
+                let token = Token {
+                    text: name,
+                    ..word.clone()
+                };
+                return Err(unknown("TCP option", &token, NAMES));
+            }
+        };
+        options.push(TcpOption::Bytes(bytes));
+    }
+    Ok(options)
+}
