@@ -35,6 +35,12 @@ pub fn finish(mut sum: u32) -> u16 {
     !(sum as u16)
 }
 
+/// A checksum field after one 16-bit word of what it covers changed (RFC 1624, equation 3).
+#[inline]
+pub fn update(field: u16, old: u16, new: u16) -> u16 {
+    finish(u32::from(!field) + u32::from(!old) + u32::from(new))
+}
+
 /// The checksum of `data`.
 #[inline]
 pub fn of(data: &[u8]) -> u16 {

@@ -104,6 +104,73 @@ impl<'a> Tcp<'a> {
     /// Payload bytes that are there.
     #[inline]
     pub fn payload(&self) -> &'a [u8] {
-        self.bytes.get(self.data_offset().max(Self::HEADER_LEN)..).unwrap_or_default()
+        self.bytes
+            .get(self.data_offset().max(Self::HEADER_LEN)..)
+            .unwrap_or_default()
+    }
+
+    /// The options one by one, up to the first malformed one or End-of-list.
+    #[inline]
+    pub fn options_iter(&self) -> Options<'a> {
+        Options {
+            rest: self.options(),
+        }
+    }
+}
+
+/// Option kinds (IANA "TCP Option Kind Numbers").
+pub mod option {
+    #![allow(missing_docs)]
+    pub const END: u8 = 0;
+    pub const NOP: u8 = 1;
+    pub const MSS: u8 = 2;
+    pub const WINDOW_SCALE: u8 = 3;
+    pub const SACK_PERMITTED: u8 = 4;
+    pub const SACK: u8 = 5;
+    pub const TIMESTAMPS: u8 = 8;
+}
+
+/// One TCP option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpOption<'a> {
+    /// Kind, see [`option`].
+    pub kind: u8,
+    /// Bytes after kind and length; empty for NOP.
+    pub data: &'a [u8],
+}
+
+/// Iterator over TCP options; at most 40 steps, as the header has at most 40 option bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Options<'a> {
+    type Item = TcpOption<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<TcpOption<'a>> {
+        match *self.rest {
+            [] | [option::END, ..] => None,
+            [option::NOP, ref rest @ ..] => {
+                self.rest = rest;
+                Some(TcpOption {
+                    kind: option::NOP,
+                    data: &[],
+                })
+            }
+            [kind, length, ..] if length >= 2 && usize::from(length) <= self.rest.len() => {
+                let (this, rest) = self.rest.split_at(usize::from(length));
+                self.rest = rest;
+                Some(TcpOption {
+                    kind,
+                    data: &this[2..],
+                })
+            }
+            _ => {
+                self.rest = &[];
+                None
+            }
+        }
     }
 }
