@@ -361,7 +361,13 @@ fn hold_connection(item: &Item, connection: &ConnectionSeen) -> Option<(bool, St
         }),
         Item::Assured(yes) => compare(&connection.assured, yes, Item::Assured),
         Item::Replied(yes) => compare(&connection.replied, yes, Item::Replied),
-        Item::Timeout(t) => compare(&connection.timeout, t, Item::Timeout),
+        Item::Timeout(t) => match &connection.timeout {
+            Seen::Unseen => None,
+            Seen::Seen(got) => {
+                let near = (t.saturating_sub(connection.timeout_slack)..=*t).contains(got);
+                Some((near, connection_words(&Item::Timeout(*got))))
+            }
+        },
         _ => Some((true, String::new())),
     }
 }

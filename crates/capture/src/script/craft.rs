@@ -214,8 +214,8 @@ impl Line<'_> {
         let header = build::Tcp {
             source_port: from.1,
             destination_port: to.1,
-            seq: numbers.seq,
-            ack: numbers.ack,
+            seq: numbers.seq.0,
+            ack: numbers.ack.0,
             flags: spec.flags,
             window: spec.window,
             urgent: spec.urgent,
@@ -308,7 +308,7 @@ fn damage(packet: &mut [u8], damage: &Damage, transport: usize, what: &What) {
     }
 }
 
-/// The pieces of a packet, by offset.
+/// The pieces of a packet, as the script cuts it.
 fn cut(
     packet: &[u8],
     cut: &Cut,
@@ -316,61 +316,59 @@ fn cut(
     send: &Send,
     id: u32,
 ) -> Result<Vec<Vec<u8>>, ScriptDiagnostic> {
-    let wrong = |message: String| Err(ScriptDiagnostic::new("bad-cut", send.from_span, message));
+    let wrong = |message: String| ScriptDiagnostic::new("bad-cut", send.from_span, message);
     let length = packet.len().saturating_sub(transport);
-    let offsets: Vec<usize> = match cut {
+    let ranges: Vec<(usize, usize)> = match cut {
         Cut::Pieces(pieces) => {
             let pieces = (*pieces).max(1) as usize;
             // Every piece but the last is a multiple of 8 bytes.
             let size = length.div_ceil(pieces).next_multiple_of(8).max(8);
-            let offsets: Vec<usize> = (1..pieces).map(|i| i * size).collect();
-            if offsets.last().is_some_and(|last| *last >= length) {
-                return wrong(format!(
+            if (pieces - 1) * size >= length {
+                return Err(wrong(format!(
                     "{length} bytes behind the IP header are too few for {pieces} pieces"
-                ));
+                )));
             }
-            offsets
+            let range = |i: usize| (i * size, ((i + 1) * size).min(length));
+            (0..pieces).map(range).collect()
         }
         Cut::At(offsets) => {
-            let offsets: Vec<usize> = offsets.iter().map(|o| *o as usize).collect();
             let rising = offsets.windows(2).all(|w| w.first() < w.last());
             if !rising || offsets.first() == Some(&0) {
-                return wrong("offsets must rise, from above 0".to_owned());
+                return Err(wrong("offsets must rise, from above 0".to_owned()));
             }
-            if let Some(odd) = offsets.iter().find(|o| *o % 8 != 0) {
-                return wrong(format!(
-                    "{odd} is no multiple of 8, which fragments begin at"
-                ));
-            }
-            if let Some(far) = offsets.iter().find(|o| **o >= length) {
-                return wrong(format!(
-                    "{far} is beyond the {length} bytes behind the IP header"
-                ));
-            }
-            offsets
+            let starts = std::iter::once(0).chain(offsets.iter().map(|o| *o as usize));
+            let ends = offsets.iter().map(|o| *o as usize).chain([length]);
+            starts.zip(ends).collect()
+        }
+        Cut::Ranges(ranges) => {
+            let end = |e: u32| if e == u32::MAX { length } else { e as usize };
+            ranges.iter().map(|(s, e)| (*s as usize, end(*e))).collect()
         }
     };
-    pieces(packet, &offsets, transport, id)
-        .map_or_else(|| wrong("this packet cannot be cut".to_owned()), Ok)
-}
-
-/// Cuts at the given offsets of the IP payload; the last piece ends with the packet.
-fn pieces(packet: &[u8], offsets: &[usize], transport: usize, id: u32) -> Option<Vec<Vec<u8>>> {
-    let (header, payload) = packet.split_at_checked(transport)?;
-    let starts = std::iter::once(0).chain(offsets.iter().copied());
-    let ends = offsets.iter().copied().chain([payload.len()]);
-    starts
-        .zip(ends)
-        .map(|(start, end)| {
-            let part = payload.get(start..end)?;
-            let more = end < payload.len();
-            if transport == 20 {
-                fragment4(header, start, part, more)
-            } else {
-                fragment6(header, start, part, more, id)
-            }
-        })
-        .collect()
+    let (header, payload) = packet
+        .split_at_checked(transport)
+        .ok_or_else(|| wrong("this packet cannot be cut".to_owned()))?;
+    let piece = |&(start, end): &(usize, usize)| {
+        if start % 8 != 0 {
+            return Err(wrong(format!(
+                "{start} is no multiple of 8, which fragments begin at"
+            )));
+        }
+        let more = end < length;
+        payload
+            .get(start..end)
+            .filter(|part| !part.is_empty())
+            .and_then(|part| match transport {
+                20 => fragment4(header, start, part, more),
+                _ => fragment6(header, start, part, more, id),
+            })
+            .ok_or_else(|| {
+                wrong(format!(
+                    "{start}..{end} does not lie within the {length} bytes behind the IP header"
+                ))
+            })
+    };
+    ranges.iter().map(piece).collect()
 }
 
 /// An IPv4 fragment: header with length, offset and checksum of its own (RFC 791 §3.2).

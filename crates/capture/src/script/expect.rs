@@ -339,6 +339,9 @@ pub struct ConnectionSeen {
     pub replied: Seen<bool>,
     /// Seconds left.
     pub timeout: Seen<u32>,
+    /// How many seconds fewer than expected may be left: 0 with a virtual clock, more for an observer
+    /// who took real time to look.
+    pub timeout_slack: u32,
 }
 
 /// One direction of a connection as an observer saw it.

@@ -521,4 +521,6 @@ pub enum Cut {
     Pieces(u32),
     /// At these offsets of the IP payload, each a multiple of 8, rising.
     At(Vec<u32>),
+    /// These parts of the IP payload, from and to; `u32::MAX` is its end. They may overlap or leave gaps.
+    Ranges(Vec<(u32, u32)>),
 }

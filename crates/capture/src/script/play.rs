@@ -378,6 +378,7 @@ pub(super) fn packets(steps: &[Step]) -> u64 {
             (Some(f), _) => match &f.cut {
                 Cut::Pieces(n) => u64::from(*n),
                 Cut::At(offsets) => offsets.len() as u64 + 1,
+                Cut::Ranges(ranges) => ranges.len() as u64,
             },
             (None, What::Handshake { .. } | What::Close) => 3,
             (None, What::Ping { .. } | What::Dns { .. }) => 2,

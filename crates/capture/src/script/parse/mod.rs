@@ -4,6 +4,7 @@ mod cursor;
 mod declare;
 mod expect;
 mod packet;
+mod tcp;
 
 use std::net::IpAddr;
 
