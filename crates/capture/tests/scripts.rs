@@ -40,11 +40,7 @@ fn check_packets(name: &str, script: &Script) {
                 Event::Packet(sent) => {
                     if sent.send.damage.truncate.is_none() {
                         let packet = Packet::parse(&sent.bytes);
-                        assert!(
-                            packet.is_ok(),
-                            "{name}:{}: {packet:?}",
-                            sent.step.span.line
-                        );
+                        assert!(packet.is_ok(), "{name}:{}: {packet:?}", sent.step.span.line);
                     }
                     sent.time
                 }

@@ -33,6 +33,8 @@ mod model;
 mod names;
 mod parse;
 mod play;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -412,10 +412,10 @@ fn referenced(steps: &[Step], numbers: &mut HashMap<u64, Option<Vec<u8>>>) {
     for step in steps {
         match &step.action {
             Action::Send(send) => {
-                if let What::Icmp(icmp) = &send.what {
-                    if let Some(Reference::Number(n)) = icmp.quote.as_ref().map(|q| &q.packet) {
-                        numbers.insert(*n, None);
-                    }
+                if let What::Icmp(icmp) = &send.what
+                    && let Some(Reference::Number(n)) = icmp.quote.as_ref().map(|q| &q.packet)
+                {
+                    numbers.insert(*n, None);
                 }
             }
             Action::Repeat { steps, .. } => referenced(steps, numbers),

@@ -96,7 +96,7 @@ impl Parser {
         match (&first.kind, first.text) {
             (Kind::Close, _) => {
                 cursor.finish()?;
-                return self.close(first.span);
+                self.close(first.span)
             }
             (Kind::Word, "interface") => self.interface(&mut cursor, whole),
             (Kind::Word, "host") => self.host(&mut cursor, whole),
@@ -124,7 +124,24 @@ impl Parser {
                 self.push(whole, Action::Advance(time));
                 Ok(())
             }
-            _ => self.packet(tokens, whole),
+            _ => {
+                let fault = match self.packet(tokens, whole) {
+                    Err(fault) if fault.code == "unknown-word" => fault,
+                    other => return other,
+                };
+                // A misspelt declaration still declares, or every line that uses the name would be
+                // faulty as well.
+                match fault
+                    .replacement
+                    .as_deref()
+                    .filter(|_| fault.span == first.span)
+                {
+                    Some("host") => self.host(&mut cursor, whole)?,
+                    Some("interface") => self.interface(&mut cursor, whole)?,
+                    _ => {}
+                }
+                Err(fault)
+            }
         }
     }
 
