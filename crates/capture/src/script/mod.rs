@@ -18,7 +18,7 @@
 //! [`ScriptDiagnostic`]s: it never fails and finds all faults at once. [`Script::play`] streams a
 //! test's packets as bytes with their moments; sequence numbers follow along. Somebody (the engine,
 //! the kernel) takes each packet and fills in an [`Observed`]; [`check()`] holds it against the
-//! packet's [`Expectation`]s.
+//! packet's [`Expectation`]s. [`run()`] does all of that against any [`Subject`].
 //!
 //! Nothing here opens a file: rules named by path are read by the caller.
 
@@ -33,6 +33,7 @@ mod model;
 mod names;
 mod parse;
 mod play;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +55,7 @@ pub use model::{
 };
 pub use parse::parse;
 pub use play::{Event, Player, Sent};
+pub use run::{Subject, Tally, Told, run};
 
 /// Rounds of a `repeat` at most.
 pub const MAX_REPEAT: u32 = 1_000_000;
