@@ -141,10 +141,10 @@ impl Line<'_> {
         }
     }
 
-    /// Offset of the transport header: builders write no IP options and no extension headers.
+    /// Offset of the transport header: options are padded, extension headers not written.
     fn transport(&self) -> usize {
         match self.family() {
-            Family::V4 => 20,
+            Family::V4 => 20 + self.send.ip.options.len().next_multiple_of(4).min(40),
             Family::V6 => 40,
         }
     }
@@ -172,6 +172,7 @@ impl Line<'_> {
         }
         ip.id = fields.id.map_or(self.id, |id| id.at(self.round)) as u16;
         ip.dont_fragment = fields.dont_fragment;
+        ip.options = fields.options.clone();
         ip
     }
 
@@ -358,9 +359,12 @@ fn cut(
         payload
             .get(start..end)
             .filter(|part| !part.is_empty())
-            .and_then(|part| match transport {
-                20 => fragment4(header, start, part, more),
-                _ => fragment6(header, start, part, more, id),
+            .and_then(|part| {
+                if send.from.address.is_ipv4() {
+                    fragment4(header, start, part, more)
+                } else {
+                    fragment6(header, start, part, more, id)
+                }
             })
             .ok_or_else(|| {
                 wrong(format!(

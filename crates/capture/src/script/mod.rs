@@ -61,6 +61,8 @@ pub use run::{Subject, Tally, Told, run};
 pub const MAX_REPEAT: u32 = 1_000_000;
 /// Packets of a script at most.
 pub const MAX_PACKETS: u64 = 10_000_000;
+/// Steps of a script at most, rounds that send nothing included.
+pub const MAX_STEPS: u64 = 40_000_000;
 /// How deep `repeat` nests.
 pub const MAX_DEPTH: usize = 4;
 /// Bytes of a payload at most: what fits an IPv4 packet with its longest headers.

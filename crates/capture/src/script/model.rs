@@ -491,6 +491,8 @@ pub struct IpFields {
     pub id: Option<Counted>,
     /// Don't fragment.
     pub dont_fragment: bool,
+    /// IPv4 options; at most 40 bytes.
+    pub options: Vec<u8>,
 }
 
 /// What is broken on purpose.

@@ -390,6 +390,18 @@ pub(super) fn packets(steps: &[Step]) -> u64 {
     each.fold(0, u64::saturating_add)
 }
 
+/// How many steps a player takes through `steps`, rounds that send nothing included.
+pub(super) fn work(steps: &[Step]) -> u64 {
+    let each = steps.iter().map(|step| match &step.action {
+        Action::Repeat { count, steps } => {
+            u64::from(*count).saturating_mul(work(steps).saturating_add(1))
+        }
+        Action::Send(_) => packets(std::slice::from_ref(step)).saturating_add(1),
+        _ => 1,
+    });
+    each.fold(0, u64::saturating_add)
+}
+
 fn span_of(steps: &[Step], tick: Duration) -> Duration {
     steps
         .iter()

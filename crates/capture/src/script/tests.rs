@@ -112,6 +112,12 @@ fn every_kind_of_fault_has_its_place() {
         ("client:1 > server:2 udp\nsysctl a=1", "wrong-place", 1),
         ("client:1 > server:2 udp\ntest \"late\"", "wrong-place", 1),
         ("+2s\nat 1s", "back-in-time", 1),
+        ("repeat 999999 {\nrepeat 999999 {\n}\n}", "too-many", 1),
+        (
+            "repeat 999999 {\nrepeat 11 {\nclient:1 > server:2 udp\n}\n}",
+            "too-many",
+            1,
+        ),
         ("rules {", "unclosed-block", 1),
         (
             "a: client:1 > server:2 udp\na: client:1 > server:2 udp",
@@ -218,6 +224,10 @@ fn damage_breaks_what_it_says_and_nothing_else() {
         ("client:1 > server:2 tcp S badsum", Some(36)),
         ("client > server icmp echo-request badsum", Some(22)),
         ("client:1 > server:2 udp \"x\" badipsum", Some(10)),
+        (
+            "client:1 > server:2 udp \"x\" ipopt 9404000001 badsum",
+            Some(34),
+        ),
     ] {
         let plain = line.replace(" badsum", "").replace(" badipsum", "");
         let (good, bad) = (&packets(&plain)[0].1, &packets(line)[0].1);

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use super::diagnostic::ScriptDiagnostic;
 use super::lex::{Kind, Lines, Token};
 use super::model::{Action, Firewall, KernelUse, RulesFamily, Script, Span, Step, Test};
-use super::{DEFAULT_TICK, MAX_DEPTH, MAX_PACKETS, MAX_REPEAT, play};
+use super::{DEFAULT_TICK, MAX_DEPTH, MAX_PACKETS, MAX_REPEAT, MAX_STEPS, play};
 use cursor::{Cursor, Parsed, unknown};
 
 /// Words that a statement may begin with, packet lines aside.
@@ -404,17 +404,19 @@ impl Parser {
                 ..Span::default()
             });
         }
-        let mut before = 0u64;
+        let (mut before, mut work) = (0u64, 0u64);
         for test in &mut self.script.tests {
             test.packets_before = before;
             before = before.saturating_add(play::packets(&test.steps));
-            if before > MAX_PACKETS {
+            work = work.saturating_add(play::work(&test.steps));
+            if before > MAX_PACKETS || work > MAX_STEPS {
                 self.faults.push(ScriptDiagnostic::new(
                     "too-many",
                     test.span,
-                    format!("a script sends at most {MAX_PACKETS} packets"),
+                    format!("a script sends at most {MAX_PACKETS} packets, in {MAX_STEPS} steps"),
                 ));
-                break;
+                // So that nobody who plays it all the same is kept for ever.
+                test.steps.clear();
             }
         }
         // What only shows when packets are built: a quote of a packet not yet sent, a cut behind the

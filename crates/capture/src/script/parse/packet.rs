@@ -24,6 +24,7 @@ const COMMON: &[&str] = &[
     "tos",
     "ipid",
     "df",
+    "ipopt",
     "badsum",
     "badipsum",
     "truncate",
@@ -303,6 +304,18 @@ impl<'a, 't> Line<'a, 't, '_> {
             "tos" => send.ip.tos = Some(cursor.number("a type of service", 255)? as u8),
             "ipid" => send.ip.id = Some(cursor.counted("an identification", u32::MAX)?),
             "df" => send.ip.dont_fragment = true,
+            "ipopt" => {
+                let word = cursor.word("IP options in hex")?;
+                let bytes = hex(word.text, word.span)?;
+                if send.from.address.is_ipv6() || bytes.len() > 40 {
+                    return Err(ScriptDiagnostic::new(
+                        "wrong-word",
+                        word.span,
+                        "options are IPv4's, and at most 40 bytes",
+                    ));
+                }
+                send.ip.options = bytes;
+            }
             "badsum" => send.damage.bad_checksum = true,
             "badipsum" if send.from.address.is_ipv6() => {
                 return Err(ScriptDiagnostic::new(
