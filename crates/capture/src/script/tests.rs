@@ -137,6 +137,19 @@ fn every_kind_of_fault_has_its_place() {
 }
 
 #[test]
+fn blocks_nested_beyond_all_reason_are_a_fault_and_no_overflow() {
+    let deep = 100_000;
+    let text = format!("{NET}{}{}", "repeat 1 {\n".repeat(deep), "}\n".repeat(deep));
+    let (script, faults) = parse(&text);
+    assert_eq!(faults.len(), deep - MAX_DEPTH);
+    assert!(faults.iter().all(|f| f.code == "too-deep"));
+    assert_eq!(
+        script.play(&script.tests[0], Timestamp::default()).count(),
+        0
+    );
+}
+
+#[test]
 fn time_moves_a_tick_a_packet_or_exactly_as_told() {
     let lines = "tick 10ms\n\
         client:1 > server:2 udp\nclient:1 > server:2 udp\n+1s\nclient:1 > server:2 udp\n\

@@ -45,6 +45,9 @@ struct Parser {
     labels: Vec<String>,
     /// Blocks that are open, innermost last.
     open: Vec<Block>,
+    /// Blocks open within the innermost that are too deep: their lines go to it, so that nobody who
+    /// walks the steps walks too deep.
+    too_deep: usize,
     /// Whether a packet or a test has come: declarations end there.
     begun: bool,
     faults: Vec<ScriptDiagnostic>,
@@ -71,6 +74,7 @@ pub fn parse(text: &str) -> (Script, Vec<ScriptDiagnostic>) {
         },
         labels: Vec::new(),
         open: Vec::new(),
+        too_deep: 0,
         begun: false,
         faults: Vec::new(),
     };
@@ -287,6 +291,14 @@ impl Parser {
     fn repeat(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
         let count = cursor.number("how often", u64::from(MAX_REPEAT));
         let open = cursor.next().is_some_and(|t| t.kind == Kind::Open);
+        if open && self.open.len() >= MAX_DEPTH {
+            self.too_deep += 1;
+            return Err(ScriptDiagnostic::new(
+                "too-deep",
+                span,
+                format!("`repeat` nests at most {MAX_DEPTH} deep"),
+            ));
+        }
         if open {
             self.begin(span);
             // Opened even if the count is wrong, so that its end finds it.
@@ -310,17 +322,14 @@ impl Parser {
                 "nothing repeats zero times",
             ));
         }
-        if self.open.len() > MAX_DEPTH {
-            return Err(ScriptDiagnostic::new(
-                "too-deep",
-                span,
-                format!("`repeat` nests at most {MAX_DEPTH} deep"),
-            ));
-        }
         Ok(())
     }
 
     fn close(&mut self, span: Span) -> Parsed<()> {
+        if self.too_deep > 0 {
+            self.too_deep -= 1;
+            return Ok(());
+        }
         let Some(block) = self.open.pop() else {
             return Err(ScriptDiagnostic::new(
                 "wrong-place",
