@@ -1,7 +1,7 @@
 //! `expect` lines.
 
 use super::cursor::{Cursor, Parsed, unknown};
-use super::{Parser, packet};
+use super::{Parser, end};
 use crate::script::diagnostic::ScriptDiagnostic;
 use crate::script::expect::{
     Answer, Check, CheckKind, ConnectionPattern, Direction, Expectation, Item, RuleName,
@@ -223,7 +223,7 @@ fn pattern(
     cursor: &mut Cursor<'_, '_>,
     tokens: &[Token<'_>],
 ) -> Parsed<ConnectionPattern> {
-    let ends = packet::ends(parser, cursor, packet::wants_v6(tokens))?;
+    let ends = end::ends(parser, cursor, end::wants_v6(tokens))?;
     let mut protocol = None;
     let mut found = Vec::new();
     while let Some(token) = cursor.peek() {

@@ -2,6 +2,7 @@
 
 mod cursor;
 mod declare;
+mod end;
 mod expect;
 mod packet;
 mod tcp;
