@@ -1,20 +1,49 @@
 //! Connection tracking as Linux netfilter does it: tuples, the table, protocol
-//! trackers, expectations, helpers, timeouts, limits.
+//! trackers, expectations, helpers, reassembly, timeouts, limits.
 //!
-//! Pure: no clock, no randomness, no I/O. Time is an argument of every call.
+//! Pure: no clock, no randomness, no I/O. Time is an argument of every call, the hash
+//! seed is configuration.
+//!
+//! ```
+//! use palisade_conntrack::{Config, Conntrack, State, TrackHook};
+//! use palisade_wire::{Packet, Timestamp, build, tcp::flags};
+//!
+//! let mut table = Conntrack::new(Config::default());
+//! let client = build::Ip::new("203.0.113.9".parse().unwrap(), "192.0.2.1".parse().unwrap());
+//! let server = build::Ip::new("192.0.2.1".parse().unwrap(), "203.0.113.9".parse().unwrap());
+//! let syn = build::tcp(&client, &build::Tcp { source_port: 40000, destination_port: 22,
+//!     seq: 100, flags: flags::SYN, window: 64240, ..Default::default() }, b"");
+//! let syn_ack = build::tcp(&server, &build::Tcp { source_port: 22, destination_port: 40000,
+//!     seq: 900, ack: 101, flags: flags::SYN | flags::ACK, window: 65160, ..Default::default() }, b"");
+//! let mut states = Vec::new();
+//! for (n, bytes) in [syn, syn_ack].iter().enumerate() {
+//!     let packet = Packet::parse(bytes).unwrap();
+//!     let now = Timestamp::new(n as u64, 0);
+//!     let mut track = table.track(&packet, TrackHook::Prerouting, None, now);
+//!     states.push(track.state);
+//!     table.leave(&packet, &mut track, now);
+//! }
+//! assert_eq!(states, [State::New, State::Established]);
+//! ```
 
 pub mod config;
 pub mod connection;
 pub mod defrag;
+pub mod expect;
+mod extract;
 pub mod helper;
+pub mod print;
+pub mod proto;
 pub mod reason;
 pub mod table;
 pub mod tuple;
 
-pub use config::Config;
-pub use connection::{ConnId, Connection, Status};
-pub use reason::Reason;
-pub use table::{Conntrack, DropReason, Leave, Template, Track, TrackHook};
+pub use config::{Config, ConfigError};
+pub use connection::{ConnId, Connection, ProtoState, Status};
+pub use expect::Expectation;
+pub use proto::tcp::{TcpConnection, TcpState, TcpStep};
+pub use reason::{DropReason, Reason};
+pub use table::{Announced, Conntrack, Leave, Stats, Template, Track, TrackHook, ZoneSpec};
 pub use tuple::{Direction, Tuple, TupleProto, Zone};
 
 /// The state that `--ctstate` sees (kernel `enum ip_conntrack_info` without its direction).
@@ -30,4 +59,23 @@ pub enum State {
     Invalid,
     /// Exempted by NOTRACK / `-j CT --notrack`, or a type the kernel never tracks.
     Untracked,
+}
+
+impl State {
+    /// The word that iptables uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::New => "NEW",
+            State::Established => "ESTABLISHED",
+            State::Related => "RELATED",
+            State::Invalid => "INVALID",
+            State::Untracked => "UNTRACKED",
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
 }

@@ -1,8 +1,9 @@
 //! Tuples: one direction of a connection, as a value that can be inverted.
 
+use std::fmt;
 use std::net::IpAddr;
 
-use palisade_wire::Family;
+use palisade_wire::{Family, proto};
 
 /// Direction of a packet relative to the packet that created the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -13,13 +14,38 @@ pub enum Direction {
     Reply = 1,
 }
 
+impl Direction {
+    /// The other direction.
+    #[inline]
+    pub fn opposite(self) -> Self {
+        match self {
+            Direction::Original => Direction::Reply,
+            Direction::Reply => Direction::Original,
+        }
+    }
+
+    /// 0 for original, 1 for reply.
+    #[inline]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The word that `--ctdir` uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Original => "ORIGINAL",
+            Direction::Reply => "REPLY",
+        }
+    }
+}
+
 /// A conntrack zone id (0 is the default zone).
 pub type Zone = u16;
 
 /// The protocol's part of a tuple.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TupleProto {
-    /// TCP, UDP, SCTP, DCCP, UDP-Lite: ports.
+    /// TCP, UDP, UDP-Lite, SCTP: ports.
     Ports {
         /// Source port.
         source: u16,
@@ -61,10 +87,211 @@ pub struct Tuple {
 
 impl Tuple {
     /// Address family.
+    #[inline]
     pub fn family(&self) -> Family {
         match self.source {
             IpAddr::V4(_) => Family::V4,
             IpAddr::V6(_) => Family::V6,
+        }
+    }
+
+    /// The tuple that a reply would have (kernel `nf_ct_invert_tuple`), its own inverse.
+    /// `None` for ICMP and ICMPv6 types that have no counterpart.
+    pub fn invert(&self) -> Option<Tuple> {
+        let proto = match self.proto {
+            TupleProto::Ports {
+                source,
+                destination,
+            } => TupleProto::Ports {
+                source: destination,
+                destination: source,
+            },
+            TupleProto::Gre {
+                source,
+                destination,
+            } => TupleProto::Gre {
+                source: destination,
+                destination: source,
+            },
+            TupleProto::Icmp { id, kind, code } => TupleProto::Icmp {
+                id,
+                kind: icmp_counterpart(self.protocol, kind)?,
+                code,
+            },
+            TupleProto::Generic => TupleProto::Generic,
+        };
+        Some(Tuple {
+            source: self.destination,
+            destination: self.source,
+            protocol: self.protocol,
+            proto,
+        })
+    }
+
+    /// Source port, where the protocol has ports.
+    pub fn source_port(&self) -> Option<u16> {
+        match self.proto {
+            TupleProto::Ports { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Destination port, where the protocol has ports.
+    pub fn destination_port(&self) -> Option<u16> {
+        match self.proto {
+            TupleProto::Ports { destination, .. } => Some(destination),
+            _ => None,
+        }
+    }
+
+    /// The flat key of this tuple in the table.
+    pub(crate) fn key(&self) -> Key {
+        let mut bytes = [0u8; Key::LEN];
+        match (self.source, self.destination) {
+            (IpAddr::V4(s), IpAddr::V4(d)) => {
+                bytes[..4].copy_from_slice(&s.octets());
+                bytes[16..20].copy_from_slice(&d.octets());
+                bytes[37] = 4;
+            }
+            (s, d) => {
+                bytes[..16].copy_from_slice(&octets(s));
+                bytes[16..32].copy_from_slice(&octets(d));
+                bytes[37] = 6;
+            }
+        }
+        let (a, b) = match self.proto {
+            TupleProto::Ports {
+                source,
+                destination,
+            }
+            | TupleProto::Gre {
+                source,
+                destination,
+            } => (source, destination),
+            TupleProto::Icmp { id, kind, code } => (id, u16::from_be_bytes([kind, code])),
+            TupleProto::Generic => (0, 0),
+        };
+        bytes[32..34].copy_from_slice(&a.to_be_bytes());
+        bytes[34..36].copy_from_slice(&b.to_be_bytes());
+        bytes[36] = self.protocol;
+        Key(bytes)
+    }
+}
+
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(a) => a.to_ipv6_mapped().octets(),
+        IpAddr::V6(a) => a.octets(),
+    }
+}
+
+/// A tuple as flat bytes: hashed in one write, compared in one go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Key(pub(crate) [u8; Key::LEN]);
+
+impl Key {
+    pub(crate) const LEN: usize = 38;
+}
+
+/// The type that answers an ICMP or ICMPv6 query, or that it answers (kernel `invmap`).
+fn icmp_counterpart(protocol: u8, kind: u8) -> Option<u8> {
+    if protocol == proto::ICMPV6 {
+        match kind {
+            128 => Some(129),
+            129 => Some(128),
+            139 => Some(140),
+            140 => Some(139),
+            _ => None,
+        }
+    } else {
+        match kind {
+            8 => Some(0),
+            0 => Some(8),
+            13 => Some(14),
+            14 => Some(13),
+            15 => Some(16),
+            16 => Some(15),
+            17 => Some(18),
+            18 => Some(17),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Tuple {
+    /// As `conntrack -L` prints one: `src=… dst=… sport=… dport=…`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "src={} dst={}", self.source, self.destination)?;
+        match self.proto {
+            TupleProto::Ports {
+                source,
+                destination,
+            } => write!(f, " sport={source} dport={destination}"),
+            TupleProto::Icmp { id, kind, code } => {
+                write!(f, " type={kind} code={code} id={id}")
+            }
+            TupleProto::Gre {
+                source,
+                destination,
+            } => write!(f, " srckey=0x{source:x} dstkey=0x{destination:x}"),
+            TupleProto::Generic => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tuples() -> impl Strategy<Value = Tuple> {
+        let address = prop_oneof![
+            any::<([u8; 4], [u8; 4])>().prop_map(|(s, d)| (IpAddr::from(s), IpAddr::from(d))),
+            any::<([u8; 16], [u8; 16])>().prop_map(|(s, d)| (IpAddr::from(s), IpAddr::from(d))),
+        ];
+        let part = prop_oneof![
+            any::<(u16, u16)>().prop_map(|(source, destination)| (
+                proto::TCP,
+                TupleProto::Ports {
+                    source,
+                    destination
+                }
+            )),
+            any::<(u16, u16)>().prop_map(|(source, destination)| (
+                proto::GRE,
+                TupleProto::Gre {
+                    source,
+                    destination
+                }
+            )),
+            any::<(u16, u8, u8, bool)>().prop_map(|(id, kind, code, v6)| (
+                if v6 { proto::ICMPV6 } else { proto::ICMP },
+                TupleProto::Icmp { id, kind, code }
+            )),
+            any::<u8>().prop_map(|p| (p, TupleProto::Generic)),
+        ];
+        (address, part).prop_map(|((source, destination), (protocol, proto))| Tuple {
+            source,
+            destination,
+            protocol,
+            proto,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn inverting_twice_gives_the_tuple_back(tuple in tuples()) {
+            if let Some(inverse) = tuple.invert() {
+                prop_assert_eq!(inverse.invert(), Some(tuple));
+            }
+        }
+
+        #[test]
+        fn different_tuples_have_different_keys(a in tuples(), b in tuples()) {
+            let ports = |t: &Tuple| matches!(t.proto, TupleProto::Ports { .. });
+            if ports(&a) && ports(&b) {
+                prop_assert_eq!(a == b, a.key() == b.key());
+            }
         }
     }
 }

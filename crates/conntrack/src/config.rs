@@ -1,0 +1,261 @@
+//! The sysctls of connection tracking, by the kernel's names and with its defaults.
+
+use thiserror::Error;
+
+/// Why a sysctl was refused.
+#[derive(Debug, Error, PartialEq, Eq, Clone)]
+pub enum ConfigError {
+    /// No sysctl of that name concerns connection tracking.
+    #[error("unknown sysctl '{name}'{}", suggestion.as_ref().map(|s| format!("; did you mean '{s}'?")).unwrap_or_default())]
+    Unknown {
+        /// The name as given.
+        name: String,
+        /// The nearest known name, if one is near.
+        suggestion: Option<String>,
+    },
+    /// The value is not a number in the sysctl's range.
+    #[error("sysctl '{name}': '{value}' is not a number from {min} to {max}")]
+    Value {
+        /// Full name without `net.netfilter.`.
+        name: String,
+        /// The value as given.
+        value: String,
+        /// Smallest value taken.
+        min: u64,
+        /// Largest value taken.
+        max: u64,
+    },
+    /// Known to the kernel, without effect here.
+    #[error("sysctl '{name}' is not supported: {why}")]
+    Unsupported {
+        /// The name as given.
+        name: String,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+/// Declares the sysctls once: field, kernel name, default, range.
+macro_rules! sysctls {
+    ($($(#[$doc:meta])* $field:ident = $name:literal, $default:expr, $max:expr;)*) => {
+        /// Settings of a connection table. Times are in seconds.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Config {
+            $($(#[$doc])* pub $field: u64,)*
+            /// Key of the table's hash. Give each deployment its own secret; replay keeps the default.
+            pub hash_seed: (u64, u64),
+            /// The FTP helper's module option `loose`: expect data connections to a third
+            /// host's address too (kernel default: no).
+            pub ftp_loose: bool,
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Config { $($field: $default,)* hash_seed: (0x7061_6c69_7361_6465, 0x636f_6e6e_7472_6163), ftp_loose: false }
+            }
+        }
+
+        impl Config {
+            /// Names of all sysctls that are honoured, without `net.netfilter.` or `net.ipv4.`.
+            pub fn names() -> &'static [&'static str] {
+                &[$($name,)*]
+            }
+
+            /// The value of a sysctl, by any form of its name.
+            pub fn value(&self, name: &str) -> Option<u64> {
+                match short(name) {
+                    $($name => Some(self.$field),)*
+                    _ => None,
+                }
+            }
+
+            fn assign(&mut self, name: &str, value: &str) -> Option<Result<(), ConfigError>> {
+                match name {
+                    $($name => Some(match value.trim().parse::<u64>() {
+                        Ok(v) if v <= $max => { self.$field = v; Ok(()) }
+                        _ => Err(ConfigError::Value { name: name.to_string(), value: value.to_string(), min: 0, max: $max }),
+                    }),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+const SECONDS: u64 = i32::MAX as u64;
+
+sysctls! {
+    /// Entries at most; 0 means no limit.
+    max = "nf_conntrack_max", 262_144, i32::MAX as u64;
+    /// Hash buckets; early drop looks at eight neighbouring ones.
+    buckets = "nf_conntrack_buckets", 262_144, 1 << 24;
+    /// Expectations at most.
+    expect_max = "nf_conntrack_expect_max", 4096, i32::MAX as u64;
+    /// Verify transport checksums at PREROUTING.
+    checksum = "nf_conntrack_checksum", 1, 1;
+    /// Count packets and bytes per connection (shown by `--conntrack`).
+    acct = "nf_conntrack_acct", 0, 1;
+    /// Pick up TCP connections in the middle.
+    tcp_loose = "nf_conntrack_tcp_loose", 1, 1;
+    /// Treat out-of-window segments as valid, except RST.
+    tcp_be_liberal = "nf_conntrack_tcp_be_liberal", 0, 1;
+    /// Accept RST below what was acknowledged.
+    tcp_ignore_invalid_rst = "nf_conntrack_tcp_ignore_invalid_rst", 0, 1;
+    /// Identical ACKs after which the shorter retransmission timeout holds.
+    tcp_max_retrans = "nf_conntrack_tcp_max_retrans", 3, 255;
+    /// Timeout in SYN_SENT (and SYN_SENT2).
+    tcp_timeout_syn_sent = "nf_conntrack_tcp_timeout_syn_sent", 120, SECONDS;
+    /// Timeout in SYN_RECV.
+    tcp_timeout_syn_recv = "nf_conntrack_tcp_timeout_syn_recv", 60, SECONDS;
+    /// Timeout in ESTABLISHED.
+    tcp_timeout_established = "nf_conntrack_tcp_timeout_established", 432_000, SECONDS;
+    /// Timeout in FIN_WAIT.
+    tcp_timeout_fin_wait = "nf_conntrack_tcp_timeout_fin_wait", 120, SECONDS;
+    /// Timeout in CLOSE_WAIT.
+    tcp_timeout_close_wait = "nf_conntrack_tcp_timeout_close_wait", 60, SECONDS;
+    /// Timeout in LAST_ACK.
+    tcp_timeout_last_ack = "nf_conntrack_tcp_timeout_last_ack", 30, SECONDS;
+    /// Timeout in TIME_WAIT.
+    tcp_timeout_time_wait = "nf_conntrack_tcp_timeout_time_wait", 120, SECONDS;
+    /// Timeout in CLOSE.
+    tcp_timeout_close = "nf_conntrack_tcp_timeout_close", 10, SECONDS;
+    /// Upper bound of the timeout after too many retransmissions.
+    tcp_timeout_max_retrans = "nf_conntrack_tcp_timeout_max_retrans", 300, SECONDS;
+    /// Upper bound of the timeout while data is unacknowledged.
+    tcp_timeout_unacknowledged = "nf_conntrack_tcp_timeout_unacknowledged", 300, SECONDS;
+    /// UDP timeout before the flow counts as a stream.
+    udp_timeout = "nf_conntrack_udp_timeout", 30, SECONDS;
+    /// UDP timeout of a stream.
+    udp_timeout_stream = "nf_conntrack_udp_timeout_stream", 120, SECONDS;
+    /// ICMP query timeout.
+    icmp_timeout = "nf_conntrack_icmp_timeout", 30, SECONDS;
+    /// ICMPv6 query timeout.
+    icmpv6_timeout = "nf_conntrack_icmpv6_timeout", 30, SECONDS;
+    /// GRE timeout before a reply.
+    gre_timeout = "nf_conntrack_gre_timeout", 30, SECONDS;
+    /// GRE timeout after a reply.
+    gre_timeout_stream = "nf_conntrack_gre_timeout_stream", 180, SECONDS;
+    /// Timeout of protocols without a tracker.
+    generic_timeout = "nf_conntrack_generic_timeout", 600, SECONDS;
+    /// Time that IPv4 fragments wait for the rest.
+    ipfrag_time = "ipfrag_time", 30, SECONDS;
+    /// Bytes that IPv4 fragments may occupy; a new fragment beyond it is dropped.
+    ipfrag_high_thresh = "ipfrag_high_thresh", 4_194_304, i64::MAX as u64;
+    /// Fragments from one source that may arrive between two of a datagram; 0: any number.
+    ipfrag_max_dist = "ipfrag_max_dist", 64, i32::MAX as u64;
+    /// Time that IPv6 fragments wait for the rest.
+    frag6_timeout = "nf_conntrack_frag6_timeout", 60, SECONDS;
+    /// Bytes that IPv6 fragments may occupy.
+    frag6_high_thresh = "nf_conntrack_frag6_high_thresh", 4_194_304, i64::MAX as u64;
+}
+
+/// Sysctls of the kernel's connection tracking that are refused by name.
+const UNSUPPORTED: &[(&str, &str)] = &[
+    (
+        "nf_conntrack_helper",
+        "automatic helper assignment was removed from the kernel; assign one with -j CT --helper",
+    ),
+    ("nf_conntrack_count", "it is a reading, not a setting"),
+    ("nf_conntrack_events", "it concerns event listeners only"),
+    (
+        "nf_conntrack_log_invalid",
+        "the reason of every INVALID packet is told anyway",
+    ),
+    ("nf_conntrack_timestamp", "entries carry no start time yet"),
+];
+
+impl Config {
+    /// Sets a sysctl: `net.netfilter.nf_conntrack_max`, `net/netfilter/nf_conntrack_max`,
+    /// `nf_conntrack_max` and `tcp_loose` (the unambiguous rest of the name) all work.
+    ///
+    /// # Errors
+    /// [`ConfigError`], and nothing is changed.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        let key = short(name);
+        let prefixed = format!("nf_conntrack_{key}");
+        if let Some(result) = self
+            .assign(key, value)
+            .or_else(|| self.assign(&prefixed, value))
+        {
+            return result;
+        }
+        if let Some((_, why)) = UNSUPPORTED
+            .iter()
+            .find(|(n, _)| *n == key || *n == prefixed)
+        {
+            return Err(ConfigError::Unsupported {
+                name: name.to_string(),
+                why,
+            });
+        }
+        if key.starts_with("nf_conntrack_sctp_") || key.starts_with("nf_conntrack_dccp_") {
+            return Err(ConfigError::Unsupported {
+                name: name.to_string(),
+                why: "the protocol has no state machine here yet; its flows use nf_conntrack_generic_timeout",
+            });
+        }
+        Err(ConfigError::Unknown {
+            name: name.to_string(),
+            suggestion: nearest(key),
+        })
+    }
+}
+
+/// The last component of a dotted or slashed sysctl name.
+fn short(name: &str) -> &str {
+    name.trim().rsplit(['.', '/']).next().unwrap_or(name)
+}
+
+/// The known name with the smallest edit distance, if at most a third of it differs.
+fn nearest(key: &str) -> Option<String> {
+    if key.len() > 64 {
+        return None;
+    }
+    Config::names()
+        .iter()
+        .map(|name| (strsim::levenshtein(key, name), *name))
+        .min()
+        .filter(|(distance, name)| distance * 3 <= name.len())
+        .map(|(_, name)| name.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_every_spelling() {
+        let mut config = Config::default();
+        for name in [
+            "net.netfilter.nf_conntrack_tcp_loose",
+            "net/netfilter/nf_conntrack_tcp_loose",
+            "nf_conntrack_tcp_loose",
+            "tcp_loose",
+        ] {
+            config.tcp_loose = 1;
+            config.set(name, "0").unwrap();
+            assert_eq!(config.tcp_loose, 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn refusals_say_why() {
+        let mut config = Config::default();
+        let cases = [
+            ("nf_conntrack_helper", "1", "assign one with -j CT --helper"),
+            (
+                "nf_conntrack_tcp_lose",
+                "1",
+                "did you mean 'nf_conntrack_tcp_loose'?",
+            ),
+            ("nf_conntrack_tcp_loose", "2", "not a number from 0 to 1"),
+            ("nf_conntrack_max", "many", "not a number"),
+            ("vm.swappiness", "1", "unknown sysctl"),
+        ];
+        for (name, value, expect) in cases {
+            let text = config.set(name, value).unwrap_err().to_string();
+            assert!(text.contains(expect), "{text}");
+        }
+        assert_eq!(config, Config::default());
+    }
+}

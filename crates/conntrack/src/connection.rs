@@ -1,0 +1,173 @@
+//! One connection: two tuples, what is known of its state, and when it ends.
+
+use palisade_wire::Timestamp;
+
+use crate::helper::HelperState;
+use crate::proto::tcp::TcpConnection;
+use crate::tuple::{Direction, Key, Tuple, Zone};
+
+/// Handle of an entry in the table. Old handles never reach a newer entry.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ConnId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// Status bits (kernel `enum ip_conntrack_status`, same values).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Status(pub u32);
+
+impl Status {
+    /// Announced by another connection.
+    pub const EXPECTED: Status = Status(1);
+    /// Packets seen in both directions.
+    pub const SEEN_REPLY: Status = Status(1 << 1);
+    /// Never evicted early.
+    pub const ASSURED: Status = Status(1 << 2);
+    /// In the table.
+    pub const CONFIRMED: Status = Status(1 << 3);
+    /// Source is translated.
+    pub const SRC_NAT: Status = Status(1 << 4);
+    /// Destination is translated.
+    pub const DST_NAT: Status = Status(1 << 5);
+    /// Being removed.
+    pub const DYING: Status = Status(1 << 9);
+    /// Timeout is not renewed by packets.
+    pub const FIXED_TIMEOUT: Status = Status(1 << 10);
+    /// A helper was assigned by a rule.
+    pub const HELPER: Status = Status(1 << 13);
+
+    /// Whether all of `other`'s bits are set.
+    #[inline]
+    pub fn has(self, other: Status) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Sets `other`'s bits.
+    #[inline]
+    pub fn set(&mut self, other: Status) {
+        self.0 |= other.0;
+    }
+}
+
+/// What a protocol's tracker knows about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtoState {
+    /// TCP.
+    Tcp(TcpConnection),
+    /// UDP and UDP-Lite.
+    Udp {
+        /// From this moment on, replies make the flow a stream.
+        stream_from: Timestamp,
+    },
+    /// GRE: whether the stream timeout holds is told by the status alone.
+    Gre,
+    /// ICMP and ICMPv6 queries.
+    Icmp,
+    /// Anything else.
+    Generic,
+}
+
+/// Packets and bytes seen in one direction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, by IP length.
+    pub bytes: u64,
+}
+
+/// When an entry ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deadline {
+    /// Not confirmed: so many seconds from the confirmation.
+    AfterConfirm(u64),
+    /// Confirmed: at this moment.
+    At(Timestamp),
+}
+
+/// An entry of the table.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// 1, 2, 3 … in order of creation; for people and logs.
+    pub number: u64,
+    pub(crate) id: ConnId,
+    /// Original and reply tuple, by [`Direction::index`].
+    pub tuples: [Tuple; 2],
+    pub(crate) keys: [Key; 2],
+    pub(crate) hashes: [u32; 2],
+    /// Zone id as seen in original and reply direction.
+    pub zones: [Zone; 2],
+    /// Status bits.
+    pub status: Status,
+    /// When the entry ends.
+    pub deadline: Deadline,
+    /// The protocol's part.
+    pub proto: ProtoState,
+    /// Connection mark (CONNMARK).
+    pub mark: u32,
+    /// Traffic by direction.
+    pub traffic: [Traffic; 2],
+    /// The helper that reads this connection's payload.
+    pub helper: Option<&'static str>,
+    pub(crate) helper_state: HelperState,
+    /// Display number of the connection that announced this one.
+    pub master: Option<u64>,
+    pub(crate) master_id: Option<ConnId>,
+    /// When the first packet came.
+    pub created: Timestamp,
+    pub(crate) next: [u32; 2],
+}
+
+impl Connection {
+    /// Handle of this entry.
+    pub fn id(&self) -> ConnId {
+        self.id
+    }
+
+    /// The tuple of one direction.
+    #[inline]
+    pub fn tuple(&self, direction: Direction) -> &Tuple {
+        &self.tuples[direction.index()]
+    }
+
+    /// Whether the entry is in the table.
+    #[inline]
+    pub fn confirmed(&self) -> bool {
+        self.status.has(Status::CONFIRMED)
+    }
+
+    /// Whether packets were seen in both directions.
+    #[inline]
+    pub fn replied(&self) -> bool {
+        self.status.has(Status::SEEN_REPLY)
+    }
+
+    /// Whether the entry is safe from early drop.
+    #[inline]
+    pub fn assured(&self) -> bool {
+        self.status.has(Status::ASSURED)
+    }
+
+    /// Whole seconds until the entry ends, as `conntrack -L` shows them.
+    pub fn timeout(&self, now: Timestamp) -> u64 {
+        match self.deadline {
+            Deadline::AfterConfirm(seconds) => seconds,
+            Deadline::At(end) => end.since(now).as_secs(),
+        }
+    }
+
+    /// Whether the entry has ended (kernel `nf_ct_is_expired`).
+    #[inline]
+    pub fn expired(&self, now: Timestamp) -> bool {
+        matches!(self.deadline, Deadline::At(end) if end <= now)
+    }
+
+    /// Name of the protocol's state, for protocols that have states.
+    pub fn state_name(&self) -> Option<&'static str> {
+        match &self.proto {
+            ProtoState::Tcp(tcp) => Some(tcp.state.name()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! From a packet to its tuple (kernel `nf_ct_get_tuple`, `get_l4proto`).
+
+use palisade_wire::{Packet, gre::Gre, icmp::Icmp, proto};
+
+use crate::reason::Invalid;
+use crate::tuple::{Tuple, TupleProto};
+
+/// Where the tuple of a packet is read: on the wire, or in the packet that an ICMP error
+/// quotes, of which four transport bytes are enough for ports.
+pub(crate) fn tuple(packet: &Packet<'_>) -> Result<Tuple, Invalid> {
+    if packet.chain_broken() {
+        return Err(Invalid::ExtensionChain);
+    }
+    if packet.is_later_fragment() {
+        return Err(Invalid::LaterFragment);
+    }
+    let protocol = packet.protocol();
+    let transport = packet.transport();
+    let short = |need| Invalid::ShortHeader {
+        protocol,
+        have: transport.len(),
+        need,
+    };
+    let proto = match protocol {
+        proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP => {
+            let Some(&[a, b, c, d]) = transport.first_chunk::<4>() else {
+                return Err(short(4));
+            };
+            TupleProto::Ports {
+                source: u16::from_be_bytes([a, b]),
+                destination: u16::from_be_bytes([c, d]),
+            }
+        }
+        proto::ICMP | proto::ICMPV6 => {
+            let icmp = Icmp::new(transport).ok_or(short(Icmp::HEADER_LEN))?;
+            TupleProto::Icmp {
+                id: icmp.id(),
+                kind: icmp.kind(),
+                code: icmp.code(),
+            }
+        }
+        proto::GRE => gre(transport).ok_or(Invalid::Gre)?,
+        proto::NONE if packet.family() == palisade_wire::Family::V6 => {
+            return Err(Invalid::NoNextHeader);
+        }
+        _ => TupleProto::Generic,
+    };
+    Ok(Tuple {
+        source: packet.source(),
+        destination: packet.destination(),
+        protocol,
+        proto,
+    })
+}
+
+/// Kernel `gre_pkt_to_tuple`: version 1 must carry PPP and is told apart by its call id, every
+/// other version has no key.
+fn gre(transport: &[u8]) -> Option<TupleProto> {
+    const PPP: u16 = 0x880b;
+    let none = TupleProto::Gre {
+        source: 0,
+        destination: 0,
+    };
+    let Some(gre) = Gre::new(transport) else {
+        return Some(none);
+    };
+    if gre.version() != 1 {
+        return Some(none);
+    }
+    if gre.protocol_type() != PPP || transport.len() < 8 {
+        return None;
+    }
+    Some(TupleProto::Gre {
+        source: 0,
+        destination: u16::from_be_bytes([transport[6], transport[7]]),
+    })
+}

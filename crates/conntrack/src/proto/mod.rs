@@ -1,0 +1,51 @@
+//! Protocol trackers: one small file each, read like siblings.
+//!
+//! Each answers three questions: is the packet sound (`check`), may it start a connection
+//! (`start`), and what does it do to one (`update`).
+
+pub mod icmp;
+pub mod tcp;
+pub mod udp;
+
+use palisade_wire::{Packet, proto};
+
+use crate::config::Config;
+use crate::reason::Invalid;
+
+/// What a tracker says of a packet in a connection.
+pub(crate) enum Update {
+    /// Valid; the entry lives so many seconds from now (`None`: its end stays).
+    Valid {
+        /// New timeout in seconds.
+        timeout: Option<u64>,
+        /// What the tracker ignored, if it did.
+        ignored: Option<crate::reason::Ignored>,
+    },
+    /// Valid, and the connection is over: remove the entry.
+    Kill,
+    /// The connection is over and this packet starts a new one: remove and look up again.
+    Repeat,
+    /// Not a packet of this connection.
+    Invalid(Invalid),
+}
+
+/// Facts of a packet that trackers share.
+pub(crate) struct Context<'a, 'p> {
+    pub(crate) packet: &'a Packet<'p>,
+    pub(crate) config: &'a Config,
+    /// Verify checksums: at PREROUTING, when `nf_conntrack_checksum` is 1.
+    pub(crate) verify: bool,
+}
+
+impl Context<'_, '_> {
+    /// Whether the transport checksum of `protocol` is wrong. A packet that the capture cut
+    /// short cannot be verified and counts as right.
+    pub(crate) fn bad_checksum(&self, protocol: u8) -> bool {
+        self.verify
+            && !self.packet.is_truncated()
+            && match protocol {
+                proto::ICMP => palisade_wire::checksum::of(self.packet.transport()) != 0,
+                _ => !self.packet.transport_checksum_ok(protocol),
+            }
+    }
+}
