@@ -1,0 +1,279 @@
+//! Words with their place in the file, in the two quoting styles that rules come in.
+
+use crate::diagnostic::{Diagnostic, Replacement, Severity};
+
+/// One word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// Text, quotes taken off.
+    pub text: String,
+    /// First byte within the file.
+    pub start: usize,
+    /// After the last byte.
+    pub end: usize,
+}
+
+/// Where lines begin, to tell line and column of a byte.
+#[derive(Debug)]
+pub struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    /// Indexes a text.
+    pub fn new(text: &'a str) -> Self {
+        let starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(i, _)| i + 1))
+            .collect();
+        Lines { text, starts }
+    }
+
+    /// Line and column, both from 1; the column counts characters.
+    pub fn place(&self, at: usize) -> (u32, u32) {
+        let line = self.starts.partition_point(|s| *s <= at).max(1);
+        let start = self.starts[line - 1];
+        let column = self
+            .text
+            .get(start..at)
+            .map_or(0, |before| before.chars().count());
+        (line as u32, column as u32 + 1)
+    }
+
+    /// Builds a diagnostic about a span.
+    pub fn diagnostic(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        span: (usize, usize),
+        message: String,
+    ) -> Diagnostic {
+        let (line, column) = self.place(span.0);
+        Diagnostic {
+            severity,
+            code,
+            message,
+            line,
+            column,
+            start: span.0,
+            end: span.1,
+            help: None,
+            replacement: None,
+        }
+    }
+}
+
+impl Diagnostic {
+    /// Adds advice.
+    pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// Adds an edit of a span.
+    pub(crate) fn replace(mut self, start: usize, end: usize, text: impl Into<String>) -> Self {
+        self.replacement = Some(Replacement {
+            start,
+            end,
+            text: text.into(),
+        });
+        self
+    }
+}
+
+/// Splits a line of an `iptables-save` file: double quotes with backslash, nothing else
+/// (iptables `add_param_to_argv`). `base` is the line's first byte within the file.
+pub fn save_words(line: &str, base: usize) -> Vec<Word> {
+    let mut words = Vec::new();
+    let mut word: Option<Word> = None;
+    let mut quoted = false;
+    let mut escaped = false;
+    for (i, c) in line.char_indices() {
+        let at = base + i;
+        if quoted {
+            if escaped {
+                push(&mut word, c, at);
+                escaped = false;
+            } else if c == '\\' {
+                escaped = true;
+            } else if c == '"' {
+                quoted = false;
+                touch(&mut word, at, c);
+            } else {
+                push(&mut word, c, at);
+            }
+        } else if c == '"' {
+            quoted = true;
+            touch(&mut word, at, c);
+        } else if matches!(c, ' ' | '\t' | '\n' | '\r') {
+            words.extend(word.take());
+        } else {
+            push(&mut word, c, at);
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// What a shell line is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ShellLine {
+    /// Commands, each a list of words (`;` and `&&` stand between them).
+    Commands(Vec<Vec<Word>>),
+    /// Not a plain command: the span of what makes it one, and its name.
+    NotPlain {
+        /// First byte.
+        start: usize,
+        /// After the last byte.
+        end: usize,
+        /// What it is.
+        what: &'static str,
+    },
+}
+
+/// Splits a logical shell line (continuations included in `line` as backslash-newline).
+pub fn shell_words(line: &str, base: usize) -> ShellLine {
+    let mut commands = vec![Vec::new()];
+    let mut word: Option<Word> = None;
+    let mut chars = line.char_indices().peekable();
+    let not_plain = |i: usize, n: usize, what| ShellLine::NotPlain {
+        start: base + i,
+        end: base + i + n,
+        what,
+    };
+    while let Some((i, c)) = chars.next() {
+        let at = base + i;
+        match c {
+            '\\' => match chars.next() {
+                Some((_, '\n')) | None => end_word(&mut commands, &mut word),
+                Some((_, '\r')) => {
+                    if matches!(chars.peek(), Some((_, '\n'))) {
+                        chars.next();
+                    }
+                    end_word(&mut commands, &mut word);
+                }
+                Some((j, next)) => {
+                    touch(&mut word, at, c);
+                    push(&mut word, next, base + j);
+                }
+            },
+            '\'' => {
+                touch(&mut word, at, c);
+                loop {
+                    match chars.next() {
+                        Some((j, '\'')) => {
+                            touch(&mut word, base + j, '\'');
+                            break;
+                        }
+                        Some((j, inside)) => push(&mut word, inside, base + j),
+                        None => return not_plain(i, 1, "a quote that is not closed"),
+                    }
+                }
+            }
+            '"' => {
+                touch(&mut word, at, c);
+                loop {
+                    match chars.next() {
+                        Some((j, '"')) => {
+                            touch(&mut word, base + j, '"');
+                            break;
+                        }
+                        Some((j, '\\')) => match chars.next() {
+                            Some((k, e @ ('"' | '\\' | '$' | '`'))) => {
+                                push(&mut word, e, base + k);
+                            }
+                            Some((_, '\n')) => {}
+                            Some((k, other)) => {
+                                push(&mut word, '\\', base + j);
+                                push(&mut word, other, base + k);
+                            }
+                            None => return not_plain(i, 1, "a quote that is not closed"),
+                        },
+                        Some((j, '$')) => return not_plain(j, 1, "a variable"),
+                        Some((j, '`')) => return not_plain(j, 1, "a command substitution"),
+                        Some((j, inside)) => push(&mut word, inside, base + j),
+                        None => return not_plain(i, 1, "a quote that is not closed"),
+                    }
+                }
+            }
+            '#' if word.is_none() => break,
+            '$' => return not_plain(i, 1, "a variable"),
+            '`' => return not_plain(i, 1, "a command substitution"),
+            '|' => {
+                // `cmd || true` is common; what follows it does not matter to the rules.
+                if matches!(chars.peek(), Some((_, '|'))) {
+                    end_word(&mut commands, &mut word);
+                    break;
+                }
+                return not_plain(i, 1, "a pipe");
+            }
+            '<' | '>' => {
+                // Redirections of output are harmless: skip the operator and its word.
+                if c == '<' {
+                    return not_plain(i, 1, "a redirection");
+                }
+                if word
+                    .as_ref()
+                    .is_some_and(|w| w.text.chars().all(|c| c.is_ascii_digit()))
+                {
+                    word = None;
+                }
+                end_word(&mut commands, &mut word);
+                while matches!(chars.peek(), Some((_, '>' | '&' | ' '))) {
+                    chars.next();
+                }
+                while chars
+                    .peek()
+                    .is_some_and(|(_, c)| !matches!(c, ' ' | '\t' | ';' | '\n'))
+                {
+                    chars.next();
+                }
+            }
+            '(' | ')' | '{' | '}' if word.is_none() => return not_plain(i, 1, "a group"),
+            ';' => {
+                end_word(&mut commands, &mut word);
+                commands.push(Vec::new());
+            }
+            '&' => {
+                if matches!(chars.peek(), Some((_, '&'))) {
+                    chars.next();
+                }
+                end_word(&mut commands, &mut word);
+                commands.push(Vec::new());
+            }
+            c if c.is_whitespace() => end_word(&mut commands, &mut word),
+            c => push(&mut word, c, at),
+        }
+    }
+    end_word(&mut commands, &mut word);
+    commands.retain(|c| !c.is_empty());
+    ShellLine::Commands(commands)
+}
+
+fn end_word(commands: &mut [Vec<Word>], word: &mut Option<Word>) {
+    if let (Some(done), Some(last)) = (word.take(), commands.last_mut()) {
+        last.push(done);
+    }
+}
+
+fn push(word: &mut Option<Word>, c: char, at: usize) {
+    let end = at + c.len_utf8();
+    let word = word.get_or_insert(Word {
+        text: String::new(),
+        start: at,
+        end,
+    });
+    word.text.push(c);
+    word.end = end;
+}
+
+/// A quote belongs to the word's span and not to its text.
+fn touch(word: &mut Option<Word>, at: usize, c: char) {
+    let end = at + c.len_utf8();
+    let word = word.get_or_insert(Word {
+        text: String::new(),
+        start: at,
+        end,
+    });
+    word.end = end;
+}

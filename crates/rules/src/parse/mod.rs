@@ -1,0 +1,264 @@
+//! From text to model: never fails, never stops at the first error.
+//!
+//! - [`save_file`]: what iptables-save writes and iptables-restore reads.
+//! - [`script`]: a shell script's plain `iptables` and `ip6tables` lines.
+//! - [`auto`]: whichever it is.
+
+mod command;
+mod extension;
+mod repair;
+mod rule;
+mod save;
+mod shell;
+mod value;
+
+use palisade_wire::Family;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::lex::{Lines, Word};
+use crate::model::{Chain, Match, Rule, Ruleset, Table, TableKind, Target};
+
+/// What a text says.
+#[derive(Clone, Debug, Default)]
+pub struct Parsed {
+    /// IPv4 rules, when there are any.
+    pub v4: Option<Ruleset>,
+    /// IPv6 rules, when there are any.
+    pub v6: Option<Ruleset>,
+    /// Findings, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Parsed {
+    /// Whether iptables would refuse the text.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics
+            .iter()
+            .any(|d| d.severity == Severity::Error)
+    }
+
+    /// The rules of one family.
+    pub fn family(&self, family: Family) -> Option<&Ruleset> {
+        match family {
+            Family::V4 => self.v4.as_ref(),
+            Family::V6 => self.v6.as_ref(),
+        }
+    }
+}
+
+/// Most diagnostics kept for one text.
+const MAX_DIAGNOSTICS: usize = 1000;
+
+/// Parses a text as what it looks like: a `*table` line makes it a save file, otherwise it is a
+/// script. `family` is the family of a save file.
+pub fn auto(text: &str, family: Family) -> Parsed {
+    let save = text
+        .lines()
+        .map(str::trim)
+        .any(|l| l.starts_with('*') || l == "COMMIT");
+    if save {
+        save_file(text, family)
+    } else {
+        script(text)
+    }
+}
+
+/// Parses what iptables-restore (or, for IPv6, ip6tables-restore) reads.
+pub fn save_file(text: &str, family: Family) -> Parsed {
+    let mut parser = Parser::new(text);
+    save::parse(&mut parser, text, family);
+    parser.finish()
+}
+
+/// Parses a file of commands; lines of `ip6tables` make the IPv6 rules.
+pub fn script(text: &str) -> Parsed {
+    let mut parser = Parser::new(text);
+    shell::parse(&mut parser, text);
+    parser.finish()
+}
+
+/// State of one parse.
+pub(crate) struct Parser<'a> {
+    pub(crate) lines: Lines<'a>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) rulesets: [Option<Ruleset>; 2],
+    /// Chains by name for each table, so that lookups do not grow with the ruleset.
+    pub(crate) names: std::collections::HashMap<(Family, TableKind, String), usize>,
+    pub(crate) kept_told: std::collections::HashSet<String>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(text: &'a str) -> Self {
+        Parser {
+            lines: Lines::new(text),
+            diagnostics: Vec::new(),
+            rulesets: [None, None],
+            names: std::collections::HashMap::new(),
+            kept_told: std::collections::HashSet::new(),
+        }
+    }
+
+    fn finish(mut self) -> Parsed {
+        for ruleset in self.rulesets.iter().flatten() {
+            for table in &ruleset.tables {
+                if let Some(diagnostic) = find_loop(&self.lines, table) {
+                    self.diagnostics.push(diagnostic);
+                }
+            }
+        }
+        self.diagnostics.sort_by_key(|d| d.start);
+        let [v4, v6] = self.rulesets;
+        Parsed {
+            v4,
+            v6,
+            diagnostics: self.diagnostics,
+        }
+    }
+
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    pub(crate) fn error(
+        &self,
+        code: &'static str,
+        span: (usize, usize),
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        self.lines
+            .diagnostic(Severity::Error, code, span, message.into())
+    }
+
+    pub(crate) fn ruleset(&mut self, family: Family) -> &mut Ruleset {
+        self.rulesets[family as usize].get_or_insert_with(|| Ruleset::new(family))
+    }
+
+    /// A table, made on first use.
+    pub(crate) fn table(&mut self, family: Family, kind: TableKind) -> &mut Table {
+        let fresh = self.ruleset(family).table(kind).is_none();
+        let at = self.ruleset(family).table_index(kind);
+        if fresh {
+            for (i, hook) in kind.hooks().iter().enumerate() {
+                self.names
+                    .insert((family, kind, hook.name().to_string()), i);
+            }
+        }
+        &mut self.ruleset(family).tables[at]
+    }
+
+    pub(crate) fn chain_index(
+        &mut self,
+        family: Family,
+        kind: TableKind,
+        name: &str,
+    ) -> Option<usize> {
+        self.table(family, kind);
+        self.names.get(&(family, kind, name.to_string())).copied()
+    }
+
+    /// Makes a user chain; `None` if it exists.
+    pub(crate) fn add_chain(
+        &mut self,
+        family: Family,
+        kind: TableKind,
+        name: &str,
+    ) -> Option<usize> {
+        if self.chain_index(family, kind, name).is_some() {
+            return None;
+        }
+        let table = self.table(family, kind);
+        table.chains.push(Chain::new(name, None));
+        let at = table.chains.len() - 1;
+        self.names.insert((family, kind, name.to_string()), at);
+        Some(at)
+    }
+
+    /// Removes a user chain; jumps to later chains are renumbered.
+    pub(crate) fn remove_chain(&mut self, family: Family, kind: TableKind, at: usize) {
+        let table = self.table(family, kind);
+        table.chains.remove(at);
+        for rule in table.chains.iter_mut().flat_map(|c| &mut c.rules) {
+            if let Target::Jump(to) | Target::Goto(to) = &mut rule.target
+                && *to > at
+            {
+                *to -= 1;
+            }
+        }
+        let names: Vec<(String, usize)> = table
+            .chains
+            .iter()
+            .enumerate()
+            .map(|(i, c)| (c.name.clone(), i))
+            .collect();
+        self.names.retain(|(f, k, _), _| (*f, *k) != (family, kind));
+        for (name, i) in names {
+            self.names.insert((family, kind, name), i);
+        }
+    }
+
+    /// Notes once a name that an extension is kept and not evaluated.
+    pub(crate) fn note_kept(&mut self, kind: &str, name: &str, word: &Word) {
+        if self.kept_told.insert(format!("{kind} {name}")) {
+            let note = self.lines.diagnostic(
+                Severity::Note,
+                "not-evaluated",
+                (word.start, word.end),
+                format!("{kind} '{name}' is accepted but not evaluated yet"),
+            );
+            self.report(note);
+        }
+    }
+}
+
+/// Whether a rule tests or does something that is not evaluated.
+pub fn has_kept(rule: &Rule) -> bool {
+    matches!(rule.target, Target::Kept(_))
+        || rule.matches.iter().any(|m| matches!(m, Match::Kept(_)))
+}
+
+/// A jump that leads back to its own chain, which the kernel refuses.
+fn find_loop(lines: &Lines<'_>, table: &Table) -> Option<Diagnostic> {
+    // 0: not seen, 1: on the way, 2: done. The walk keeps its own stack: user text decides its depth.
+    let mut colour = vec![0u8; table.chains.len()];
+    for start in 0..table.chains.len() {
+        if colour[start] != 0 {
+            continue;
+        }
+        let mut stack = vec![(start, 0usize)];
+        colour[start] = 1;
+        while let Some((chain, at)) = stack.pop() {
+            let Some(rule) = table.chains[chain].rules.get(at) else {
+                colour[chain] = 2;
+                continue;
+            };
+            stack.push((chain, at + 1));
+            if let Target::Jump(to) | Target::Goto(to) = rule.target {
+                match colour[to] {
+                    0 => {
+                        colour[to] = 1;
+                        stack.push((to, 0));
+                    }
+                    1 => {
+                        return Some(
+                            lines
+                                .diagnostic(
+                                    Severity::Error,
+                                    "chain-loop",
+                                    (rule.position.start, rule.position.end),
+                                    format!(
+                                        "this jump to chain '{}' closes a loop",
+                                        table.chains[to].name
+                                    ),
+                                )
+                                .help("the kernel refuses a table whose chains call each other in a circle"),
+                        );
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    None
+}
