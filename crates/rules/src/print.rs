@@ -9,14 +9,8 @@ use crate::model::*;
 /// The whole ruleset, tables in the order in which iptables-save has them.
 pub fn save(ruleset: &Ruleset, counters: bool) -> String {
     let mut out = String::new();
-    const ORDER: [TableKind; 5] = [
-        TableKind::Mangle,
-        TableKind::Raw,
-        TableKind::Nat,
-        TableKind::Filter,
-        TableKind::Security,
-    ];
-    for table in ORDER.iter().filter_map(|k| ruleset.table(*k)) {
+    // The kernel lists the table that came last first.
+    for table in ruleset.tables.iter().rev() {
         let _ = writeln!(out, "*{}", table.kind.name());
         // The kernel keeps user chains sorted by name as the program's library inserts them.
         let mut order: Vec<&Chain> = table.chains.iter().collect();
@@ -187,20 +181,32 @@ fn states(set: StateSet) -> String {
     )
 }
 
-/// Quoted as iptables-save quotes: only when the text has a space, a quote, a backslash or is empty.
+/// A text value as iptables-save quotes it (`xtables_save_string`): bare only when it has nothing
+/// but letters, digits, `_` and `-`.
 fn quoted(text: &str) -> String {
-    let plain = !text.is_empty()
-        && text.bytes().all(|b| {
-            b.is_ascii_alphanumeric() || b"-_./:,+@%=<>[]{}()|~^*?&;#$!`".contains(&b) || b >= 0x80
-        });
-    let needs = text.is_empty()
-        || text
-            .chars()
-            .any(|c| matches!(c, ' ' | '\t' | '\n' | '"' | '\\' | '\''));
-    if plain || !needs {
-        text.to_string()
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if !text.is_empty() && text.bytes().all(bare) {
+        return text.to_string();
+    }
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\' | '\'') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
+/// A kept word: quoted only when it would not be read back as one word.
+fn kept_word(word: &str) -> String {
+    let splits = |c: char| c.is_whitespace() || matches!(c, '"' | '\\');
+    if word.is_empty() || word.contains(splits) {
+        quoted(word)
     } else {
-        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+        word.to_string()
     }
 }
 
@@ -347,15 +353,7 @@ fn write_match(out: &mut String, m: &Match) {
 
 fn words(out: &mut String, kept: &Kept) {
     for word in &kept.words {
-        let _ = write!(
-            out,
-            " {}",
-            if word == "!" {
-                "!".to_string()
-            } else {
-                quoted(word)
-            }
-        );
+        let _ = write!(out, " {}", kept_word(word));
     }
 }
 
@@ -457,7 +455,7 @@ fn write_recent(out: &mut String, recent: &Recent) {
     let _ = write!(
         out,
         " --name {} --mask {}",
-        quoted(&recent.name),
+        kept_word(&recent.name),
         recent.mask
     );
     out.push_str(match recent.side {

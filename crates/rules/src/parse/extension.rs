@@ -110,6 +110,16 @@ fn limited(max: usize) -> impl Fn(&str) -> Value<String> {
     }
 }
 
+/// A text that the real program cuts off without a word.
+fn cut(max: usize) -> impl Fn(&str) -> Value<String> {
+    move |t| {
+        let end = (0..=max.min(t.len()))
+            .rev()
+            .find(|i| t.is_char_boundary(*i));
+        Ok(t[..end.unwrap_or(0)].to_string())
+    }
+}
+
 fn up_to(max: u64) -> impl Fn(&str) -> Value<u64> {
     move |t| value::number(t, max)
 }
@@ -460,7 +470,7 @@ pub(crate) fn build_target(l: &Loaded, family: Family) -> Result<Target, Fault> 
         }
         "LOG" => Target::Log(Log {
             level: l.plain(&["log-level"], log_level)?.unwrap_or(4),
-            prefix: l.plain(&["log-prefix"], limited(29))?.unwrap_or_default(),
+            prefix: l.plain(&["log-prefix"], cut(29))?.unwrap_or_default(),
             tcp_sequence: l.has("log-tcp-sequence"),
             tcp_options: l.has("log-tcp-options"),
             ip_options: l.has("log-ip-options"),
