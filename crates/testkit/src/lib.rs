@@ -1,1 +1,11 @@
-//! To be written.
+//! Tools of Palisade's own tests: the kernel as a subject of packet scripts, and the comparison of
+//! two subjects packet by packet and counter by counter.
+//!
+//! - [`kernel`]: [`kernel::KernelSubject`] runs a script's packets through the Linux kernel, in a network
+//!   namespace of its own.
+//! - [`compare`]: what a subject showed in a whole script, and how two such records differ.
+//!
+//! Never published; nothing of it is part of the product.
+
+pub mod compare;
+pub mod kernel;

@@ -1,0 +1,252 @@
+//! What a subject showed in a whole script, and how two such records differ.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use palisade_capture::script::{
+    ConnectionSeen, Direction, Mismatch, Observed, RuleName, RuleNumber, Script, Seen, Sent, State,
+    Subject, Tally, Test, Told, Verdict, run,
+};
+use palisade_wire::Timestamp;
+
+/// The name of a counter: of a rule, or of a built-in chain's policy.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CounterName {
+    /// IPv6's ruleset rather than IPv4's.
+    pub v6: bool,
+    /// Table, as `-t` names it.
+    pub table: String,
+    /// Chain.
+    pub chain: String,
+    /// Number in the chain from 1; 0 for the policy.
+    pub number: u32,
+}
+
+impl CounterName {
+    /// A name; `number` 0 is the policy.
+    pub fn new(v6: bool, table: &str, chain: &str, number: u32) -> Self {
+        CounterName {
+            v6,
+            table: table.to_owned(),
+            chain: chain.to_owned(),
+            number,
+        }
+    }
+
+    /// The name of what a script calls `rule`.
+    pub fn of(v6: bool, rule: &RuleName) -> Self {
+        let number = match rule.rule {
+            RuleNumber::Number(n) => n,
+            RuleNumber::Policy => 0,
+        };
+        CounterName::new(v6, &rule.table, &rule.chain, number)
+    }
+}
+
+impl fmt::Display for CounterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let six = if self.v6 { " (ip6)" } else { "" };
+        match self.number {
+            0 => write!(f, "{} {} policy{six}", self.table, self.chain),
+            n => write!(f, "{} {} {n}{six}", self.table, self.chain),
+        }
+    }
+}
+
+/// Packets and bytes of every rule and policy.
+pub type Counters = BTreeMap<CounterName, (u64, u64)>;
+
+/// A subject that can show all its counters.
+pub trait Counted: Subject {
+    /// Every rule's and policy's packets and bytes, of both families.
+    fn all_counters(&mut self) -> Counters;
+
+    /// What went wrong with the subject itself; it makes every comparison worthless.
+    fn faults(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// One packet as a subject judged it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PacketRecord {
+    /// Line of the script.
+    pub line: u32,
+    /// Number in the whole script, from 1.
+    pub number: u64,
+    /// State.
+    pub state: Seen<Option<State>>,
+    /// Direction.
+    pub direction: Seen<Option<Direction>>,
+    /// Verdict.
+    pub verdict: Seen<Verdict>,
+}
+
+/// One test as a subject went through it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TestRecord {
+    /// The test's title; empty for a script without `test` lines.
+    pub title: String,
+    /// Its packets.
+    pub packets: Vec<PacketRecord>,
+    /// Counters after the last packet.
+    pub counters: Counters,
+}
+
+/// A whole script as a subject went through it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Record {
+    /// The tests, in order.
+    pub tests: Vec<TestRecord>,
+    /// Expectations that failed, and faults of the subject: each ready to be shown.
+    pub failed: Vec<String>,
+    /// The sums.
+    pub tally: Tally,
+}
+
+/// Plays `script` against the subjects that `fresh` makes, and keeps what they showed.
+///
+/// # Errors
+///
+/// What `fresh` fails with.
+pub fn record<'s, S: Counted, E>(
+    script: &'s Script,
+    mut fresh: impl FnMut(&'s Test) -> Result<S, E>,
+) -> Result<Record, E> {
+    let (mut tests, mut failed) = (Vec::<TestRecord>::new(), Vec::new());
+    let current: RefCell<Option<Rc<RefCell<S>>>> = RefCell::new(None);
+    let finished = RefCell::new(Vec::<(Counters, Vec<String>)>::new());
+    // A test's counters are taken when the next one begins, or when all is over.
+    let finish = || {
+        if let Some(subject) = current.take() {
+            let mut subject = subject.borrow_mut();
+            let last = (subject.all_counters(), subject.faults());
+            finished.borrow_mut().push(last);
+        }
+    };
+    let start = Timestamp::new(1_000, 0);
+    let tally = run(
+        script,
+        start,
+        |test| {
+            finish();
+            let subject = Rc::new(RefCell::new(fresh(test)?));
+            current.replace(Some(Rc::clone(&subject)));
+            Ok(Shared(subject))
+        },
+        |told| match told {
+            Told::Test(test) => tests.push(TestRecord {
+                title: test.title.clone().unwrap_or_default(),
+                ..TestRecord::default()
+            }),
+            Told::Packet {
+                sent,
+                number,
+                observed,
+                failed: mismatches,
+            } => {
+                failed.extend(mismatches.iter().map(shown));
+                if let Some(test) = tests.last_mut() {
+                    test.packets.push(PacketRecord {
+                        line: sent.step.span.line,
+                        number,
+                        state: observed.state.clone(),
+                        direction: observed.direction.clone(),
+                        verdict: observed.verdict.clone(),
+                    });
+                }
+            }
+            Told::Check {
+                failed: mismatch, ..
+            } => failed.extend(mismatch.map(shown)),
+        },
+    )?;
+    finish();
+    for (test, (counters, faults)) in tests.iter_mut().zip(finished.into_inner()) {
+        test.counters = counters;
+        failed.extend(faults);
+    }
+    Ok(Record {
+        tests,
+        failed,
+        tally,
+    })
+}
+
+fn shown(mismatch: &Mismatch) -> String {
+    format!("line {}\n{mismatch}", mismatch.span.line)
+}
+
+/// A subject that two hold: the run that feeds it, and the record that asks it at the end.
+struct Shared<S>(Rc<RefCell<S>>);
+
+impl<S: Subject> Subject for Shared<S> {
+    fn packet(&mut self, sent: &Sent<'_>) -> Observed {
+        self.0.borrow_mut().packet(sent)
+    }
+
+    fn counters(&mut self, v6: bool, rule: &RuleName) -> Option<(u64, u64)> {
+        self.0.borrow_mut().counters(v6, rule)
+    }
+
+    fn connections(&mut self, now: Timestamp) -> Vec<ConnectionSeen> {
+        self.0.borrow_mut().connections(now)
+    }
+
+    fn expectations(&mut self, now: Timestamp) -> u64 {
+        self.0.borrow_mut().expectations(now)
+    }
+}
+
+/// How `other` differs from `kernel`, packet by packet and counter by counter.
+///
+/// What one of the two cannot see is not compared, nor counters that only one of them has: a
+/// kernel without a table keeps no policy counters for it.
+pub fn differences(kernel: &Record, other: &Record) -> Vec<String> {
+    let mut found = Vec::new();
+    if kernel.tests.len() != other.tests.len() {
+        found.push("not the same tests".to_owned());
+    }
+    for (theirs, ours) in kernel.tests.iter().zip(&other.tests) {
+        if theirs.packets.len() != ours.packets.len() {
+            found.push(format!("test {:?}: not the same packets", theirs.title));
+        }
+        for (k, e) in theirs.packets.iter().zip(&ours.packets) {
+            let place = format!("line {}, packet {}", k.line, k.number);
+            let state = |s: &Option<State>| s.map_or("no state", State::word).to_owned();
+            found.extend(differ(&place, &k.state, &e.state, state));
+            let direction = |d: &Option<Direction>| d.map_or("none", Direction::word).to_owned();
+            found.extend(differ(&place, &k.direction, &e.direction, direction));
+            let verdict = |v: &Verdict| v.word().to_owned();
+            found.extend(differ(&place, &k.verdict, &e.verdict, verdict));
+        }
+        for (name, k) in &theirs.counters {
+            if let Some(e) = ours.counters.get(name)
+                && e != k
+            {
+                let title = &theirs.title;
+                found.push(format!(
+                    "test {title:?}, {name}: kernel [{}:{}], engine [{}:{}]",
+                    k.0, k.1, e.0, e.1
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn differ<T: PartialEq>(
+    place: &str,
+    kernel: &Seen<T>,
+    other: &Seen<T>,
+    word: impl Fn(&T) -> String,
+) -> Option<String> {
+    match (kernel, other) {
+        (Seen::Seen(k), Seen::Seen(e)) if k != e => {
+            Some(format!("{place}: kernel {}, engine {}", word(k), word(e)))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,415 @@
+//! The Linux kernel as a subject of packet scripts.
+//!
+//! # Overview
+//!
+//! A [`KernelSubject`] is a network namespace with the script's interfaces (TAP devices, whose other end
+//! we hold), addresses, routes, settings and rules (loaded by the legacy iptables, so that the kernel's
+//! own `ip_tables` judges). A packet that arrives is written to a TAP device, one that the firewall sends
+//! itself goes through a raw socket. [`watch`] tells what became of it; counters and the connection table
+//! are asked of the tools that administrators use.
+//!
+//! # What is seen
+//!
+//! State, direction, verdict, the rules that matched, the one that decided, the answer of REJECT, the
+//! mark of an accepted packet, and the connection where the packet's own ports name it. Not seen: rules
+//! that were only looked at, parents, reasons.
+//!
+//! # Life cycle
+//!
+//! One subject a test, each on a namespace of its own; making it moves the calling thread there. It ends
+//! when the value is dropped and the thread has ended or made another.
+//!
+//! # Time
+//!
+//! The kernel's clock is the real one. Where a script lets time pass the subject waits until as much has
+//! really passed; packets that follow each other closely come as they come.
+
+mod chains;
+mod namespace;
+mod shown;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, sendto,
+    setsockopt, socket, sockopt,
+};
+use palisade_capture::script::{
+    Action, CheckKind, ConnectionSeen, Direction, FrameKind, Item, Observed, RuleName, RulesSource,
+    Script, Seen, Sent, State, Step, Subject, Verdict, Way,
+};
+use palisade_wire::{Packet, Timestamp, proto};
+
+use self::namespace::{Device, Namespace};
+use self::shown::{Connection, Rule};
+use self::watch::Line;
+use crate::compare::{Counted, CounterName, Counters};
+
+/// Why the kernel cannot be asked here, or `None` when it can.
+pub fn unavailable() -> Option<String> {
+    for tool in [
+        "iptables-legacy",
+        "ip6tables-legacy",
+        "nft",
+        "conntrack",
+        "ip",
+    ] {
+        if let Err(e) = namespace::find(tool) {
+            return Some(e.to_string());
+        }
+    }
+    // On a thread of its own: whoever enters a namespace stays there.
+    let empty = palisade_capture::script::parse("interface pal0 192.0.2.1/24\n").0;
+    let tried = std::thread::spawn(move || {
+        Namespace::enter(&empty, Path::new("."), true)
+            .map(drop)
+            .map_err(|e| format!("{e:#}"))
+    });
+    match tried.join() {
+        Ok(result) => result.err(),
+        Err(_) => Some("entering a namespace failed".to_owned()),
+    }
+}
+
+/// The kernel with a script's firewall loaded.
+pub struct KernelSubject {
+    namespace: Namespace,
+    track: bool,
+    /// Whether anybody asks for connections: looking takes longer than sending.
+    connections_wanted: bool,
+    rules: BTreeMap<CounterName, Rule>,
+    raw: Option<[OwnedFd; 2]>,
+    clock: Option<(Timestamp, Instant)>,
+    faults: Vec<String>,
+}
+
+impl KernelSubject {
+    /// Builds the firewall of `script` in a new namespace of the calling thread; rules files are
+    /// relative to `base`.
+    ///
+    /// # Errors
+    ///
+    /// When rights or tools are missing or the kernel refuses the rules.
+    pub fn new(script: &Script, base: &Path) -> Result<KernelSubject> {
+        let track = tracks(script, base)?;
+        let namespace = Namespace::enter(script, base, track)?;
+        let mut subject = KernelSubject {
+            namespace,
+            track,
+            connections_wanted: script
+                .tests
+                .iter()
+                .any(|t| asks(&t.steps, about_connection)),
+            rules: BTreeMap::new(),
+            raw: None,
+            clock: None,
+            faults: Vec::new(),
+        };
+        subject.rules = subject.saved()?;
+        Ok(subject)
+    }
+
+    fn saved(&self) -> Result<BTreeMap<CounterName, Rule>> {
+        let mut all = BTreeMap::new();
+        for (v6, tool) in [(false, "iptables-save"), (true, "ip6tables-save")] {
+            all.extend(shown::rules(v6, &self.namespace.feed(tool, &["-c"], "")?));
+        }
+        Ok(all)
+    }
+
+    fn table(&self, family: &str) -> Result<Vec<Connection>> {
+        let arguments = ["-L", "-f", family, "-o", "id,extended"];
+        Ok(shown::connections(&self.namespace.feed(
+            "conntrack",
+            &arguments,
+            "",
+        )?))
+    }
+
+    /// Keeps a fault of the subject itself, for [`Counted::faults`].
+    fn kept<T: Default>(&mut self, what: &str, result: Result<T>) -> T {
+        result.unwrap_or_else(|e| {
+            self.faults.push(format!("{what}: {e:#}"));
+            T::default()
+        })
+    }
+
+    /// Waits until as much time has passed since the first packet as the script says.
+    fn wait(&mut self, moment: Timestamp) {
+        let (first, begun) = *self.clock.get_or_insert((moment, Instant::now()));
+        let due = moment.since(first).saturating_sub(begun.elapsed());
+        if due > Duration::ZERO {
+            std::thread::sleep(due);
+        }
+    }
+
+    fn carry(&mut self, sent: &Sent<'_>) -> Result<()> {
+        match &sent.way {
+            Way::In(name) => {
+                let device = self.namespace.devices.iter().find(|d| d.name == *name);
+                let device = device.with_context(|| format!("no interface {name}"))?;
+                device.tap.send(&frame(device, sent))?;
+                Ok(())
+            }
+            Way::ByAddress => self.send_own(sent, None),
+            Way::Out(name) => self.send_own(sent, Some(name)),
+        }
+    }
+
+    /// Sends a packet of the firewall's own, headers and all.
+    fn send_own(&mut self, sent: &Sent<'_>, device: Option<&str>) -> Result<()> {
+        let packet = Packet::parse(&sent.bytes).context("a raw socket takes only whole packets")?;
+        if self.raw.is_none() {
+            let open = |family| {
+                socket(
+                    family,
+                    SockType::Raw,
+                    SockFlag::SOCK_CLOEXEC,
+                    SockProtocol::Raw,
+                )
+            };
+            let sockets = [open(AddressFamily::Inet)?, open(AddressFamily::Inet6)?];
+            self.raw = Some(sockets);
+        }
+        let [v4, v6] = self.raw.as_ref().context("raw sockets")?;
+        let result = match packet.destination() {
+            IpAddr::V4(to) => {
+                setsockopt(v4, sockopt::BindToDevice, &device.unwrap_or("").into())?;
+                let to = SockaddrIn::from(SocketAddrV4::new(to, 0));
+                sendto(v4.as_raw_fd(), &sent.bytes, &to, MsgFlags::empty())
+            }
+            IpAddr::V6(to) => {
+                setsockopt(v6, sockopt::BindToDevice, &device.unwrap_or("").into())?;
+                let to = SockaddrIn6::from(SocketAddrV6::new(to, 0, 0, 0));
+                sendto(v6.as_raw_fd(), &sent.bytes, &to, MsgFlags::empty())
+            }
+        };
+        match result {
+            // EPERM: a rule dropped it, or our own last chain did.
+            Ok(_) | Err(nix::errno::Errno::EPERM) => Ok(()),
+            Err(e) => Err(e).context("sending from the firewall itself"),
+        }
+    }
+
+    /// Reads a packet's fate out of what was said about it.
+    fn judge(&self, bytes: &[u8], lines: &[Line]) -> Observed {
+        let v6 = bytes.first().is_some_and(|b| b >> 4 == 6);
+        let said = |words: &str| lines.iter().find(|l| l.words == words);
+        let mut observed = Observed::default();
+        let state = lines.iter().find_map(|l| l.words.strip_prefix("state "));
+        if self.track {
+            let mut words = state.unwrap_or_default().split(' ');
+            let (state, direction) = (words.next(), words.next());
+            let state = State::ALL.into_iter().find(|s| Some(s.word()) == state);
+            observed.state = Seen::Seen(state);
+            observed.direction = Seen::Seen(match direction {
+                Some("original") => Some(Direction::Original),
+                Some("reply") => Some(Direction::Reply),
+                _ => None,
+            });
+        }
+        let matched: Vec<(RuleName, u8)> = lines
+            .iter()
+            .filter_map(|l| Some((shown::traced(&l.words)?, l.hook)))
+            .collect();
+        let rule = |name: &RuleName| self.rules.get(&CounterName::of(v6, name));
+        let accepted = said("left").or_else(|| said("delivered"));
+        let last = matched.last();
+        let dropping = last.filter(|(name, _)| rule(name).is_some_and(Rule::drops));
+        let rejected = last.is_some_and(|(name, _)| rule(name).is_some_and(Rule::rejects));
+        let piece = Packet::parse(bytes).is_ok_and(|p| p.fragment().is_some());
+        observed.verdict = Seen::Seen(match accepted {
+            Some(_) => Verdict::Accept,
+            None if rejected => Verdict::Reject,
+            None if piece && said("arrived").is_some() && said("whole").is_none() => {
+                Verdict::Stolen
+            }
+            None => Verdict::Drop,
+        });
+        let answer = lines
+            .iter()
+            .find(|l| l.words == "foreign" && answers(&l.packet, bytes))
+            .filter(|_| accepted.is_none() && rejected);
+        observed.answer = Seen::Seen(answer.map(|l| l.packet.clone()));
+        let decided = match accepted {
+            Some(_) => matched.iter().rfind(|(name, _)| name.table == "filter"),
+            None => dropping,
+        };
+        observed.by = Seen::Seen(decided.map(|(name, _)| name.clone()));
+        if let Some(line) = accepted {
+            observed.mark = Seen::Seen(line.mark);
+        }
+        let end = accepted.map(|l| l.hook).or(dropping.map(|(_, hook)| *hook));
+        let hooks = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+        if let Some(hook) = end.and_then(|h| hooks.get(usize::from(h))) {
+            observed.hook = Seen::Seen((*hook).to_owned());
+        }
+        observed.matched = Seen::Seen(matched.into_iter().map(|(name, _)| name).collect());
+        observed
+    }
+}
+
+impl Subject for KernelSubject {
+    fn packet(&mut self, sent: &Sent<'_>) -> Observed {
+        self.wait(sent.time);
+        let place = format!("line {}", sent.step.span.line);
+        let carried = self.carry(sent);
+        self.kept(&place, carried);
+        let lines = self.namespace.watch.lines();
+        let lines = self.kept(&place, lines);
+        let mut observed = self.judge(&sent.bytes, &lines);
+        let tracked = match observed.state {
+            Seen::Seen(state) => !matches!(state, None | Some(State::Invalid | State::Untracked)),
+            Seen::Unseen => false,
+        };
+        if tracked && self.connections_wanted {
+            let v6 = sent.bytes.first().is_some_and(|b| b >> 4 == 6);
+            let table = self.table(if v6 { "ipv6" } else { "ipv4" });
+            let table = self.kept(&place, table);
+            if let Some(found) = shown::of_packet(&table, &sent.bytes) {
+                observed.connection = Seen::Seen(Some(found.seen.clone()));
+            }
+        }
+        observed
+    }
+
+    fn counters(&mut self, v6: bool, rule: &RuleName) -> Option<(u64, u64)> {
+        let saved = self.saved();
+        let rules = self.kept("counters", saved);
+        let found = rules.get(&CounterName::of(v6, rule))?;
+        Some((found.packets, found.bytes))
+    }
+
+    fn connections(&mut self, now: Timestamp) -> Vec<ConnectionSeen> {
+        self.wait(now);
+        let both = self.table("ipv4").and_then(|mut all| {
+            all.extend(self.table("ipv6")?);
+            Ok(all)
+        });
+        let all = self.kept("the connection table", both);
+        all.into_iter().map(|c| c.seen).collect()
+    }
+
+    fn expectations(&mut self, now: Timestamp) -> u64 {
+        self.wait(now);
+        let listed = self.namespace.feed("conntrack", &["-L", "expect"], "");
+        self.kept("expectations", listed).lines().count() as u64
+    }
+}
+
+impl Counted for KernelSubject {
+    fn all_counters(&mut self) -> Counters {
+        let saved = self.saved();
+        let rules = self.kept("counters", saved);
+        rules
+            .into_iter()
+            .map(|(name, rule)| (name, (rule.packets, rule.bytes)))
+            .collect()
+    }
+
+    fn faults(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.faults)
+    }
+}
+
+/// Whether one of the machine's packets can be REJECT's answer to `asked`: a reset or an ICMP message
+/// to its sender, not a report to a multicast group that happened to be due.
+fn answers(packet: &[u8], asked: &[u8]) -> bool {
+    let (Ok(packet), Ok(asked)) = (Packet::parse(packet), Packet::parse(asked)) else {
+        return false;
+    };
+    packet.destination() == asked.source()
+        && matches!(packet.protocol(), proto::TCP | proto::ICMP | proto::ICMPV6)
+}
+
+/// The Ethernet frame around a packet.
+fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
+    const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+    const BROADCAST: [u8; 6] = [0xff; 6];
+    let v6 = sent.bytes.first().is_some_and(|b| b >> 4 == 6);
+    let to = match Packet::parse(&sent.bytes).map(|p| p.destination()) {
+        Ok(IpAddr::V4(a)) if a.is_broadcast() => BROADCAST,
+        Ok(IpAddr::V4(a)) if a.is_multicast() => {
+            let [_, b, c, d] = a.octets();
+            [1, 0, 0x5e, b & 0x7f, c, d]
+        }
+        Ok(IpAddr::V6(a)) if a.is_multicast() => {
+            let [.., a, b, c, d] = a.octets();
+            [0x33, 0x33, a, b, c, d]
+        }
+        _ => device.mac,
+    };
+    let to = match sent.kind {
+        FrameKind::ByAddress => to,
+        FrameKind::Host => device.mac,
+        FrameKind::Broadcast => BROADCAST,
+        FrameKind::Multicast => [1, 0, 0x5e, 0, 0, 1],
+    };
+    let ethertype: u16 = if v6 { 0x86dd } else { 0x0800 };
+    let mut frame = to.to_vec();
+    frame.extend(sent.source_mac.unwrap_or(SENDER));
+    frame.extend(ethertype.to_be_bytes());
+    frame.extend(&sent.bytes);
+    frame
+}
+
+/// Whether connections are to be tracked: because the rules ask for it, or the script's expectations.
+///
+/// Without either nothing may ask, or fragments would be reassembled that the rules see one by one.
+fn tracks(script: &Script, base: &Path) -> Result<bool> {
+    const WORDS: [&str; 8] = [
+        "conntrack",
+        "state",
+        "CT",
+        "NOTRACK",
+        "connmark",
+        "CONNMARK",
+        "helper",
+        "connbytes",
+    ];
+    for rules in &script.rules {
+        let text = match &rules.source {
+            RulesSource::Inline { text, .. } => text.clone(),
+            RulesSource::File(name) => std::fs::read_to_string(base.join(name))
+                .with_context(|| format!("rules in {name}"))?,
+        };
+        if text.split_whitespace().any(|w| WORDS.contains(&w)) {
+            return Ok(true);
+        }
+    }
+    let about = |i: &Item| about_connection(i) || matches!(i, Item::State(_) | Item::Direction(_));
+    Ok(script.tests.iter().any(|t| asks(&t.steps, about)))
+}
+
+fn about_connection(item: &Item) -> bool {
+    matches!(
+        item,
+        Item::ConnectionMark(_)
+            | Item::Helper(_)
+            | Item::Parent(_)
+            | Item::SameConnection(_)
+            | Item::TcpState(_)
+            | Item::Assured(_)
+            | Item::Replied(_)
+            | Item::Timeout(_)
+    )
+}
+
+/// Whether any expectation has such an item, or looks at the connection table.
+fn asks(steps: &[Step], about: fn(&Item) -> bool) -> bool {
+    steps.iter().any(|step| {
+        let items = step.expectations.iter().flat_map(|e| &e.items);
+        let below = match &step.action {
+            Action::Repeat { steps, .. } => asks(steps, about),
+            Action::Check(check) => !matches!(check.what, CheckKind::Counters { .. }),
+            _ => false,
+        };
+        below || items.into_iter().any(|(item, _)| about(item))
+    })
+}

@@ -1,0 +1,226 @@
+//! A network namespace of the calling thread's own, with the script's firewall in it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, unshare};
+use palisade_capture::script::{Interface, RulesFamily, RulesSource, Script};
+use tappers::Tap;
+
+use super::chains;
+use super::watch::Watch;
+
+/// What a machine that forwards, and only forwards, has set. Rates of errors are not part of the
+/// rules, so they are unbounded; the kernel's own talk is off where it can be.
+const SETTINGS: &[(&str, &str)] = &[
+    ("net/ipv4/ip_forward", "1"),
+    ("net/ipv6/conf/all/forwarding", "1"),
+    ("net/ipv4/conf/all/rp_filter", "0"),
+    ("net/ipv4/conf/default/rp_filter", "0"),
+    ("net/ipv4/conf/all/send_redirects", "0"),
+    ("net/ipv4/conf/default/send_redirects", "0"),
+    ("net/ipv4/conf/all/log_martians", "0"),
+    ("net/ipv4/conf/default/log_martians", "0"),
+    ("net/ipv4/icmp_ratemask", "0"),
+    ("net/ipv4/icmp_ratelimit", "0"),
+    ("net/ipv6/icmp/ratelimit", "0"),
+    ("net/ipv6/conf/all/accept_dad", "0"),
+    ("net/ipv6/conf/default/accept_dad", "0"),
+    ("net/ipv6/conf/default/addr_gen_mode", "1"),
+    ("net/ipv6/conf/default/router_solicitations", "0"),
+];
+
+/// Largest MTU of a TAP device: packets are judged, not cut.
+const MTU: u32 = 65_521;
+
+/// One interface of the firewall, held open.
+pub struct Device {
+    /// Name.
+    pub name: String,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// The other end of the wire.
+    pub tap: Tap,
+}
+
+/// The namespace with everything loaded.
+pub struct Namespace {
+    /// The interfaces.
+    pub devices: Vec<Device>,
+    /// What the kernel says.
+    pub watch: Watch,
+    /// Files of this run: rules, the lock of iptables, its tools under their plain names.
+    directory: tempfile::TempDir,
+}
+
+impl Namespace {
+    /// Moves the calling thread into a new network namespace and builds the script's firewall there.
+    ///
+    /// The namespace ends with the thread and the value. The thread stays in it: call this on a
+    /// thread made for it. `base` is the directory that rules files are relative to; with `track` our
+    /// own chains ask for connection tracking.
+    ///
+    /// # Errors
+    ///
+    /// When something is missing (rights, tools) or refused (rules).
+    pub fn enter(script: &Script, base: &Path, track: bool) -> Result<Namespace> {
+        unshare(CloneFlags::CLONE_NEWNET).context("a new network namespace")?;
+        for (name, value) in SETTINGS {
+            set(name, value)?;
+        }
+        let directory = tempfile::tempdir().context("a directory for rules")?;
+        for tool in ["iptables", "ip6tables"] {
+            for what in ["", "-restore", "-save"] {
+                let legacy = find(&format!("{tool}-legacy{what}"))?;
+                let link = directory.path().join(format!("{tool}{what}"));
+                std::os::unix::fs::symlink(legacy, link)?;
+            }
+        }
+        let watch = Watch::open()?;
+        let mut namespace = Namespace {
+            devices: Vec::new(),
+            watch,
+            directory,
+        };
+        namespace.feed("nft", &["-f", "-"], &chains::around())?;
+        namespace.wire(script)?;
+        namespace.load(script, base)?;
+        if track {
+            namespace.feed("nft", &["-f", "-"], &chains::tracking())?;
+        }
+        for sysctl in &script.sysctls {
+            let name = if sysctl.name.starts_with("net.") {
+                sysctl.name.clone()
+            } else {
+                format!("net.netfilter.{}", sysctl.name)
+            };
+            set(&name.replace('.', "/"), &sysctl.value)?;
+        }
+        // What the setting up made the machine say is no part of any test.
+        namespace.watch.lines()?;
+        Ok(namespace)
+    }
+
+    /// Interfaces, addresses, routes.
+    fn wire(&mut self, script: &Script) -> Result<()> {
+        let firewall = &script.firewall;
+        let mut commands = String::from("link set lo up\n");
+        for (index, interface) in firewall.interfaces.iter().enumerate() {
+            let device = open(interface, index)?;
+            let name = &device.name;
+            let mac = device.mac.map(|b| format!("{b:02x}")).join(":");
+            commands += &format!("link set {name} address {mac} mtu {MTU} arp off up\n");
+            for prefix in &interface.addresses {
+                let nodad = if prefix.address.is_ipv6() {
+                    "nodad"
+                } else {
+                    ""
+                };
+                let (address, length) = (prefix.address, prefix.length);
+                commands += &format!("addr add {address}/{length} dev {name} {nodad}\n");
+            }
+            self.devices.push(device);
+        }
+        for address in &firewall.local {
+            commands += &format!("addr add {address} dev lo\n");
+        }
+        for route in &firewall.routes {
+            let (to, name) = (route.to, &route.interface);
+            commands += &format!("route add {}/{} dev {name}\n", to.address, to.length);
+        }
+        self.feed("ip", &["-batch", "-"], &commands)?;
+        Ok(())
+    }
+
+    /// The script's rules, in the order written; the filter table is there in any case, with its
+    /// policies, as it is for the engine.
+    fn load(&self, script: &Script, base: &Path) -> Result<()> {
+        self.feed("iptables", &["-w", "-S"], "")?;
+        self.feed("ip6tables", &["-w", "-S"], "")?;
+        for rules in &script.rules {
+            let text = match &rules.source {
+                RulesSource::Inline { text, .. } => text.clone(),
+                RulesSource::File(name) => {
+                    let path = base.join(name);
+                    std::fs::read_to_string(&path)
+                        .with_context(|| format!("rules in {}", path.display()))?
+                }
+            };
+            let saved = text.lines().any(|l| l.starts_with('*'));
+            match (saved, rules.family) {
+                (true, RulesFamily::ByText) => self.feed("iptables-restore", &["-w"], &text)?,
+                (true, RulesFamily::V6) => self.feed("ip6tables-restore", &["-w"], &text)?,
+                (false, _) => self.feed("sh", &["-e"], &text)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Runs a tool in the namespace and returns what it printed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started or fails; its own words are in the error.
+    pub fn feed(&self, tool: &str, arguments: &[&str], input: &str) -> Result<String> {
+        let mut path = self.directory.path().as_os_str().to_owned();
+        path.push(":/usr/sbin:/sbin:");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let own = self.directory.path().join(tool);
+        let program = if own.exists() { own } else { find(tool)? };
+        let mut child = Command::new(program)
+            .args(arguments)
+            .env("PATH", path)
+            // One lock for each namespace, or the workers would wait for each other.
+            .env("XTABLES_LOCKFILE", self.directory.path().join("lock"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {tool}"))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A tool that fails early does not read to the end; its own words say more.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
+            bail!("{tool} {}: {}", arguments.join(" "), words.trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// Creates the interface and opens the other end of its wire.
+fn open(interface: &Interface, index: usize) -> Result<Device> {
+    let name = tappers::Interface::new(interface.name.as_str())
+        .with_context(|| format!("the name {}", interface.name))?;
+    let tap = Tap::new_named(name).with_context(|| format!("TAP device {}", interface.name))?;
+    Ok(Device {
+        name: interface.name.clone(),
+        mac: interface.mac.unwrap_or([2, 0, 0, 0, 1, index as u8]),
+        tap,
+    })
+}
+
+/// Writes a setting of the calling thread's namespace.
+fn set(name: &str, value: &str) -> Result<()> {
+    let path = Path::new("/proc/sys").join(name);
+    std::fs::write(&path, value).with_context(|| format!("setting {name} to {value}"))
+}
+
+/// Where a tool is: root's directories are searched even when `PATH` lacks them.
+///
+/// # Errors
+///
+/// When it is nowhere.
+pub fn find(tool: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let fixed = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(fixed)
+        .map(|directory| directory.join(tool))
+        .find(|file| file.is_file())
+        .with_context(|| format!("{tool} is not installed"))
+}

@@ -1,0 +1,123 @@
+//! Every scenario and every example script, run on the kernel.
+//!
+//! The scripts' own expectations are what the engine is held to in its tests; here the kernel is held
+//! to them, so that they cannot drift from the truth. Needs root, network namespaces and the legacy
+//! iptables; without them it says SKIPPED, which is a failure where `PALISADE_REQUIRE_KERNEL=1`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use palisade_capture::script::{KernelUse, Script, parse};
+use palisade_testkit::compare::{Record, record};
+use palisade_testkit::kernel::{KernelSubject, unavailable};
+
+/// Scripts run at once. More only wait for each other: the kernel has locks of its own.
+const WORKERS: usize = 2;
+
+/// A script that waits longer than this at once is not for a real clock.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What came of one script.
+struct Result {
+    name: String,
+    record: Record,
+    differences: Vec<String>,
+}
+
+fn scripts() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for directory in ["scenarios", "../../examples/scripts"] {
+        let entries = std::fs::read_dir(root.join(directory))
+            .expect("the scripts are part of the repository");
+        let paths = entries.map(|e| e.expect("a directory entry").path());
+        found.extend(paths.filter(|p| p.extension().is_some_and(|e| e == "pal")));
+    }
+    found.sort();
+    found
+}
+
+fn on_the_kernel(script: &Script, base: &Path) -> anyhow::Result<Record> {
+    record(script, |_| KernelSubject::new(script, base))
+}
+
+/// Runs one script; `None` when it is not for the kernel.
+fn compare(path: &Path) -> Option<Result> {
+    let name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let text = std::fs::read_to_string(path).expect("a readable script");
+    let (script, faults) = parse(&text);
+    assert!(faults.is_empty(), "{}: {faults:?}", path.display());
+    if script.kernel != KernelUse::Yes || script.longest_wait() > LONGEST_WAIT {
+        return None;
+    }
+    let base = path.parent().unwrap_or(Path::new("."));
+    let (record, differences) = match on_the_kernel(&script, base) {
+        Ok(record) => {
+            let differences = record.failed.clone();
+            (record, differences)
+        }
+        Err(e) => (Record::default(), vec![format!("{e:#}")]),
+    };
+    Some(Result {
+        name,
+        record,
+        differences,
+    })
+}
+
+#[test]
+fn every_expectation_of_every_script_holds_on_the_kernel() {
+    if let Some(reason) = unavailable() {
+        println!("SKIPPED: THE KERNEL WAS NOT ASKED: {reason}");
+        let required = std::env::var_os("PALISADE_REQUIRE_KERNEL").is_some_and(|v| v == "1");
+        assert!(!required, "PALISADE_REQUIRE_KERNEL=1, but {reason}");
+        return;
+    }
+    let only = std::env::var("PALISADE_SCENARIO").ok();
+    let mut waiting = scripts();
+    waiting.retain(|p| {
+        only.as_ref()
+            .is_none_or(|o| p.to_string_lossy().contains(o.as_str()))
+    });
+    let (waiting, results) = (Mutex::new(waiting), Mutex::new(Vec::new()));
+    let next = || waiting.lock().ok().and_then(|mut w| w.pop());
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            // A worker moves from namespace to namespace and never comes back.
+            scope.spawn(|| {
+                while let Some(path) = next() {
+                    if let Some(result) = compare(&path)
+                        && let Ok(mut all) = results.lock()
+                    {
+                        all.push(result);
+                    }
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().expect("no worker panicked");
+    results.sort_by(|a, b| a.name.cmp(&b.name));
+    let packets: u64 = results.iter().map(|r| r.record.tally.packets).sum();
+    let mut differences = 0;
+    for result in &results {
+        differences += result.differences.len();
+        for difference in &result.differences {
+            println!("{}: {difference}", result.name);
+        }
+    }
+    println!(
+        "kernel scenarios compared: {}, packets: {packets}, differences: {differences}",
+        results.len()
+    );
+    assert!(
+        only.is_some() || results.len() >= 100,
+        "scenarios went missing"
+    );
+    assert!(packets > 0, "nothing was compared");
+    assert_eq!(differences, 0, "see above");
+}
