@@ -1,1 +1,159 @@
-//! To be written.
+//! iptables rules over tracked packets: verdict with reason.
+//!
+//! The function `(program, connection table, packet, time) -> (verdict, changes, reasons)`: no sockets,
+//! files, clocks, randomness or printing.
+//!
+//! - [`Engine::process`]: one packet through all hooks and tables (`path.rs`, read top to bottom).
+//! - `linear.rs`: the rule-by-rule evaluator, which is the specification.
+//! - `matches/`: what each match means, one file a family.
+//! - `reject.rs`: the answers of REJECT.
+//!
+//! ```
+//! use palisade_engine::{Engine, Host, Input, Setup, Verdict, rules::{Family, parse}};
+//! use palisade_wire::{build, tcp::flags};
+//! let rules = parse::auto("-A INPUT -p tcp --dport 22 -j DROP", Family::V4);
+//! let host = Host::new(["192.0.2.1".parse().unwrap()], []);
+//! let mut engine = Engine::new(Setup { rules4: rules.v4, host, ..Setup::default() }).unwrap();
+//! let ip = build::Ip::new("203.0.113.9".parse().unwrap(), "192.0.2.1".parse().unwrap());
+//! let syn = build::tcp(&ip, &build::Tcp { destination_port: 22, flags: flags::SYN, ..Default::default() }, b"");
+//! let outcome = engine.process(&Input::new(&syn), &mut ());
+//! assert_eq!(outcome.verdict, Verdict::Drop);
+//! assert_eq!(outcome.why.to_string(), "first packet of a new connection; dropped by filter INPUT rule 1");
+//! ```
+
+pub mod host;
+mod linear;
+mod matches;
+mod observe;
+mod outcome;
+mod path;
+mod program;
+mod reject;
+
+pub use palisade_conntrack as conntrack;
+pub use palisade_rules as rules;
+
+pub use host::{Host, Interface};
+pub use matches::{Jiffies, Limits, RecentLists};
+pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
+pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Verdict, Why};
+pub use path::{Input, LinkInfo, Route};
+pub use program::SetupError;
+
+use palisade_conntrack::defrag::Defrag;
+use palisade_conntrack::{Config, Conntrack};
+use palisade_rules::{Family, Ruleset};
+
+/// When fragments are put together before the rules see them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Reassembly {
+    /// As the kernel: when a rule of the family needs connection tracking.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What an engine is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// IPv4 rules; none: everything is accepted.
+    pub rules4: Option<Ruleset>,
+    /// IPv6 rules; none: everything is accepted.
+    pub rules6: Option<Ruleset>,
+    /// The firewall's interfaces and addresses.
+    pub host: Host,
+    /// Connection tracking sysctls.
+    pub conntrack: Config,
+    /// Reassembly.
+    pub reassembly: Reassembly,
+}
+
+/// The firewall: rules, connection table and everything rules remember.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    programs: [program::Program; 2],
+    host: Host,
+    conntrack: Conntrack,
+    defrag: Defrag,
+    limits: Limits,
+    recent: RecentLists,
+    reassemble: [bool; 2],
+    /// Return addresses of chain calls, kept to spare allocations.
+    stack: Vec<(u32, u32)>,
+    /// Bytes of a forwarded packet with its TTL lowered.
+    scratch: Vec<u8>,
+    visited: u64,
+}
+
+impl Engine {
+    /// Compiles the rules.
+    ///
+    /// # Errors
+    /// [`SetupError`] when chains call each other in a circle or a ruleset is of the other family.
+    pub fn new(setup: Setup) -> Result<Self, SetupError> {
+        let mut limits = Limits::default();
+        let mut recent = RecentLists::default();
+        let four = program::Program::new(setup.rules4, Family::V4, &mut limits, &mut recent)?;
+        let six = program::Program::new(setup.rules6, Family::V6, &mut limits, &mut recent)?;
+        let reassemble = [&four, &six].map(|p| match setup.reassembly {
+            Reassembly::Always => true,
+            Reassembly::Never => false,
+            Reassembly::Auto => p.needs_tracking,
+        });
+        Ok(Engine {
+            programs: [four, six],
+            host: setup.host,
+            conntrack: Conntrack::new(setup.conntrack),
+            defrag: Defrag::new(),
+            limits,
+            recent,
+            reassemble,
+            stack: Vec::new(),
+            scratch: Vec::new(),
+            visited: 0,
+        })
+    }
+
+    /// The connection table.
+    pub fn conntrack(&self) -> &Conntrack {
+        &self.conntrack
+    }
+
+    /// Fills in the TCP window arithmetic of every packet from now on; costs an allocation each.
+    pub fn set_explain(&mut self, explain: bool) {
+        self.conntrack.set_explain(explain);
+    }
+
+    /// Removes connections that ended by `now`.
+    pub fn expire(&mut self, now: palisade_wire::Timestamp) {
+        self.conntrack.expire(now);
+    }
+
+    /// The firewall's interfaces and addresses.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The lists of `-m recent`.
+    pub fn recent(&self) -> &RecentLists {
+        &self.recent
+    }
+
+    /// The rules of a family with their counters, as `iptables-save -c` would print them.
+    pub fn ruleset(&self, family: Family) -> Option<Ruleset> {
+        self.programs[family as usize].ruleset()
+    }
+
+    /// The rules of a family as they were given: for texts and positions.
+    pub fn source(&self, family: Family) -> Option<&Ruleset> {
+        self.programs[family as usize].source.as_ref()
+    }
+
+    /// Rules visited since the engine was made.
+    pub fn visited(&self) -> u64 {
+        self.visited
+    }
+}

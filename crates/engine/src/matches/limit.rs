@@ -1,0 +1,114 @@
+//! limit: a bucket of credits that time refills (kernel `xt_limit.c`).
+
+use palisade_rules::Limit;
+use palisade_wire::Timestamp;
+
+/// The kernel's clock: time in ticks of `HZ` a second. Debian's kernels tick 250 times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jiffies {
+    /// Ticks a second (`CONFIG_HZ`).
+    pub hz: u32,
+}
+
+impl Default for Jiffies {
+    fn default() -> Self {
+        Jiffies { hz: 250 }
+    }
+}
+
+impl Jiffies {
+    /// A moment in ticks.
+    pub fn of(self, now: Timestamp) -> u64 {
+        (u128::from(now.0) * u128::from(self.hz) / 1_000_000_000) as u64
+    }
+
+    /// Credits that a tick is worth (kernel `CREDITS_PER_JIFFY`): the largest power of two that
+    /// lets a day's worth of ticks fit into 32 bits.
+    fn credits(self) -> u32 {
+        let most = u32::MAX / (self.hz.max(1) * 60 * 60 * 24);
+        1 << (31 - most.max(1).leading_zeros())
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Bucket {
+    credit: u32,
+    cap: u32,
+    cost: u32,
+    /// Tick of the last look; `None` before the first, when the bucket is full.
+    last: Option<u64>,
+}
+
+/// All buckets, one a rule.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    jiffies: Jiffies,
+    buckets: Vec<Bucket>,
+}
+
+/// Kernel `XT_LIMIT_SCALE`.
+const SCALE: u32 = 10_000;
+
+impl Limits {
+    /// Kernel `user2credits`.
+    fn credits(&self, user: u32) -> u32 {
+        let per_second = self.jiffies.hz * self.jiffies.credits();
+        if user > u32::MAX / per_second.max(1) {
+            (user / SCALE).wrapping_mul(per_second)
+        } else {
+            user * per_second / SCALE
+        }
+    }
+
+    pub(crate) fn add(&mut self, limit: &Limit) -> u32 {
+        let cap = self.credits(limit.average.wrapping_mul(limit.burst));
+        let cost = self.credits(limit.average);
+        self.buckets.push(Bucket {
+            credit: cap,
+            cap,
+            cost,
+            last: None,
+        });
+        (self.buckets.len() - 1) as u32
+    }
+
+    /// Kernel `limit_mt`.
+    pub(crate) fn take(&mut self, slot: u32, now: Timestamp) -> bool {
+        let tick = self.jiffies.of(now);
+        let worth = u64::from(self.jiffies.credits());
+        let Some(bucket) = self.buckets.get_mut(slot as usize) else {
+            return false;
+        };
+        let passed = tick.saturating_sub(bucket.last.unwrap_or(tick));
+        bucket.last = Some(tick);
+        let refilled = u64::from(bucket.credit).saturating_add(passed.saturating_mul(worth));
+        bucket.credit = refilled.min(u64::from(bucket.cap)) as u32;
+        if bucket.credit >= bucket.cost {
+            bucket.credit -= bucket.cost;
+            true
+        } else {
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_then_one_a_period() {
+        let mut limits = Limits::default();
+        let slot = limits.add(&Limit {
+            average: SCALE * 60 / 3, // 3/minute
+            burst: 5,
+        });
+        let passes =
+            |limits: &mut Limits, second: u64| limits.take(slot, Timestamp::new(second, 0));
+        let first: Vec<bool> = (0..8).map(|_| passes(&mut limits, 0)).collect();
+        assert_eq!(first, [true, true, true, true, true, false, false, false]);
+        assert!(!passes(&mut limits, 19));
+        assert!(passes(&mut limits, 20));
+        assert!(!passes(&mut limits, 21));
+    }
+}

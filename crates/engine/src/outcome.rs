@@ -1,0 +1,260 @@
+//! What became of a packet, and why.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use palisade_conntrack::defrag::FragmentFault;
+use palisade_conntrack::{Announced, Direction, DropReason, Reason, State, TcpStep};
+use palisade_rules::{Family, Hook, TableKind};
+use palisade_wire::IpError;
+
+/// The verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Passes.
+    Accept,
+    /// Vanishes.
+    Drop,
+    /// Vanishes, and its sender is answered.
+    Reject,
+    /// A fragment held for reassembly.
+    Stolen,
+    /// Handed to a program (NFQUEUE).
+    Queue,
+    /// Depends on something that is accepted but not evaluated.
+    Unknown,
+}
+
+impl Verdict {
+    /// The word of the JSON contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Accept => "ACCEPT",
+            Verdict::Drop => "DROP",
+            Verdict::Reject => "REJECT",
+            Verdict::Stolen => "STOLEN",
+            Verdict::Queue => "QUEUE",
+            Verdict::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// The way a packet takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// To this host.
+    Input,
+    /// Through it.
+    Forward,
+    /// From it.
+    Output,
+    /// From it to itself.
+    Loopback,
+}
+
+/// A rule or policy, by table and chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decider {
+    /// Family.
+    pub family: Family,
+    /// Table.
+    pub table: TableKind,
+    /// Chain.
+    pub chain: Arc<str>,
+    /// Number from 1; 0 for the chain's policy.
+    pub rule: u32,
+    /// Source line; 0 for a policy.
+    pub line: u32,
+}
+
+impl fmt::Display for Decider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rule == 0 {
+            write!(f, "the policy of {} {}", self.table.name(), self.chain)
+        } else {
+            write!(f, "{} {} rule {}", self.table.name(), self.chain, self.rule)
+        }
+    }
+}
+
+/// What ended the packet's way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// No table has rules on its way.
+    NoRules,
+    /// By the last rule or policy that accepted it.
+    Accepted(Decider),
+    /// Dropped by a rule or policy.
+    Dropped(Decider),
+    /// Rejected by a rule, with the name of the answer.
+    Rejected {
+        /// The rule.
+        by: Decider,
+        /// `--reject-with`.
+        with: &'static str,
+        /// Why no answer is sent, if none is.
+        silent: Option<&'static str>,
+    },
+    /// Queued by a rule.
+    Queued(Decider),
+    /// A rule that is not evaluated would decide.
+    Unknown {
+        /// The rule.
+        by: Decider,
+        /// Match or target that is not evaluated.
+        what: String,
+    },
+    /// Not a packet for the IP stack.
+    NotIp(IpError),
+    /// IPv4 header checksum.
+    HeaderChecksum,
+    /// Addressed to another host on the link.
+    OtherHost,
+    /// Held for reassembly.
+    Fragment,
+    /// Fragment dropped.
+    FragmentFault(FragmentFault),
+    /// Dropped by connection tracking.
+    Tracking(DropReason),
+    /// A source or destination that routing refuses.
+    Martian(IpAddr),
+    /// Time to live used up on the way through.
+    TimeToLive(u8),
+    /// A packet to a group or broadcast that is not passed on.
+    NotForwarded(IpAddr),
+}
+
+/// Why a packet has its state and its verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// Why the state; `None` when it did not come so far.
+    pub state: Option<Reason>,
+    /// What ended its way.
+    pub ended: Ended,
+    /// What a helper read in it.
+    pub announced: Option<Announced>,
+    /// Number of fragments that it was put together from.
+    pub pieces: usize,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pieces > 1 {
+            write!(f, "put together from {} fragments; ", self.pieces)?;
+        }
+        if let Some(reason) = &self.state {
+            write!(f, "{reason}; ")?;
+        }
+        if let Some(announced) = &self.announced {
+            write!(
+                f,
+                "announces a connection to the {} helper (\"{}\"); ",
+                announced.helper, announced.text
+            )?;
+        }
+        self.ended.fmt(f)
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::NoRules => f.write_str("accepted, there are no rules on its way"),
+            Ended::Accepted(by) => write!(f, "accepted by {by}"),
+            Ended::Dropped(by) => write!(f, "dropped by {by}"),
+            Ended::Rejected { by, with, silent } => {
+                write!(f, "rejected by {by} with {with}")?;
+                match silent {
+                    Some(why) => write!(f, " (no answer: {why})"),
+                    None => Ok(()),
+                }
+            }
+            Ended::Queued(by) => write!(f, "queued by {by}"),
+            Ended::Unknown { by, what } => {
+                write!(f, "{by} would decide, but {what} is not evaluated yet")
+            }
+            Ended::NotIp(error) => write!(f, "dropped before the rules: {error}"),
+            Ended::HeaderChecksum => {
+                f.write_str("dropped before the rules: wrong IPv4 header checksum")
+            }
+            Ended::OtherHost => {
+                f.write_str("dropped before the rules: addressed to another host on the link")
+            }
+            Ended::Fragment => f.write_str("fragment held until the rest arrives"),
+            Ended::FragmentFault(fault) => write!(f, "dropped before the rules: {fault}"),
+            Ended::Tracking(reason) => write!(f, "{reason}"),
+            Ended::Martian(address) => write!(
+                f,
+                "dropped by routing: {address} cannot be the source of a packet"
+            ),
+            Ended::TimeToLive(ttl) => {
+                write!(f, "dropped by routing: time to live {ttl} is used up here")
+            }
+            Ended::NotForwarded(address) => {
+                write!(
+                    f,
+                    "dropped by routing: packets to {address} are not passed on"
+                )
+            }
+        }
+    }
+}
+
+/// A connection as it is after a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionView {
+    /// Display number.
+    pub number: u64,
+    /// Protocol state's name, for TCP.
+    pub state: Option<&'static str>,
+    /// Seconds left.
+    pub timeout: u64,
+    /// Safe from early drop.
+    pub assured: bool,
+    /// Both directions seen.
+    pub replied: bool,
+    /// Connection mark.
+    pub mark: u32,
+    /// Helper.
+    pub helper: Option<&'static str>,
+    /// Parent's display number.
+    pub master: Option<u64>,
+    /// In the table.
+    pub confirmed: bool,
+}
+
+/// What became of a packet.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Family; `None` when it is no IP packet.
+    pub family: Option<Family>,
+    /// Its way; `None` when it did not come to routing.
+    pub path: Option<Path>,
+    /// The hook where its way ended, or the last one.
+    pub hook: Option<Hook>,
+    /// Interface it came in by.
+    pub in_interface: Option<Arc<str>>,
+    /// Interface it leaves by.
+    pub out_interface: Option<Arc<str>>,
+    /// Connection-tracking state.
+    pub state: Option<State>,
+    /// Direction within the connection.
+    pub direction: Option<Direction>,
+    /// Connection after the packet.
+    pub connection: Option<ConnectionView>,
+    /// Window arithmetic, when asked for.
+    pub tcp: Option<Box<TcpStep>>,
+    /// Packet mark at the end.
+    pub mark: u32,
+    /// Verdict.
+    pub verdict: Verdict,
+    /// Answer of REJECT.
+    pub reply: Option<Vec<u8>>,
+    /// Why.
+    pub why: Why,
+    /// Rules visited.
+    pub visited: u32,
+    /// The reassembled datagram, when this packet completed one.
+    pub reassembled: Option<Vec<u8>>,
+}

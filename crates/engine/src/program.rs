@@ -1,0 +1,232 @@
+//! A ruleset made ready: the hooks' chains found, stateful matches numbered, counters apart.
+
+use std::sync::Arc;
+
+use palisade_rules::{Counters, Family, Match, Policy, Rule, Ruleset, Table, TableKind, Target};
+use thiserror::Error;
+
+use crate::matches::{Limits, RecentLists};
+
+/// Why rules cannot be run.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum SetupError {
+    /// Chains call each other in a circle.
+    #[error("chain '{chain}' of table {table} calls itself in a circle")]
+    Loop {
+        /// Table.
+        table: &'static str,
+        /// Chain.
+        chain: String,
+    },
+    /// A jump to a chain that is not there.
+    #[error("a rule of chain '{chain}' in table {table} jumps to a chain that does not exist")]
+    Dangling {
+        /// Table.
+        table: &'static str,
+        /// Chain.
+        chain: String,
+    },
+    /// IPv6 rules given as IPv4 ones or the other way round.
+    #[error("the rules are {given} rules, {wanted} ones are needed here")]
+    Family {
+        /// Family of the ruleset.
+        given: Family,
+        /// Family that it was given for.
+        wanted: Family,
+    },
+}
+
+/// A rule with what it needs at run time.
+#[derive(Clone, Debug)]
+pub(crate) struct ProgramRule {
+    pub(crate) rule: Rule,
+    /// Slots of stateful matches (limit, recent), in order.
+    pub(crate) slots: Vec<u32>,
+    pub(crate) counters: Counters,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ProgramChain {
+    pub(crate) name: Arc<str>,
+    pub(crate) policy: Policy,
+    pub(crate) counters: Counters,
+    pub(crate) rules: Vec<ProgramRule>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ProgramTable {
+    pub(crate) kind: TableKind,
+    /// Chain of each hook, by [`Hook`] as index.
+    pub(crate) hooks: [Option<u32>; 5],
+    pub(crate) chains: Vec<ProgramChain>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    pub(crate) source: Option<Ruleset>,
+    /// By [`TableKind`] as index.
+    pub(crate) tables: [Option<ProgramTable>; 5],
+    pub(crate) needs_tracking: bool,
+}
+
+impl Program {
+    pub(crate) fn new(
+        source: Option<Ruleset>,
+        family: Family,
+        limits: &mut Limits,
+        recent: &mut RecentLists,
+    ) -> Result<Self, SetupError> {
+        let mut tables = [None, None, None, None, None];
+        let mut needs_tracking = false;
+        if let Some(ruleset) = &source {
+            if ruleset.family != family {
+                return Err(SetupError::Family {
+                    given: ruleset.family,
+                    wanted: family,
+                });
+            }
+            for table in &ruleset.tables {
+                check_jumps(table)?;
+                needs_tracking |= table
+                    .chains
+                    .iter()
+                    .flat_map(|c| &c.rules)
+                    .any(|rule| tracks(rule, table.kind));
+                tables[table.kind as usize] = Some(compile(table, limits, recent));
+            }
+        }
+        Ok(Program {
+            source,
+            tables,
+            needs_tracking,
+        })
+    }
+
+    pub(crate) fn table(&self, kind: TableKind) -> Option<&ProgramTable> {
+        self.tables[kind as usize].as_ref()
+    }
+
+    /// The source with the counters of now.
+    pub(crate) fn ruleset(&self) -> Option<Ruleset> {
+        let mut ruleset = self.source.clone()?;
+        for table in &mut ruleset.tables {
+            let Some(program) = self.table(table.kind) else {
+                continue;
+            };
+            for (chain, now) in table.chains.iter_mut().zip(&program.chains) {
+                chain.counters = now.counters;
+                for (rule, now) in chain.rules.iter_mut().zip(&now.rules) {
+                    rule.counters = now.counters;
+                }
+            }
+        }
+        Some(ruleset)
+    }
+}
+
+fn compile(table: &Table, limits: &mut Limits, recent: &mut RecentLists) -> ProgramTable {
+    let mut hooks = [None; 5];
+    let chains: Vec<ProgramChain> = table
+        .chains
+        .iter()
+        .enumerate()
+        .map(|(i, chain)| {
+            if let Some(hook) = chain.builtin {
+                hooks[hook as usize] = Some(i as u32);
+            }
+            ProgramChain {
+                name: chain.name.as_str().into(),
+                policy: chain.policy,
+                counters: chain.counters,
+                rules: chain
+                    .rules
+                    .iter()
+                    .map(|rule| ProgramRule {
+                        slots: rule
+                            .matches
+                            .iter()
+                            .filter_map(|m| match m {
+                                Match::Limit(limit) => Some(limits.add(limit)),
+                                Match::Recent(r) => Some(recent.list(r)),
+                                _ => None,
+                            })
+                            .collect(),
+                        counters: rule.counters,
+                        rule: rule.clone(),
+                    })
+                    .collect(),
+            }
+        })
+        .collect();
+    ProgramTable {
+        kind: table.kind,
+        hooks,
+        chains,
+    }
+}
+
+/// Whether a rule makes the kernel track connections of its family.
+fn tracks(rule: &Rule, table: TableKind) -> bool {
+    let by_match = rule.matches.iter().any(|m| match m {
+        Match::State(_) | Match::Conntrack(_) => true,
+        Match::Kept(kept) => matches!(
+            kept.name.as_str(),
+            "connmark" | "connlimit" | "connbytes" | "connlabel" | "helper" | "cluster"
+        ),
+        _ => false,
+    });
+    by_match
+        || match &rule.target {
+            Target::Connmark(_) | Target::Ct(_) => true,
+            Target::Kept(kept) => {
+                table == TableKind::Nat
+                    || matches!(
+                        kept.name.as_str(),
+                        "CONNSECMARK" | "SYNPROXY" | "MASQUERADE"
+                    )
+            }
+            _ => false,
+        }
+}
+
+/// Jumps lead to chains that exist, and never in a circle. Walks with a stack of its own: text
+/// decides the depth.
+fn check_jumps(table: &Table) -> Result<(), SetupError> {
+    let mut colour = vec![0u8; table.chains.len()];
+    for start in 0..table.chains.len() {
+        let mut stack = vec![(start, 0usize)];
+        if colour[start] != 0 {
+            continue;
+        }
+        colour[start] = 1;
+        while let Some((chain, at)) = stack.pop() {
+            let Some(rule) = table.chains[chain].rules.get(at) else {
+                colour[chain] = 2;
+                continue;
+            };
+            stack.push((chain, at + 1));
+            if let Target::Jump(to) | Target::Goto(to) = rule.target {
+                match colour.get(to) {
+                    None => {
+                        return Err(SetupError::Dangling {
+                            table: table.kind.name(),
+                            chain: table.chains[chain].name.clone(),
+                        });
+                    }
+                    Some(0) => {
+                        colour[to] = 1;
+                        stack.push((to, 0));
+                    }
+                    Some(1) => {
+                        return Err(SetupError::Loop {
+                            table: table.kind.name(),
+                            chain: table.chains[to].name.clone(),
+                        });
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! The answers of REJECT (kernel `nf_reject_ipv4.c`, `nf_reject_ipv6.c`, `icmp_send`, `icmp6_send`).
+
+use std::net::IpAddr;
+
+use palisade_rules::RejectWith;
+use palisade_wire::{Family, Packet, build, checksum, icmp::Icmp, proto, tcp::Tcp, tcp::flags};
+
+use crate::host::{AddressKind, Host};
+
+/// TTL and hop limit of packets made here (sysctl `ip_default_ttl`, `hop_limit`).
+const TTL: u8 = 64;
+
+/// An IPv4 error quotes at most what fits into 576 bytes (RFC 1812 §4.3.2.3).
+const QUOTE_V4: usize = 576 - 20 - 8;
+
+/// An IPv6 error quotes at most what fits into the minimum MTU (RFC 4443 §2.4 (c)).
+const QUOTE_V6: usize = 1280 - 40 - 8;
+
+/// The answer, or why there is none.
+pub(crate) fn answer(
+    with: RejectWith,
+    packet: &Packet<'_>,
+    host: &Host,
+) -> Result<Vec<u8>, &'static str> {
+    match with {
+        RejectWith::TcpReset => reset(packet, host),
+        RejectWith::Icmp(code) => unreachable_v4(packet, code, host),
+        RejectWith::Icmp6(code) => unreachable_v6(packet, code, host),
+    }
+}
+
+fn group(kind: AddressKind) -> bool {
+    matches!(kind, AddressKind::Broadcast | AddressKind::Multicast)
+}
+
+/// Kernel `nf_send_reset`, `nf_send_reset6`.
+fn reset(packet: &Packet<'_>, host: &Host) -> Result<Vec<u8>, &'static str> {
+    if packet.is_later_fragment() {
+        return Err("a later fragment");
+    }
+    if packet.protocol() != proto::TCP {
+        return Err("not TCP");
+    }
+    let Some(tcp) = Tcp::new(packet.transport()) else {
+        return Err("TCP header cut short");
+    };
+    if tcp.has(flags::RST) {
+        return Err("a reset is not answered with a reset");
+    }
+    if !packet.is_truncated() && !packet.transport_checksum_ok(proto::TCP) {
+        return Err("wrong checksum");
+    }
+    if group(host.kind(packet.destination())) || group(host.kind(packet.source())) {
+        return Err("broadcast or multicast");
+    }
+    let mut ip = build::Ip::new(packet.destination(), packet.source());
+    ip.ttl = TTL;
+    ip.dont_fragment = packet.family() == Family::V4;
+    let mut header = build::Tcp {
+        source_port: tcp.destination_port(),
+        destination_port: tcp.source_port(),
+        flags: flags::RST,
+        ..build::Tcp::default()
+    };
+    if tcp.has(flags::ACK) {
+        header.seq = tcp.ack().0;
+    } else {
+        let data = packet.transport_len().saturating_sub(tcp.data_offset()) as u32;
+        let counted = data + u32::from(tcp.has(flags::SYN)) + u32::from(tcp.has(flags::FIN));
+        header.ack = (tcp.seq() + counted).0;
+        header.flags |= flags::ACK;
+    }
+    Ok(build::tcp(&ip, &header, b""))
+}
+
+/// Whether the transport checksum is wrong, for the protocols that the kernel verifies before it
+/// answers (`nf_reject_verify_csum`).
+fn bad_checksum(packet: &Packet<'_>) -> bool {
+    if packet.is_truncated() || packet.is_later_fragment() {
+        return false;
+    }
+    match packet.protocol() {
+        proto::TCP => !packet.transport_checksum_ok(proto::TCP),
+        proto::UDP => {
+            let zero = packet
+                .transport()
+                .get(6..8)
+                .is_some_and(|sum| sum == [0, 0]);
+            !(zero && packet.family() == Family::V4) && !packet.transport_checksum_ok(proto::UDP)
+        }
+        proto::ICMP if packet.family() == Family::V4 => checksum::of(packet.transport()) != 0,
+        proto::ICMPV6 if packet.family() == Family::V6 => {
+            !packet.transport_checksum_ok(proto::ICMPV6)
+        }
+        _ => false,
+    }
+}
+
+/// Source of an error: the address that the packet was sent to if it is ours, else our address
+/// towards the sender.
+fn error_source(packet: &Packet<'_>, host: &Host) -> IpAddr {
+    let destination = packet.destination();
+    if host.is_local(destination) {
+        return destination;
+    }
+    host.source_towards(packet.source()).unwrap_or(destination)
+}
+
+fn unreachable_v4(packet: &Packet<'_>, code: u8, host: &Host) -> Result<Vec<u8>, &'static str> {
+    if packet.is_later_fragment() {
+        return Err("a later fragment");
+    }
+    if bad_checksum(packet) {
+        return Err("wrong checksum");
+    }
+    if group(host.kind(packet.destination())) {
+        return Err("broadcast or multicast");
+    }
+    if packet.protocol() == proto::ICMP
+        && Icmp::new(packet.transport())
+            .is_none_or(|icmp| !matches!(icmp.kind(), 0 | 8 | 9 | 10 | 13..=18))
+    {
+        return Err("an ICMP error is not answered with an error");
+    }
+    let source = packet.source();
+    if group(host.kind(source))
+        || source.is_unspecified()
+        || source.is_loopback() && !host.is_local(packet.destination())
+    {
+        return Err("the sender cannot be answered");
+    }
+    let mut ip = build::Ip::new(error_source(packet, host), source);
+    ip.ttl = TTL;
+    ip.tos = (packet.tos() & 0x1e) | 0xc0;
+    let quoted = &packet.bytes()[..packet.bytes().len().min(QUOTE_V4)];
+    Ok(build::icmp(&ip, 3, code, [0; 4], quoted))
+}
+
+fn unreachable_v6(packet: &Packet<'_>, code: u8, host: &Host) -> Result<Vec<u8>, &'static str> {
+    if packet.is_later_fragment() {
+        return Err("a later fragment");
+    }
+    if bad_checksum(packet) {
+        return Err("wrong checksum");
+    }
+    if packet.destination().is_multicast() {
+        return Err("multicast");
+    }
+    let source = packet.source();
+    if source.is_multicast() || source.is_unspecified() {
+        return Err("the sender cannot be answered");
+    }
+    if packet.protocol() == proto::ICMPV6
+        && Icmp::new(packet.transport()).is_none_or(|icmp| icmp.kind() < 128)
+    {
+        return Err("an ICMPv6 error is not answered with an error");
+    }
+    let mut ip = build::Ip::new(error_source(packet, host), source);
+    ip.ttl = TTL;
+    let quoted = &packet.bytes()[..packet.bytes().len().min(QUOTE_V6)];
+    Ok(build::icmp(&ip, 1, code, [0; 4], quoted))
+}
