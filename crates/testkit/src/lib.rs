@@ -1,6 +1,7 @@
 //! Tools of Palisade's own tests: the kernel as a subject of packet scripts, and the comparison of
 //! two subjects packet by packet and counter by counter.
 //!
+//! - [`fuzz`]: what the fuzz targets do, shared with the test that replays their corpus.
 //! - [`kernel`]: [`kernel::KernelSubject`] runs a script's packets through the Linux kernel, in a network
 //!   namespace of its own.
 //! - [`compare`]: what a subject showed in a whole script, and how two such records differ.
@@ -8,4 +9,5 @@
 //! Never published; nothing of it is part of the product.
 
 pub mod compare;
+pub mod fuzz;
 pub mod kernel;
