@@ -109,6 +109,8 @@ pub struct Track {
     pub connection: Option<ConnId>,
     /// The connection was made by this packet and is not confirmed.
     pub fresh: bool,
+    /// The packet ended the connection: out of the hash already, it goes with the packet.
+    pub dying: bool,
     /// Set when the packet must be dropped here.
     pub drop: Option<DropReason>,
     /// Why.
@@ -129,6 +131,7 @@ impl Track {
             direction: Direction::Original,
             connection: None,
             fresh: false,
+            dying: false,
             drop: None,
             reason,
             tcp: None,
@@ -263,7 +266,7 @@ impl Conntrack {
         self.slots
             .iter()
             .filter_map(|s| s.connection.as_deref())
-            .filter(|c| c.confirmed())
+            .filter(|c| c.confirmed() && !c.status.has(Status::DYING))
     }
 
     /// Expectations, oldest first.
@@ -461,15 +464,14 @@ impl Conntrack {
             _ => Reason::InConnection,
         };
         if kill {
-            // The packet keeps its view of the entry in the kernel; here the entry is gone at once
-            // and the packet goes on with its state alone.
-            self.remove(index);
+            self.detach(index);
         }
         Resolved::Track(Track {
             state,
             direction,
-            connection: (!kill).then_some(id),
-            fresh: fresh && !kill,
+            connection: Some(id),
+            fresh,
+            dying: kill,
             drop: None,
             reason,
             tcp: step,
@@ -515,6 +517,7 @@ impl Conntrack {
             direction,
             connection: Some(connection.id),
             fresh: false,
+            dying: false,
             drop: None,
             reason: Reason::RelatedByIcmp {
                 kind: transport.first().copied().unwrap_or(0),
@@ -536,6 +539,7 @@ impl Conntrack {
             direction: to.direction.opposite(),
             connection: Some(id),
             fresh: false,
+            dying: false,
             drop: None,
             reason: Reason::Attached,
             tcp: None,
@@ -608,7 +612,9 @@ impl Conntrack {
                 }
             }
         }
-        if track.fresh {
+        if track.dying {
+            self.remove(id.index);
+        } else if track.fresh {
             if self.confirm(id, now) {
                 track.fresh = false;
             } else {
@@ -621,8 +627,10 @@ impl Conntrack {
     /// The packet died before [`leave`](Self::leave): its unconfirmed entry goes with it.
     pub fn discard(&mut self, track: &Track) {
         if let Some(id) = track.connection
-            && track.fresh
-            && self.connection(id).is_some_and(|c| !c.confirmed())
+            && (track.fresh || track.dying)
+            && self
+                .connection(id)
+                .is_some_and(|c| !c.confirmed() || c.status.has(Status::DYING))
         {
             self.remove(id.index);
         }
@@ -845,7 +853,7 @@ impl Conntrack {
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(index);
         self.live -= 1;
-        if connection.confirmed() {
+        if connection.confirmed() && !connection.status.has(Status::DYING) {
             for direction in [Direction::Original, Direction::Reply] {
                 self.unchain(
                     connection.hashes[direction.index()],
@@ -858,6 +866,26 @@ impl Conntrack {
         if connection.helper.is_some() {
             self.expectations.forget_parent(connection.id);
         }
+    }
+
+    /// Takes an entry out of the hash; it stays in the slab for the packet that ended it.
+    fn detach(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        let Some(mut connection) = slot.connection.take() else {
+            return;
+        };
+        for direction in [Direction::Original, Direction::Reply] {
+            self.unchain(
+                connection.hashes[direction.index()],
+                link(index, direction),
+                connection.next[direction.index()],
+                &connection,
+            );
+        }
+        connection.status.set(Status::DYING);
+        self.slots[index as usize].connection = Some(connection);
     }
 
     /// Removes one link of an entry that is already out of the slab from its chain.

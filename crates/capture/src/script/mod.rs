@@ -25,6 +25,7 @@
 mod check;
 mod craft;
 mod diagnostic;
+mod engine;
 mod expect;
 mod flow;
 mod lex;
@@ -43,6 +44,7 @@ pub use check::{
     Compared, Connections, Difference, Mismatch, check, check_connection, check_count,
 };
 pub use diagnostic::{ScriptDiagnostic, nearest};
+pub use engine::{EngineSubject, Prepared, input, observed};
 pub use expect::{
     Answer, Check, CheckKind, ConnectionPattern, ConnectionSeen, Direction, Expectation, Item,
     Observed, RuleName, RuleNumber, Seen, State, TupleSeen, Verdict, Which,
