@@ -9,7 +9,7 @@ use palisade_capture::script::{
     ConnectionSeen, Direction, Mismatch, Observed, RuleName, RuleNumber, Script, Seen, Sent, State,
     Subject, Tally, Test, Told, Verdict, run,
 };
-use palisade_wire::Timestamp;
+use palisade_wire::{Timestamp, proto};
 
 /// The name of a counter: of a rule, or of a built-in chain's policy.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -82,6 +82,8 @@ pub struct PacketRecord {
     pub direction: Seen<Option<Direction>>,
     /// Verdict.
     pub verdict: Seen<Verdict>,
+    /// What REJECT sent back, without what differs from packet to packet.
+    pub answer: Seen<Option<Vec<u8>>>,
 }
 
 /// One test as a subject went through it.
@@ -155,6 +157,10 @@ pub fn record<'s, S: Counted, E>(
                         state: observed.state.clone(),
                         direction: observed.direction.clone(),
                         verdict: observed.verdict.clone(),
+                        answer: match &observed.answer {
+                            Seen::Unseen => Seen::Unseen,
+                            Seen::Seen(a) => Seen::Seen(a.as_deref().map(settled)),
+                        },
                     });
                 }
             }
@@ -221,6 +227,11 @@ pub fn differences(kernel: &Record, other: &Record) -> Vec<String> {
             found.extend(differ(&place, &k.direction, &e.direction, direction));
             let verdict = |v: &Verdict| v.word().to_owned();
             found.extend(differ(&place, &k.verdict, &e.verdict, verdict));
+            let answer = |a: &Option<Vec<u8>>| {
+                let bytes = a.iter().flatten().map(|b| format!("{b:02x}"));
+                format!("answer {}", bytes.collect::<String>())
+            };
+            found.extend(differ(&place, &k.answer, &e.answer, answer));
         }
         for (name, k) in &theirs.counters {
             if let Some(e) = ours.counters.get(name)
@@ -235,6 +246,25 @@ pub fn differences(kernel: &Record, other: &Record) -> Vec<String> {
         }
     }
     found
+}
+
+/// An answer without what the kernel chooses anew for every packet or leaves to the device: IPv4's
+/// identification and header checksum, IPv6's flow label, the checksum of TCP.
+fn settled(answer: &[u8]) -> Vec<u8> {
+    let mut bytes = answer.to_vec();
+    let v6 = bytes.first().is_some_and(|b| b >> 4 == 6);
+    let (protocol, transport) = if v6 { (6, 40) } else { (9, 20) };
+    let reset = bytes.get(protocol) == Some(&proto::TCP);
+    let mut clear = if v6 { vec![1..4] } else { vec![4..6, 10..12] };
+    if reset {
+        clear.push(transport + 16..transport + 18);
+    }
+    for range in clear {
+        if let Some(part) = bytes.get_mut(range) {
+            part.fill(0);
+        }
+    }
+    bytes
 }
 
 fn differ<T: PartialEq>(

@@ -2,6 +2,7 @@
 //! two subjects packet by packet and counter by counter.
 //!
 //! - [`fuzz`]: what the fuzz targets do, shared with the test that replays their corpus.
+//! - [`engine`]: the engine, made from a script in the same way.
 //! - [`kernel`]: [`kernel::KernelSubject`] runs a script's packets through the Linux kernel, in a network
 //!   namespace of its own.
 //! - [`compare`]: what a subject showed in a whole script, and how two such records differ.
@@ -9,5 +10,6 @@
 //! Never published; nothing of it is part of the product.
 
 pub mod compare;
+pub mod engine;
 pub mod fuzz;
 pub mod kernel;

@@ -1,7 +1,9 @@
 //! Every scenario and every example script, run on the kernel.
 //!
 //! The scripts' own expectations are what the engine is held to in its tests; here the kernel is held
-//! to them, so that they cannot drift from the truth. Needs root, network namespaces and the legacy
+//! to them, so that they cannot drift from the truth. The engine goes through the same scripts beside it:
+//! every packet's state, direction, verdict and answer and every rule's counters must be the same,
+//! whether a script asks for them or not. Needs root, network namespaces and the legacy
 //! iptables; without them it says SKIPPED, which is a failure where `PALISADE_REQUIRE_KERNEL=1`.
 
 use std::path::{Path, PathBuf};
@@ -9,7 +11,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use palisade_capture::script::{KernelUse, Script, parse};
-use palisade_testkit::compare::{Record, record};
+use palisade_testkit::compare::{Record, differences, record};
+use palisade_testkit::engine::EngineSubject;
 use palisade_testkit::kernel::{KernelSubject, unavailable};
 
 /// Scripts run at once. More only wait for each other: the kernel has locks of its own.
@@ -42,6 +45,10 @@ fn on_the_kernel(script: &Script, base: &Path) -> anyhow::Result<Record> {
     record(script, |_| KernelSubject::new(script, base))
 }
 
+fn on_the_engine(script: &Script, base: &Path) -> anyhow::Result<Record> {
+    record(script, |_| EngineSubject::new(script, base))
+}
+
 /// Runs one script; `None` when it is not for the kernel.
 fn compare(path: &Path) -> Option<Result> {
     let name = path
@@ -58,8 +65,12 @@ fn compare(path: &Path) -> Option<Result> {
     let base = path.parent().unwrap_or(Path::new("."));
     let (record, differences) = match on_the_kernel(&script, base) {
         Ok(record) => {
-            let differences = record.failed.clone();
-            (record, differences)
+            let mut found = record.failed.clone();
+            match on_the_engine(&script, base) {
+                Ok(engine) => found.extend(differences(&record, &engine)),
+                Err(e) => found.push(format!("the engine: {e:#}")),
+            }
+            (record, found)
         }
         Err(e) => (Record::default(), vec![format!("{e:#}")]),
     };
