@@ -206,46 +206,58 @@ impl<S: Subject> Subject for Shared<S> {
     }
 }
 
-/// How `other` differs from `kernel`, packet by packet and counter by counter.
-///
-/// What one of the two cannot see is not compared, nor counters that only one of them has: a
-/// kernel without a table keeps no policy counters for it.
-pub fn differences(kernel: &Record, other: &Record) -> Vec<String> {
-    let mut found = Vec::new();
-    if kernel.tests.len() != other.tests.len() {
-        found.push("not the same tests".to_owned());
-    }
-    for (theirs, ours) in kernel.tests.iter().zip(&other.tests) {
-        if theirs.packets.len() != ours.packets.len() {
-            found.push(format!("test {:?}: not the same packets", theirs.title));
-        }
-        for (k, e) in theirs.packets.iter().zip(&ours.packets) {
-            let place = format!("line {}, packet {}", k.line, k.number);
-            let state = |s: &Option<State>| s.map_or("no state", State::word).to_owned();
-            found.extend(differ(&place, &k.state, &e.state, state));
-            let direction = |d: &Option<Direction>| d.map_or("none", Direction::word).to_owned();
-            found.extend(differ(&place, &k.direction, &e.direction, direction));
-            let verdict = |v: &Verdict| v.word().to_owned();
-            found.extend(differ(&place, &k.verdict, &e.verdict, verdict));
-            let answer = |a: &Option<Vec<u8>>| {
-                let bytes = a.iter().flatten().map(|b| format!("{b:02x}"));
-                format!("answer {}", bytes.collect::<String>())
-            };
-            found.extend(differ(&place, &k.answer, &e.answer, answer));
-        }
-        for (name, k) in &theirs.counters {
-            if let Some(e) = ours.counters.get(name)
-                && e != k
-            {
-                let title = &theirs.title;
-                found.push(format!(
-                    "test {title:?}, {name}: kernel [{}:{}], engine [{}:{}]",
-                    k.0, k.1, e.0, e.1
-                ));
+/// Two records held against each other.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Comparison {
+    /// Single values that both showed.
+    pub compared: u64,
+    /// Where they differ, ready to be shown.
+    pub differences: Vec<String>,
+}
+
+impl Comparison {
+    /// Holds `other` against `kernel`, packet by packet and counter by counter.
+    ///
+    /// What one of the two cannot see is not compared, nor counters that only one of them has: a
+    /// kernel without a table keeps no policy counters for it.
+    pub fn new(kernel: &Record, other: &Record) -> Self {
+        let mut comparison = Comparison::default();
+        comparison.hold("tests", &kernel.tests.len(), &other.tests.len());
+        for (theirs, ours) in kernel.tests.iter().zip(&other.tests) {
+            let title = &theirs.title;
+            let place = format!("test {title:?}, packets");
+            comparison.hold(&place, &theirs.packets.len(), &ours.packets.len());
+            for (k, e) in theirs.packets.iter().zip(&ours.packets) {
+                let place = format!("line {}, packet {}", k.line, k.number);
+                comparison.seen(&place, &k.state, &e.state);
+                comparison.seen(&place, &k.direction, &e.direction);
+                comparison.seen(&place, &k.verdict, &e.verdict);
+                comparison.seen(&place, &k.answer, &e.answer);
+            }
+            for (name, k) in &theirs.counters {
+                if let Some(e) = ours.counters.get(name) {
+                    let counted = |c: &(u64, u64)| format!("[{}:{}]", c.0, c.1);
+                    let place = format!("test {title:?}, {name}");
+                    comparison.hold(&place, &counted(k), &counted(e));
+                }
             }
         }
+        comparison
     }
-    found
+
+    fn hold<T: PartialEq + fmt::Debug>(&mut self, place: &str, kernel: &T, other: &T) {
+        self.compared += 1;
+        if kernel != other {
+            let difference = format!("{place}: kernel {kernel:02x?}, engine {other:02x?}");
+            self.differences.push(difference);
+        }
+    }
+
+    fn seen<T: PartialEq + fmt::Debug>(&mut self, place: &str, kernel: &Seen<T>, other: &Seen<T>) {
+        if let (Seen::Seen(kernel), Seen::Seen(other)) = (kernel, other) {
+            self.hold(place, kernel, other);
+        }
+    }
 }
 
 /// An answer without what the kernel chooses anew for every packet or leaves to the device: IPv4's
@@ -267,16 +279,81 @@ fn settled(answer: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn differ<T: PartialEq>(
-    place: &str,
-    kernel: &Seen<T>,
-    other: &Seen<T>,
-    word: impl Fn(&T) -> String,
-) -> Option<String> {
-    match (kernel, other) {
-        (Seen::Seen(k), Seen::Seen(e)) if k != e => {
-            Some(format!("{place}: kernel {}, engine {}", word(k), word(e)))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_packet(change: impl FnOnce(&mut TestRecord, &mut PacketRecord)) -> Record {
+        let mut test = TestRecord::default();
+        let name = CounterName::new(false, "filter", "INPUT", 1);
+        test.counters.insert(name, (3, 180));
+        let mut packet = PacketRecord {
+            line: 7,
+            number: 1,
+            state: Seen::Seen(Some(State::New)),
+            direction: Seen::Seen(Some(Direction::Original)),
+            verdict: Seen::Seen(Verdict::Reject),
+            answer: Seen::Seen(Some(vec![0x45, 0])),
+        };
+        change(&mut test, &mut packet);
+        test.packets.push(packet);
+        Record {
+            tests: vec![test],
+            ..Record::default()
         }
-        _ => None,
+    }
+
+    #[test]
+    fn each_property_of_a_packet_and_each_counter_can_differ() {
+        type Change = fn(&mut TestRecord, &mut PacketRecord);
+        let changes: [(Change, &str); 6] = [
+            (
+                |_, p| p.state = Seen::Seen(Some(State::Invalid)),
+                "line 7, packet 1: kernel Some(New), engine Some(Invalid)",
+            ),
+            (
+                |_, p| p.direction = Seen::Seen(None),
+                "line 7, packet 1: kernel Some(Original), engine None",
+            ),
+            (
+                |_, p| p.verdict = Seen::Seen(Verdict::Drop),
+                "line 7, packet 1: kernel Reject, engine Drop",
+            ),
+            (
+                |_, p| p.answer = Seen::Seen(None),
+                "line 7, packet 1: kernel Some([45, 00]), engine None",
+            ),
+            (
+                |t, _| t.counters.values_mut().for_each(|c| c.1 = 181),
+                "test \"\", filter INPUT 1: kernel \"[3:180]\", engine \"[3:181]\"",
+            ),
+            (|_, p| p.state = Seen::Unseen, ""),
+        ];
+        let kernel = one_packet(|_, _| {});
+        assert_eq!(
+            Comparison::new(&kernel, &kernel).differences,
+            Vec::<String>::new()
+        );
+        for (change, wanted) in changes {
+            let got = Comparison::new(&kernel, &one_packet(change));
+            assert_eq!(got.differences.join("|"), wanted);
+            let unseen = u64::from(wanted.is_empty());
+            assert_eq!(got.compared, 7 - unseen);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_settled_without_its_moving_parts() {
+        let v4: Vec<u8> = (0..40)
+            .map(|n| match n {
+                0 => 0x45,
+                9 => 6,
+                n => n,
+            })
+            .collect();
+        let kept = settled(&v4);
+        let changed: Vec<usize> = (0..40).filter(|n| kept.get(*n) != v4.get(*n)).collect();
+        assert_eq!(changed, [4, 5, 10, 11, 36, 37]);
+        assert_eq!(settled(&[0x60]), [0x60]);
     }
 }

@@ -1,29 +1,23 @@
 //! The engine as a subject of packet scripts, made from a script as the kernel's namespace is.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use palisade_capture::script::{
-    ConnectionSeen, Direction, FrameKind, Observed, RuleName, RuleNumber, RulesFamily, RulesSource,
-    Script, Seen, Sent, State, Subject, TupleSeen, Verdict, Way,
+    ConnectionSeen, Observed, RuleName, RulesFamily, RulesSource, Script, Seen, Sent, Subject,
 };
 use palisade_conntrack::Config;
-use palisade_conntrack::Connection;
-use palisade_engine::{
-    Ended, Engine, Host, Input, Interface, LinkInfo, Observer, Outcome, Reassembly, Route, RuleRef,
-    Setup, Visit,
-};
+use palisade_engine::{Engine, Reassembly, Setup};
 use palisade_rules::{Chain, Family, Ruleset, TableKind, parse};
-use palisade_wire::{Timestamp, link::PacketType};
+use palisade_wire::Timestamp;
 
 use crate::compare::{Counted, CounterName, Counters};
-use crate::kernel::{SENDER, tracks};
+use crate::kernel::tracks;
 
 /// The engine with a script's firewall.
 #[derive(Debug)]
 pub struct EngineSubject {
-    engine: Engine,
+    inner: palisade_capture::script::EngineSubject,
     /// Whether states are to be shown: as on the kernel, where tracking changes what fragments do.
     track: bool,
 }
@@ -44,7 +38,7 @@ impl EngineSubject {
         let setup = Setup {
             rules4,
             rules6,
-            host: host(script),
+            host: script.host(),
             conntrack,
             reassembly: if track {
                 Reassembly::Always
@@ -53,24 +47,10 @@ impl EngineSubject {
             },
         };
         Ok(EngineSubject {
-            engine: Engine::new(setup)?,
+            inner: palisade_capture::script::EngineSubject::new(Engine::new(setup)?),
             track,
         })
     }
-}
-
-fn host(script: &Script) -> Host {
-    let firewall = &script.firewall;
-    let interfaces = firewall.interfaces.iter().map(|i| {
-        let routes = firewall.routes.iter().filter(|r| r.interface == i.name);
-        let networks = i.addresses.iter().chain(routes.map(|r| &r.to));
-        Interface {
-            name: i.name.clone(),
-            addresses: i.addresses.iter().map(|p| p.address).collect(),
-            prefixes: networks.map(|p| (p.address, p.length)).collect(),
-        }
-    });
-    Host::new(firewall.local.iter().copied(), interfaces)
 }
 
 /// The script's rules of both families. Save files replace tables; commands add to what is there, so
@@ -121,57 +101,9 @@ fn replace(all: &mut Option<Ruleset>, new: Option<Ruleset>) {
     all.tables.extend(new.tables.iter().cloned());
 }
 
-/// Collects the rules and policies that matched.
-#[derive(Default)]
-struct Matched(Vec<RuleName>);
-
-impl Observer for Matched {
-    fn visit(&mut self, rule: RuleRef<'_>, visit: Visit) {
-        if visit == Visit::Matched {
-            self.0.push(RuleName {
-                table: rule.table.name().to_owned(),
-                chain: rule.chain.to_owned(),
-                rule: RuleNumber::Number(rule.number),
-            });
-        }
-    }
-
-    fn policy(&mut self, table: TableKind, chain: &str, _: bool) {
-        self.0.push(RuleName {
-            table: table.name().to_owned(),
-            chain: chain.to_owned(),
-            rule: RuleNumber::Policy,
-        });
-    }
-}
-
 impl Subject for EngineSubject {
     fn packet(&mut self, sent: &Sent<'_>) -> Observed {
-        let route = match &sent.way {
-            Way::ByAddress => Route::Auto,
-            Way::In(name) => Route::In(Arc::from(name.as_str())),
-            Way::Out(name) => Route::Out(Arc::from(name.as_str())),
-        };
-        let packet_type = match sent.kind {
-            FrameKind::ByAddress => None,
-            FrameKind::Host => Some(PacketType::Host),
-            FrameKind::Broadcast => Some(PacketType::Broadcast),
-            FrameKind::Multicast => Some(PacketType::Multicast),
-        };
-        let input = Input {
-            time: sent.time,
-            route,
-            link: LinkInfo {
-                source_mac: Some(sent.source_mac.unwrap_or(SENDER)),
-                packet_type,
-                ..LinkInfo::default()
-            },
-            ..Input::new(&sent.bytes)
-        };
-        let mut matched = Matched::default();
-        let outcome = self.engine.process(&input, &mut matched);
-        let mut observed = shown(&outcome);
-        observed.matched = Seen::Seen(matched.0);
+        let mut observed = self.inner.packet(sent);
         if !self.track {
             (observed.state, observed.direction) = (Seen::Unseen, Seen::Unseen);
         }
@@ -179,100 +111,15 @@ impl Subject for EngineSubject {
     }
 
     fn counters(&mut self, v6: bool, rule: &RuleName) -> Option<(u64, u64)> {
-        self.all_counters().get(&CounterName::of(v6, rule)).copied()
+        self.inner.counters(v6, rule)
     }
 
     fn connections(&mut self, now: Timestamp) -> Vec<ConnectionSeen> {
-        let table = self.engine.conntrack().connections();
-        table
-            .filter(|c| !c.expired(now))
-            .map(|c| seen(c, now))
-            .collect()
+        self.inner.connections(now)
     }
 
     fn expectations(&mut self, now: Timestamp) -> u64 {
-        let all = self.engine.conntrack().expectations();
-        all.filter(|e| e.deadline > now).count() as u64
-    }
-}
-
-fn shown(outcome: &Outcome) -> Observed {
-    let state = outcome.state.map(|s| s.name());
-    let state = State::ALL.into_iter().find(|s| Some(s.word()) == state);
-    let direction = outcome.direction.map(|d| match d {
-        palisade_conntrack::Direction::Original => Direction::Original,
-        palisade_conntrack::Direction::Reply => Direction::Reply,
-    });
-    let by = match &outcome.why.ended {
-        Ended::Accepted(by)
-        | Ended::Dropped(by)
-        | Ended::Queued(by)
-        | Ended::Rejected { by, .. }
-        | Ended::Unknown { by, .. } => Some(RuleName {
-            table: by.table.name().to_owned(),
-            chain: by.chain.to_string(),
-            rule: match by.rule {
-                0 => RuleNumber::Policy,
-                n => RuleNumber::Number(n),
-            },
-        }),
-        _ => None,
-    };
-    let connection = outcome.connection.filter(|c| c.confirmed);
-    Observed {
-        state: Seen::Seen(state),
-        direction: Seen::Seen(direction),
-        verdict: Seen::Seen(match outcome.verdict {
-            palisade_engine::Verdict::Accept => Verdict::Accept,
-            palisade_engine::Verdict::Drop => Verdict::Drop,
-            palisade_engine::Verdict::Reject => Verdict::Reject,
-            palisade_engine::Verdict::Stolen => Verdict::Stolen,
-            palisade_engine::Verdict::Queue => Verdict::Queue,
-            palisade_engine::Verdict::Unknown => Verdict::Unknown,
-        }),
-        by: Seen::Seen(by),
-        hook: outcome
-            .hook
-            .map_or(Seen::Unseen, |h| Seen::Seen(h.name().to_owned())),
-        why: Seen::Seen(outcome.why.to_string()),
-        answer: Seen::Seen(outcome.reply.clone()),
-        mark: Seen::Seen(outcome.mark),
-        visited: Seen::Seen(outcome.visited),
-        connection: Seen::Seen(connection.map(|c| ConnectionSeen {
-            id: Seen::Seen(c.number),
-            parent: Seen::Seen(c.master),
-            original: Seen::Unseen,
-            mark: Seen::Seen(c.mark),
-            helper: Seen::Seen(c.helper.map(str::to_owned)),
-            state: Seen::Seen(c.state.map(str::to_owned)),
-            assured: Seen::Seen(c.assured),
-            replied: Seen::Seen(c.replied),
-            timeout: Seen::Seen(u32::try_from(c.timeout).unwrap_or(u32::MAX)),
-            timeout_slack: 0,
-        })),
-        ..Observed::default()
-    }
-}
-
-fn seen(connection: &Connection, now: Timestamp) -> ConnectionSeen {
-    let tuple = connection.tuple(palisade_conntrack::Direction::Original);
-    ConnectionSeen {
-        id: Seen::Seen(connection.number),
-        parent: Seen::Seen(connection.master),
-        original: Seen::Seen(TupleSeen {
-            protocol: tuple.protocol,
-            source: tuple.source,
-            source_port: tuple.source_port(),
-            destination: tuple.destination,
-            destination_port: tuple.destination_port(),
-        }),
-        mark: Seen::Seen(connection.mark),
-        helper: Seen::Seen(connection.helper.map(str::to_owned)),
-        state: Seen::Seen(connection.state_name().map(str::to_owned)),
-        assured: Seen::Seen(connection.assured()),
-        replied: Seen::Seen(connection.replied()),
-        timeout: Seen::Seen(u32::try_from(connection.timeout(now)).unwrap_or(u32::MAX)),
-        timeout_slack: 0,
+        self.inner.expectations(now)
     }
 }
 
@@ -280,7 +127,13 @@ impl Counted for EngineSubject {
     fn all_counters(&mut self) -> Counters {
         let mut all = Counters::new();
         for (v6, family) in [(false, Family::V4), (true, Family::V6)] {
-            for table in self.engine.ruleset(family).iter().flat_map(|r| &r.tables) {
+            for table in self
+                .inner
+                .engine()
+                .ruleset(family)
+                .iter()
+                .flat_map(|r| &r.tables)
+            {
                 for chain in &table.chains {
                     counters_of(v6, table.kind, chain, &mut all);
                 }

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use palisade_capture::script::{KernelUse, Script, parse};
-use palisade_testkit::compare::{Record, differences, record};
+use palisade_testkit::compare::{Comparison, Record, record};
 use palisade_testkit::engine::EngineSubject;
 use palisade_testkit::kernel::{KernelSubject, unavailable};
 
@@ -25,6 +25,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 struct Result {
     name: String,
     record: Record,
+    /// Values that kernel and engine both showed.
+    compared: u64,
     differences: Vec<String>,
 }
 
@@ -63,11 +65,16 @@ fn compare(path: &Path) -> Option<Result> {
         return None;
     }
     let base = path.parent().unwrap_or(Path::new("."));
+    let mut compared = 0;
     let (record, differences) = match on_the_kernel(&script, base) {
         Ok(record) => {
             let mut found = record.failed.clone();
             match on_the_engine(&script, base) {
-                Ok(engine) => found.extend(differences(&record, &engine)),
+                Ok(engine) => {
+                    let comparison = Comparison::new(&record, &engine);
+                    compared = comparison.compared;
+                    found.extend(comparison.differences);
+                }
                 Err(e) => found.push(format!("the engine: {e:#}")),
             }
             (record, found)
@@ -77,6 +84,7 @@ fn compare(path: &Path) -> Option<Result> {
     Some(Result {
         name,
         record,
+        compared,
         differences,
     })
 }
@@ -121,6 +129,9 @@ fn every_expectation_of_every_script_holds_on_the_kernel() {
             println!("{}: {difference}", result.name);
         }
     }
+    let expected: u64 = results.iter().map(|r| r.record.tally.compared).sum();
+    let compared: u64 = results.iter().map(|r| r.compared).sum();
+    println!("values expected by scripts: {expected}, values of kernel and engine: {compared}");
     println!(
         "kernel scenarios compared: {}, packets: {packets}, differences: {differences}",
         results.len()
@@ -129,6 +140,6 @@ fn every_expectation_of_every_script_holds_on_the_kernel() {
         only.is_some() || results.len() >= 100,
         "scenarios went missing"
     );
-    assert!(packets > 0, "nothing was compared");
+    assert!(packets > 0 && compared > packets, "nothing was compared");
     assert_eq!(differences, 0, "see above");
 }

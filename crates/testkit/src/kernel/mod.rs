@@ -52,7 +52,7 @@ use self::watch::Line;
 use crate::compare::{Counted, CounterName, Counters};
 
 /// Hardware address of everybody who sends to the firewall, unless the script says another.
-pub const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
 
 /// Why the kernel cannot be asked here, or `None` when it can.
 pub fn unavailable() -> Option<String> {
