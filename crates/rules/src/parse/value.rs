@@ -123,7 +123,7 @@ pub(crate) fn address(text: &str, family: Family) -> Value<IpAddr> {
                 Family::V4 => "put it into the ip6tables rules",
                 Family::V6 => "put it into the iptables rules",
             })
-        } else if host && family == Family::V4 || host && !text.contains(':') {
+        } else if host && (family == Family::V4 || !text.contains(':')) {
             Bad::new(format!(
                 "'{text}' is a host name; names are not resolved here"
             ))
