@@ -86,7 +86,8 @@ fn bad_checksum(packet: &Packet<'_>) -> bool {
                 .transport()
                 .get(6..8)
                 .is_some_and(|sum| sum == [0, 0]);
-            !(zero && packet.family() == Family::V4) && !packet.transport_checksum_ok(proto::UDP)
+            let unused = zero && packet.family() == Family::V4;
+            !unused && !packet.transport_checksum_ok(proto::UDP)
         }
         proto::ICMP if packet.family() == Family::V4 => checksum::of(packet.transport()) != 0,
         proto::ICMPV6 if packet.family() == Family::V6 => {
