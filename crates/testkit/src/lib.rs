@@ -3,6 +3,7 @@
 //!
 //! - [`fuzz`]: what the fuzz targets do, shared with the test that replays their corpus.
 //! - [`engine`]: the engine, made from a script in the same way.
+//! - [`generate`]: scripts by chance, for kernel and engine to disagree about.
 //! - [`kernel`]: [`kernel::KernelSubject`] runs a script's packets through the Linux kernel, in a network
 //!   namespace of its own.
 //! - [`compare`]: what a subject showed in a whole script, and how two such records differ.
@@ -12,4 +13,5 @@
 pub mod compare;
 pub mod engine;
 pub mod fuzz;
+pub mod generate;
 pub mod kernel;

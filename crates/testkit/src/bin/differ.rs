@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! differ SCRIPT…
+//! differ by-chance SEED PACKETS      prints a script made by chance
 //! ```
 //!
 //! As root. Exits with 1 when anything differs, 2 when something could not be run.
@@ -13,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use palisade_capture::script::{Seen, parse};
 use palisade_testkit::compare::{Comparison, PacketRecord, Record, record};
 use palisade_testkit::engine::EngineSubject;
+use palisade_testkit::generate::script;
 use palisade_testkit::kernel::KernelSubject;
 
 fn main() -> ExitCode {
@@ -20,6 +22,17 @@ fn main() -> ExitCode {
     if scripts.is_empty() {
         eprintln!("usage: differ SCRIPT…");
         return ExitCode::from(2);
+    }
+    if let [word, seed, packets] = scripts.as_slice()
+        && word.as_os_str() == "by-chance"
+    {
+        let number = |p: &Path| p.to_str().and_then(|s| s.parse::<u64>().ok());
+        let (Some(seed), Some(packets)) = (number(seed), number(packets)) else {
+            eprintln!("SEED and PACKETS are numbers");
+            return ExitCode::from(2);
+        };
+        print!("{}", script(seed, packets as usize));
+        return ExitCode::SUCCESS;
     }
     let mut differences = 0;
     for script in &scripts {
