@@ -73,27 +73,23 @@ fn reset(packet: &Packet<'_>, host: &Host) -> Result<Vec<u8>, &'static str> {
     Ok(build::tcp(&ip, &header, b""))
 }
 
-/// Whether the transport checksum is wrong, for the protocols that the kernel verifies before it
-/// answers (`nf_reject_verify_csum`).
+/// Whether the checksum is wrong by the kernel's reckoning before it answers (`nf_reject_verify_csum`,
+/// `nf_ip_checksum`): of a protocol it does not know it sums up the payload all the same, so that
+/// such packets are hardly ever answered.
 fn bad_checksum(packet: &Packet<'_>) -> bool {
     if packet.is_truncated() || packet.is_later_fragment() {
         return false;
     }
+    let transport = packet.transport();
     match packet.protocol() {
-        proto::TCP => !packet.transport_checksum_ok(proto::TCP),
-        proto::UDP => {
-            let zero = packet
-                .transport()
-                .get(6..8)
-                .is_some_and(|sum| sum == [0, 0]);
-            let unused = zero && packet.family() == Family::V4;
-            !unused && !packet.transport_checksum_ok(proto::UDP)
+        proto::UDP if transport.get(6..8) == Some(&[0, 0]) => false,
+        proto::GRE | proto::AH | proto::ESP | proto::SCTP | proto::UDPLITE => false,
+        protocol
+            if packet.family() == Family::V4 && !matches!(protocol, proto::TCP | proto::UDP) =>
+        {
+            checksum::of(transport) != 0
         }
-        proto::ICMP if packet.family() == Family::V4 => checksum::of(packet.transport()) != 0,
-        proto::ICMPV6 if packet.family() == Family::V6 => {
-            !packet.transport_checksum_ok(proto::ICMPV6)
-        }
-        _ => false,
+        protocol => !packet.transport_checksum_ok(protocol),
     }
 }
 
