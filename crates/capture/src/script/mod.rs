@@ -57,7 +57,7 @@ pub use model::{
 };
 pub use parse::parse;
 pub use play::{Event, Player, Sent};
-pub use run::{Subject, Tally, Told, run};
+pub use run::{Subject, Tally, Told, look, run};
 
 /// Rounds of a `repeat` at most.
 pub const MAX_REPEAT: u32 = 1_000_000;

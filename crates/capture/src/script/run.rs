@@ -143,7 +143,12 @@ fn play<'s, S: Subject>(
     }
 }
 
-fn look<S: Subject>(
+/// Holds one look at the firewall against what the subject shows.
+///
+/// # Errors
+///
+/// How it differs.
+pub fn look<S: Subject>(
     check: &Check,
     round: u32,
     now: Timestamp,

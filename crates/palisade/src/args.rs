@@ -1,0 +1,135 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A stateful packet filter that takes iptables rules and says why.
+#[derive(Debug, Parser)]
+#[command(name = "palisade", version, about)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Replay a capture or a script of packets through iptables rules: state, rule, verdict and reason of each packet.
+    Trace(Box<TraceArguments>),
+    /// Check rules: everything iptables would refuse, and what is not evaluated, each with its place and a repair.
+    Check(CheckArguments),
+    /// Print rules as iptables-save would.
+    Fmt(FmtArguments),
+}
+
+/// Output format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `palisade trace`.
+#[derive(Debug, Args)]
+pub struct TraceArguments {
+    /// Rules: an iptables-save file or a script of iptables and ip6tables commands.
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// IPv6 rules: an ip6tables-save file.
+    #[arg(long, value_name = "FILE")]
+    pub rules6: Option<PathBuf>,
+    /// Capture to replay: pcap or pcapng, gzip or not.
+    #[arg(long, value_name = "FILE", conflicts_with = "script")]
+    pub pcap: Option<PathBuf>,
+    /// Packet script to play (docs/scripts.md).
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// The firewall's interfaces, addresses and sysctls (docs/trace.md).
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["local", "interface"])]
+    pub host: Option<PathBuf>,
+    /// Addresses of the host whose rules these are.
+    #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
+    pub local: Vec<IpAddr>,
+    /// Which addresses lie behind an interface; longest prefix wins.
+    #[arg(long, value_name = "NAME=PREFIX")]
+    pub interface: Vec<String>,
+    /// A sysctl of connection tracking, by the kernel's name.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub sysctl: Vec<String>,
+    /// Output format.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Explain one packet (17), or show only those of a range (5-9) or an expression (state=INVALID and port=22).
+    #[arg(long, value_name = "N|EXPR")]
+    pub only: Option<String>,
+    /// Show only the summary.
+    #[arg(long)]
+    pub summary: bool,
+    /// Print the rules with their counters at the end, as iptables-save -c.
+    #[arg(long)]
+    pub counters: bool,
+    /// Print the connection table at the end, as conntrack -L -o extended.
+    #[arg(long)]
+    pub conntrack: bool,
+    /// With --format json: the bytes of each accepted packet as it leaves.
+    #[arg(long)]
+    pub hex: bool,
+    /// Write the accepted packets to a capture.
+    #[arg(long, value_name = "FILE")]
+    pub write_accepted: Option<PathBuf>,
+    /// Colour.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Color,
+}
+
+/// `palisade check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The files are ip6tables'.
+    #[arg(short = '6')]
+    pub v6: bool,
+    /// Rules files.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Output format.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Exit with 1 on warnings too.
+    #[arg(long, value_name = "warnings", value_parser = ["warnings"])]
+    pub deny: Option<String>,
+    /// Colour.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Color,
+}
+
+/// `palisade fmt`.
+#[derive(Debug, Args)]
+pub struct FmtArguments {
+    /// The file is ip6tables'.
+    #[arg(short = '6')]
+    pub v6: bool,
+    /// Rules file.
+    pub file: PathBuf,
+    /// Print counters too, as iptables-save -c.
+    #[arg(short = 'c', long)]
+    pub counters: bool,
+    /// Colour.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Color,
+}

@@ -1,0 +1,156 @@
+//! The firewall host, from `--host`, `--local`, `--interface` and `--sysctl`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use palisade_conntrack::Config;
+use palisade_engine::{Host, Interface};
+use serde::Deserialize;
+
+use crate::args::TraceArguments;
+
+/// Name of the interface when nobody named any.
+pub const DEFAULT_INTERFACE: &str = "eth0";
+
+/// `--host FILE.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HostFile {
+    #[serde(default)]
+    local: Vec<IpAddr>,
+    #[serde(default)]
+    interfaces: BTreeMap<String, InterfaceTable>,
+    #[serde(default)]
+    sysctls: BTreeMap<String, toml::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InterfaceTable {
+    #[serde(default)]
+    addresses: Vec<IpAddr>,
+    #[serde(default)]
+    prefixes: Vec<String>,
+}
+
+/// Host and settings as told; `None` when nothing was told of the host.
+pub fn resolve(arguments: &TraceArguments, config: &mut Config) -> Result<Option<Host>> {
+    let mut host = None;
+    if let Some(path) = &arguments.host {
+        host = Some(read(path, config)?);
+    } else if !arguments.local.is_empty() || !arguments.interface.is_empty() {
+        host = Some(from_options(&arguments.local, &arguments.interface)?);
+    }
+    for setting in &arguments.sysctl {
+        let (name, value) = setting
+            .split_once('=')
+            .ok_or_else(|| anyhow!("--sysctl {setting}: NAME=VALUE is needed"))?;
+        config.set(name, value)?;
+    }
+    Ok(host)
+}
+
+fn read(path: &Path, config: &mut Config) -> Result<Host> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file: HostFile =
+        toml::from_str(&text).with_context(|| format!("{} is no host file", path.display()))?;
+    for (name, value) in &file.sysctls {
+        let value = match value {
+            toml::Value::String(s) => s.clone(),
+            toml::Value::Boolean(b) => u8::from(*b).to_string(),
+            other => other.to_string(),
+        };
+        config.set(name, &value)?;
+    }
+    let mut interfaces = Vec::new();
+    for (name, table) in file.interfaces {
+        let mut prefixes = Vec::new();
+        for text in &table.prefixes {
+            prefixes.push(prefix(text)?);
+        }
+        interfaces.push(Interface {
+            name,
+            addresses: table.addresses,
+            prefixes,
+        });
+    }
+    Ok(Host::new(file.local, interfaces))
+}
+
+fn from_options(local: &[IpAddr], options: &[String]) -> Result<Host> {
+    let mut interfaces: Vec<Interface> = Vec::new();
+    for option in options {
+        let (name, text) = option.split_once('=').ok_or_else(|| {
+            anyhow!("--interface {option}: NAME=PREFIX is needed, such as wan0=203.0.113.0/24")
+        })?;
+        for text in text.split(',') {
+            let prefix = prefix(text)?;
+            match interfaces.iter_mut().find(|i| i.name == name) {
+                Some(interface) => interface.prefixes.push(prefix),
+                None => interfaces.push(Interface {
+                    name: name.to_string(),
+                    addresses: Vec::new(),
+                    prefixes: vec![prefix],
+                }),
+            }
+        }
+    }
+    if interfaces.is_empty() {
+        interfaces.push(everything(DEFAULT_INTERFACE));
+    }
+    let mut rest = Vec::new();
+    for &address in local {
+        let best = interfaces
+            .iter_mut()
+            .flat_map(|i| {
+                let length = i
+                    .prefixes
+                    .iter()
+                    .filter(|(net, length)| palisade_engine::host::within(address, *net, *length))
+                    .map(|(_, length)| *length)
+                    .max();
+                length.map(|length| (length, i))
+            })
+            .max_by_key(|(length, _)| *length);
+        match best {
+            Some((_, interface)) => interface.addresses.push(address),
+            None => rest.push(address),
+        }
+    }
+    Ok(Host::new(rest, interfaces))
+}
+
+/// An interface behind which everything lies.
+pub fn everything(name: &str) -> Interface {
+    Interface {
+        name: name.to_string(),
+        addresses: Vec::new(),
+        prefixes: vec![(IpAddr::from([0u8; 4]), 0), (IpAddr::from([0u8; 16]), 0)],
+    }
+}
+
+fn prefix(text: &str) -> Result<(IpAddr, u8)> {
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (text, None),
+    };
+    let address: IpAddr = address
+        .trim()
+        .parse()
+        .map_err(|_| anyhow!("'{text}' is not a prefix such as 192.0.2.0/24"))?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let length = match length {
+        None => most,
+        Some(length) => length
+            .trim()
+            .parse()
+            .map_err(|_| anyhow!("'{text}' is not a prefix such as 192.0.2.0/24"))?,
+    };
+    if length > most {
+        bail!("prefix '{text}': the length goes to {most}");
+    }
+    Ok((address, length))
+}
