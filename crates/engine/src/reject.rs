@@ -84,10 +84,16 @@ fn bad_checksum(packet: &Packet<'_>) -> bool {
     match packet.protocol() {
         proto::UDP if transport.get(6..8) == Some(&[0, 0]) => false,
         proto::GRE | proto::AH | proto::ESP | proto::SCTP | proto::UDPLITE => false,
+        // Without a pseudo header IPv4's own header is summed up too; being right it adds all ones,
+        // which tells a payload of zeros from nothing.
         protocol
             if packet.family() == Family::V4 && !matches!(protocol, proto::TCP | proto::UDP) =>
         {
-            checksum::of(transport) != 0
+            let header = packet
+                .bytes()
+                .get(..packet.header_len())
+                .unwrap_or_default();
+            checksum::finish(checksum::add(checksum::add(0, header), transport)) != 0
         }
         protocol => !packet.transport_checksum_ok(protocol),
     }
