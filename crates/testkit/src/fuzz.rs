@@ -15,10 +15,11 @@ use palisade_wire::{Packet, Timestamp, build, icmp, proto, tcp, udp};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their directories in `fuzz/corpus`.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     ("packet_view", packet_view),
     ("rule_text", rule_text),
     ("packet_script", packet_script),
+    ("capture_file", capture_file),
     ("helper_payload", helper_payload),
 ];
 
@@ -126,6 +127,22 @@ pub fn packet_script(bytes: &[u8]) {
             if let palisade_capture::script::Event::Packet(sent) = event {
                 assert!(sent.bytes.len() <= sent.original_len);
             }
+        }
+    }
+}
+
+/// A capture file, whole.
+pub fn capture_file(bytes: &[u8]) {
+    let Ok(mut reader) = palisade_capture::pcap::Reader::new(bytes) else {
+        return;
+    };
+    // A few bytes of gzip can hold very many frames.
+    for _ in 0..10_000 {
+        match reader.next_frame() {
+            Ok(Some(frame)) => {
+                let _ = decode(frame.link, frame.data);
+            }
+            Ok(None) | Err(_) => return,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! whether a script asks for them or not. Needs root, network namespaces and the legacy
 //! iptables; without them it says SKIPPED, which is a failure where `PALISADE_REQUIRE_KERNEL=1`.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,10 +14,14 @@ use std::time::Duration;
 use palisade_capture::script::{KernelUse, Script, parse};
 use palisade_testkit::compare::{Comparison, Record, record};
 use palisade_testkit::engine::EngineSubject;
+use palisade_testkit::generate;
 use palisade_testkit::kernel::{KernelSubject, unavailable};
 
 /// Scripts run at once. More only wait for each other: the kernel has locks of its own.
 const WORKERS: usize = 2;
+
+/// Packet lines of a script made by chance.
+const PACKETS: usize = 120;
 
 /// A script that waits longer than this at once is not for a real clock.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -51,16 +56,36 @@ fn on_the_engine(script: &Script, base: &Path) -> anyhow::Result<Record> {
     record(script, |_| EngineSubject::new(script, base))
 }
 
+/// Where a script comes from.
+enum Source {
+    File(PathBuf),
+    /// By chance, with this seed.
+    Seed(u64),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(path) => {
+                f.write_str(&path.file_stem().unwrap_or_default().to_string_lossy())
+            }
+            Source::Seed(seed) => write!(f, "differ by-chance {seed} {PACKETS}"),
+        }
+    }
+}
+
 /// Runs one script; `None` when it is not for the kernel.
-fn compare(path: &Path) -> Option<Result> {
-    let name = path
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let text = std::fs::read_to_string(path).expect("a readable script");
+fn compare(source: &Source) -> Option<Result> {
+    let name = source.to_string();
+    let (text, path) = match source {
+        Source::File(path) => (
+            std::fs::read_to_string(path).expect("a readable script"),
+            path.as_path(),
+        ),
+        Source::Seed(seed) => (generate::script(*seed, PACKETS), Path::new(".")),
+    };
     let (script, faults) = parse(&text);
-    assert!(faults.is_empty(), "{}: {faults:?}", path.display());
+    assert!(faults.is_empty(), "{name}: {faults:?}");
     if script.kernel != KernelUse::Yes || script.longest_wait() > LONGEST_WAIT {
         return None;
     }
@@ -91,26 +116,39 @@ fn compare(path: &Path) -> Option<Result> {
 
 #[test]
 fn every_expectation_of_every_script_holds_on_the_kernel() {
+    let only = std::env::var("PALISADE_SCENARIO").ok();
+    let mut files = scripts();
+    files.retain(|p| {
+        only.as_ref()
+            .is_none_or(|o| p.to_string_lossy().contains(o.as_str()))
+    });
+    let least = if only.is_some() { 0 } else { 100 };
+    compare_all(files.into_iter().map(Source::File).collect(), least);
+}
+
+#[test]
+fn packets_and_rules_by_chance_fare_alike_in_kernel_and_engine() {
+    let long = std::env::var_os("PALISADE_LONG").is_some_and(|v| v == "1");
+    let seeds = if long { 400 } else { 40 };
+    compare_all((1..=seeds).map(Source::Seed).collect(), seeds as usize);
+}
+
+/// Runs all scripts and fails on any difference, or when fewer than `least` were for the kernel.
+fn compare_all(scripts: Vec<Source>, least: usize) {
     if let Some(reason) = unavailable() {
         println!("SKIPPED: THE KERNEL WAS NOT ASKED: {reason}");
         let required = std::env::var_os("PALISADE_REQUIRE_KERNEL").is_some_and(|v| v == "1");
         assert!(!required, "PALISADE_REQUIRE_KERNEL=1, but {reason}");
         return;
     }
-    let only = std::env::var("PALISADE_SCENARIO").ok();
-    let mut waiting = scripts();
-    waiting.retain(|p| {
-        only.as_ref()
-            .is_none_or(|o| p.to_string_lossy().contains(o.as_str()))
-    });
-    let (waiting, results) = (Mutex::new(waiting), Mutex::new(Vec::new()));
+    let (waiting, results) = (Mutex::new(scripts), Mutex::new(Vec::new()));
     let next = || waiting.lock().ok().and_then(|mut w| w.pop());
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             // A worker moves from namespace to namespace and never comes back.
             scope.spawn(|| {
-                while let Some(path) = next() {
-                    if let Some(result) = compare(&path)
+                while let Some(source) = next() {
+                    if let Some(result) = compare(&source)
                         && let Ok(mut all) = results.lock()
                     {
                         all.push(result);
@@ -136,10 +174,7 @@ fn every_expectation_of_every_script_holds_on_the_kernel() {
         "kernel scenarios compared: {}, packets: {packets}, differences: {differences}",
         results.len()
     );
-    assert!(
-        only.is_some() || results.len() >= 100,
-        "scenarios went missing"
-    );
+    assert!(results.len() >= least, "scenarios went missing");
     assert!(packets > 0 && compared > packets, "nothing was compared");
     assert_eq!(differences, 0, "see above");
 }
