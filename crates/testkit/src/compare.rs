@@ -267,7 +267,10 @@ fn settled(answer: &[u8]) -> Vec<u8> {
     let v6 = bytes.first().is_some_and(|b| b >> 4 == 6);
     let (protocol, transport) = if v6 { (6, 40) } else { (9, 20) };
     let reset = bytes.get(protocol) == Some(&proto::TCP);
-    let mut clear = if v6 { vec![1..4] } else { vec![4..6, 10..12] };
+    let mut clear = vec![if v6 { 1..4 } else { 4..6 }];
+    if !v6 {
+        clear.push(10..12);
+    }
     if reset {
         clear.push(transport + 16..transport + 18);
     }
