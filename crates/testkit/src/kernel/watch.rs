@@ -3,7 +3,7 @@
 //! # Overview
 //!
 //! Two sources speak through one netlink socket, in the order in which things happen. Our own nftables
-//! chains (see [`super::chains`]) log a packet where it arrives, where it was tracked and where it
+//! chains (`chains.rs`) log a packet where it arrives, where it was tracked and where it
 //! leaves. The iptables tables themselves report each rule that matches, because the first of our chains
 //! sets the packet's trace bit; kernel `nf_log_trace` sends those lines to the logger bound to the family,
 //! which is this socket too.
