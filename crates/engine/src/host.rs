@@ -20,6 +20,8 @@ pub struct Host {
     pub interfaces: Vec<Interface>,
     /// Local addresses that belong to no named interface.
     pub local: Vec<IpAddr>,
+    /// Packets from 127.0.0.0/8 are routed (sysctl `route_localnet`).
+    pub route_localnet: bool,
 }
 
 /// What an address is to this host (kernel `inet_addr_type`).
@@ -46,6 +48,7 @@ impl Host {
         Host {
             interfaces: interfaces.into_iter().collect(),
             local: local.into_iter().collect(),
+            route_localnet: false,
         }
     }
 

@@ -143,6 +143,12 @@ impl Engine {
             if !packet.header_checksum_ok() {
                 return Outcome::unseen(Some(&packet), Ended::HeaderChecksum);
             }
+            // IPv6 looks at these before netfilter does (kernel `ip6_rcv_core`).
+            if let IpAddr::V6(source) = packet.source()
+                && (source.is_multicast() || source.is_loopback())
+            {
+                return Outcome::unseen(Some(&packet), Ended::Martian(packet.source()));
+            }
         }
         let reassembled = match self.reassemble(&packet, from_network, input.time) {
             Reassembled::Whole => None,
@@ -420,14 +426,14 @@ impl Engine {
         let source = packet.source();
         let bad = match source {
             IpAddr::V4(s) => {
-                s.is_loopback()
+                (s.is_loopback() && !self.host.route_localnet)
                     || s.is_multicast()
                     || s.is_broadcast()
                     || (s.is_unspecified()
                         && !packet.destination().is_multicast()
                         && packet.destination() != IpAddr::V4(std::net::Ipv4Addr::BROADCAST))
             }
-            IpAddr::V6(s) => s.is_multicast() || s.is_loopback(),
+            IpAddr::V6(_) => false,
         };
         if bad {
             return Err(Stop(Verdict::Drop, Ended::Martian(source), None));

@@ -2,7 +2,7 @@
 //! told about it (MAC addresses, packet type, VLAN tags).
 //!
 //! Only what a Linux host would hand to its IP stack is unwrapped: VLAN tags are (the kernel
-//! strips them), PPPoE, MPLS and other encapsulations are not.
+//! strips them), and PPPoE sessions (a ppp interface gives their packets to the stack); MPLS and tunnels are not.
 
 /// `LINKTYPE_*` values of pcap and pcapng files that are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -187,6 +187,18 @@ fn ethernet(frame: &[u8]) -> Option<LinkFrame<'_>> {
         ethertype: kind,
         network,
     };
+    // A PPPoE session (RFC 2516): version, code, session, length, then a PPP protocol number.
+    if kind == ethertype::PPPOE_SESSION
+        && let Some(([0x11, 0, _, _, _, _, 0, protocol @ (0x21 | 0x57)], network)) =
+            network.split_first_chunk::<8>()
+    {
+        decoded.ethertype = if *protocol == 0x21 {
+            ethertype::IPV4
+        } else {
+            ethertype::IPV6
+        };
+        decoded.network = network;
+    }
     // Below 0x600 the field is an 802.3 length; SNAP with OUI 0 names an ethertype (RFC 1042).
     if kind < 0x600
         && let Some(([0xaa, 0xaa, 3, 0, 0, 0, high, low], network)) =

@@ -54,7 +54,7 @@ impl Section {
         };
         self.interfaces.clear();
         let length = self.word(&head, 0) as usize;
-        if !(28..=MAX_BLOCK).contains(&length) || length % 4 != 0 {
+        if !(28..=MAX_BLOCK).contains(&length) || !length.is_multiple_of(4) {
             return Err(damaged("a section header of an impossible length"));
         }
         skip(input, length - 12, frame)

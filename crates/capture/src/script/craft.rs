@@ -350,7 +350,7 @@ fn cut(
         .split_at_checked(transport)
         .ok_or_else(|| wrong("this packet cannot be cut".to_owned()))?;
     let piece = |&(start, end): &(usize, usize)| {
-        if start % 8 != 0 {
+        if !start.is_multiple_of(8) {
             return Err(wrong(format!(
                 "{start} is no multiple of 8, which fragments begin at"
             )));
