@@ -2,7 +2,7 @@
 //!
 //! A helper *proposes*: given a payload it returns expectations, or says that the packet must be
 //! dropped. It never touches the table. To add one, read [`ftp`], write a sibling, and add its
-//! row to [`CATALOGUE`] and its arm to [`inspect`].
+//! row to [`CATALOGUE`] and its arm to `inspect`.
 
 pub mod ftp;
 
