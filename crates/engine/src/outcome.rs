@@ -231,7 +231,7 @@ pub struct Outcome {
     pub family: Option<Family>,
     /// Its way; `None` when it did not come to routing.
     pub path: Option<Path>,
-    /// The hook where its way ended, or the last one.
+    /// The hook where its way ended; for a packet that came all the way INPUT, FORWARD or OUTPUT.
     pub hook: Option<Hook>,
     /// Interface it came in by.
     pub in_interface: Option<Arc<str>>,

@@ -636,6 +636,13 @@ impl Engine {
             unknown,
             ..
         } = journey;
+        // A packet that came all the way is told by its way's own hook.
+        let hook = match (&step, path) {
+            (Err(_), _) | (Ok(()), None) => hook,
+            (Ok(()), Some(Path::Input | Path::Loopback)) => Hook::Input,
+            (Ok(()), Some(Path::Forward)) => Hook::Forward,
+            (Ok(()), Some(Path::Output)) => Hook::Output,
+        };
         let decider = |kind: TableKind, decision: &linear::Decision| {
             self.programs[family as usize]
                 .table(kind)

@@ -242,7 +242,7 @@ fn capture(arguments: &TraceArguments, path: &Path, setup: Setup) -> Result<Exit
             }
         };
         now = now.max(frame.time);
-        if frame.number % 4096 == 0
+        if frame.number.is_multiple_of(4096)
             && let Some(bar) = &bar
         {
             bar.set_position(progress.read());

@@ -1,0 +1,352 @@
+//! The command as a user runs it: exit codes, texts, formats.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn palisade(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .args(arguments)
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .output()
+        .expect("palisade runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A rules file in a temporary directory.
+fn rules_file(content: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("temporary file");
+    file.write_all(content.as_bytes()).expect("written");
+    file
+}
+
+#[test]
+fn wrong_commands_are_underlined_and_repaired() {
+    // What people type, the underlined words, what the help must offer.
+    let cases = [
+        (
+            "iptables -A INPUT -p tcp -m state NEW --state -j ACCEPT",
+            "NEW --state",
+            "-m state --state NEW",
+        ),
+        (
+            "iptables -A INPUT -p tcp -m state NEW,ESTABLISHED,RELATED --state -j ACCEPT",
+            "NEW,ESTABLISHED,RELATED --state",
+            "--state NEW,ESTABLISHED,RELATED",
+        ),
+        (
+            "iptables -A INPUT --dport 21 -m state --state NEW -j ACCEPT",
+            "--dport",
+            "-p tcp (or udp, sctp) before --dport",
+        ),
+        (
+            "iptables -A INPUT -p tcp -dport 22 -j ACCEPT",
+            "-dport",
+            "--dport",
+        ),
+        (
+            "iptables -A INPUT -p tcp -sport 22 -j ACCEPT",
+            "-sport",
+            "--sport",
+        ),
+        (
+            "iptables -A input -p tcp --dport 22 -j ACCEPT",
+            "input",
+            "INPUT",
+        ),
+        (
+            "iptables OUTPUT -p TCP --dport 20 -j ACCEPT",
+            "OUTPUT",
+            "-A OUTPUT",
+        ),
+        (
+            "iptables -A INPUT -DROP",
+            "-DROP",
+            "-j DROP to drop what the rule matches, or -P INPUT DROP",
+        ),
+        (
+            "iptables -A INPUT --proto tcp --port 22 -j ACCEPT",
+            "--port",
+            "--dport 22, or -m multiport --ports 22",
+        ),
+    ];
+    for (line, underlined, help) in cases {
+        let file = rules_file(line);
+        let output = palisade(&["check", "--color", "never", file.path().to_str().unwrap()]);
+        let shown = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(2), "{line}\n{shown}");
+        let at = line.find(&format!(" {underlined}")).unwrap() + 1;
+        let mark = format!("| {}{}\n", " ".repeat(at), "^".repeat(underlined.len()));
+        assert!(shown.contains(&mark), "{line}: wrong underline\n{shown}");
+        let advice = shown
+            .lines()
+            .find(|l| l.contains("help:"))
+            .unwrap_or_default();
+        assert!(advice.contains(help), "{line}: wrong help\n{shown}");
+    }
+    let file = rules_file("modprobe ip_conntrack_ftp\n");
+    let output = palisade(&["check", file.path().to_str().unwrap()]);
+    let shown = text(&output.stdout);
+    assert!(
+        shown.contains("-t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_ftp_session_names_parent_and_announcing_bytes() {
+    let run = |rules: &str| {
+        let output = palisade(&[
+            "trace",
+            "--rules",
+            rules,
+            "--pcap",
+            "examples/captures/ftp-active.pcap",
+            "--host",
+            "examples/captures/host.toml",
+            "--format",
+            "json",
+        ]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+            .lines()
+            .map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON"))
+            .collect::<Vec<_>>()
+    };
+    let with = run("examples/rules/ftp-server.rules");
+    assert_eq!(
+        (&with[0]["ctstate"], &with[1]["ctstate"]),
+        (&"NEW".into(), &"ESTABLISHED".into())
+    );
+    let related: Vec<_> = with.iter().filter(|l| l["ctstate"] == "RELATED").collect();
+    assert_eq!(related.len(), 1);
+    assert_eq!(related[0]["ct"]["master"], 1);
+    assert!(
+        related[0]["why"]
+            .as_str()
+            .unwrap()
+            .contains("PORT 203,0,113,9,")
+    );
+    let n = related[0]["n"].as_u64().unwrap();
+    let without = run("examples/rules/ftp-server-no-helper.rules");
+    let same = &without[(n - 1) as usize];
+    assert_eq!((&same["n"], &same["ctstate"]), (&n.into(), &"NEW".into()));
+    for (i, line) in with[..with.len() - 1].iter().enumerate() {
+        assert_eq!(line["n"], i as u64 + 1);
+    }
+    assert!(with.last().unwrap()["summary"]["frames"].is_u64());
+}
+
+/// Every line of JSON has the fields of the schema, and no others.
+#[test]
+fn json_keeps_its_contract() {
+    let schema = std::fs::read_to_string(root().join("docs/trace.schema.json")).expect("schema");
+    let schema: serde_json::Value = serde_json::from_str(&schema).expect("schema");
+    let packet = &schema["$defs"]["packet"];
+    let fits = |value: &serde_json::Value, wanted: &serde_json::Value| {
+        let one = |name: &str| match name {
+            "null" => value.is_null(),
+            "string" => value.is_string(),
+            "number" => value.is_number(),
+            "integer" => value.is_u64(),
+            "boolean" => value.is_boolean(),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            other => panic!("schema type {other}"),
+        };
+        match wanted {
+            serde_json::Value::String(name) => one(name),
+            serde_json::Value::Array(names) => names.iter().any(|n| one(n.as_str().unwrap())),
+            other => panic!("schema {other}"),
+        }
+    };
+    let mut lines = 0;
+    for capture in [
+        "ftp-active",
+        "ftp-epsv-v6",
+        "http",
+        "ping",
+        "ping6",
+        "traceroute-udp",
+    ] {
+        let pcap = format!("examples/captures/{capture}.pcap");
+        let output = palisade(&[
+            "trace",
+            "--rules",
+            "examples/rules/ftp-server.rules",
+            "--pcap",
+            &pcap,
+            "--host",
+            "examples/captures/host.toml",
+            "--format",
+            "json",
+            "--hex",
+        ]);
+        for line in text(&output.stdout).lines() {
+            let value: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            if value.get("summary").is_some() {
+                continue;
+            }
+            lines += 1;
+            for key in packet["required"].as_array().unwrap() {
+                let key = key.as_str().unwrap();
+                assert!(value.get(key).is_some(), "{key} missing in {line}");
+            }
+            for (key, field) in value.as_object().unwrap() {
+                let wanted = &packet["properties"][key]["type"];
+                assert!(fits(field, wanted), "{key} in {line}");
+            }
+        }
+    }
+    assert!(lines > 90);
+}
+
+#[test]
+fn exit_codes_tell_yes_no_and_bad_input() {
+    let script = |content: &str| {
+        let file = rules_file(content);
+        let output = palisade(&["trace", "--script", file.path().to_str().unwrap()]);
+        (
+            output.status.code(),
+            text(&output.stdout) + &text(&output.stderr),
+        )
+    };
+    let head = "interface wan0 203.0.113.1/24\nhost client 203.0.113.9\nrules {\n-A INPUT -p tcp --dport 22 -j DROP\n}\n";
+    let (code, _) = script(&format!(
+        "{head}client:40000 > wan0:22 tcp S\nexpect NEW DROP by INPUT 1\n"
+    ));
+    assert_eq!(code, Some(0));
+    let (code, shown) = script(&format!(
+        "{head}client:40000 > wan0:22 tcp S\nexpect NEW ACCEPT\n"
+    ));
+    assert_eq!(code, Some(1));
+    assert!(
+        shown.contains("expected") && shown.contains("DROP"),
+        "{shown}"
+    );
+    let (code, shown) = script("interface wan0 nonsense\n");
+    assert_eq!(code, Some(2), "{shown}");
+    for arguments in [
+        &["trace"][..],
+        &["trace", "--pcap", "no-such-file.pcap"],
+        &["trace", "--pcap", "Cargo.toml"],
+        &[
+            "trace",
+            "--pcap",
+            "examples/captures/ping.pcap",
+            "--sysctl",
+            "nf_conntrack_tcp_lose=1",
+        ],
+        &[
+            "trace",
+            "--pcap",
+            "examples/captures/ping.pcap",
+            "--only",
+            "99",
+        ],
+        &[
+            "trace",
+            "--pcap",
+            "examples/captures/ping.pcap",
+            "--interface",
+            "wan0",
+        ],
+        &["check", "no-such-file"],
+    ] {
+        let output = palisade(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .args(["trace", "--pcap", "examples/captures/ftp-active.pcap"])
+        .current_dir(root())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("palisade runs");
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("ends").code(), Some(0));
+}
+
+#[test]
+fn colour_only_when_wanted() {
+    let run = |color: &str| {
+        text(
+            &palisade(&[
+                "trace",
+                "--pcap",
+                "examples/captures/ping.pcap",
+                "--color",
+                color,
+            ])
+            .stdout,
+        )
+    };
+    assert!(!run("auto").contains('\u{1b}'));
+    assert!(run("always").contains('\u{1b}'));
+    assert!(!run("never").contains('\u{1b}'));
+}
+
+#[test]
+fn accepted_packets_are_written_and_counters_and_table_shown() {
+    let directory = tempfile::tempdir().expect("directory");
+    let kept = directory.path().join("kept.pcap");
+    let output = palisade(&[
+        "trace",
+        "--rules",
+        "examples/rules/ftp-server.rules",
+        "--pcap",
+        "examples/captures/ping.pcap",
+        "--host",
+        "examples/captures/host.toml",
+        "--counters",
+        "--conntrack",
+        "--write-accepted",
+        kept.to_str().unwrap(),
+    ]);
+    let shown = text(&output.stdout);
+    assert!(
+        shown.contains("[3:252] -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
+            || shown.contains("-A FORWARD -p icmp -m icmp --icmp-type 8 -j ACCEPT"),
+        "{shown}"
+    );
+    assert!(shown.contains("ipv4     2 icmp     1 "), "{shown}");
+    let again = palisade(&[
+        "trace",
+        "--pcap",
+        kept.to_str().unwrap(),
+        "--format",
+        "json",
+        "--summary",
+    ]);
+    assert!(
+        text(&again.stdout).contains("\"frames\":6"),
+        "{}",
+        text(&again.stdout)
+    );
+}
+
+#[test]
+fn fmt_prints_what_iptables_save_would() {
+    let file = rules_file(
+        "iptables -P INPUT DROP\niptables -A INPUT -p TCP --dport ssh -s 10.0.0.0/255.0.0.0 -j ACCEPT\n",
+    );
+    let output = palisade(&["fmt", file.path().to_str().unwrap()]);
+    assert_eq!(
+        text(&output.stdout),
+        "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+         -A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+    );
+}
