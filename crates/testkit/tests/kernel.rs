@@ -7,8 +7,9 @@
 //! iptables; without them it says SKIPPED, which is a failure where `PALISADE_REQUIRE_KERNEL=1`.
 
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use palisade_capture::script::{KernelUse, Script, parse};
@@ -133,10 +134,20 @@ fn packets_and_rules_by_chance_fare_alike_in_kernel_and_engine() {
     compare_all((1..=seeds).map(Source::Seed).collect(), seeds as usize);
 }
 
+/// Says something that is seen even when the test passes: `println!` would be kept back.
+fn say(words: &str) {
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
+
+/// One test at a time: more workers than [`WORKERS`] would only take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Runs all scripts and fails on any difference, or when fewer than `least` were for the kernel.
 fn compare_all(scripts: Vec<Source>, least: usize) {
+    // A test that failed leaves nothing behind that the next would trip over.
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(reason) = unavailable() {
-        println!("SKIPPED: THE KERNEL WAS NOT ASKED: {reason}");
+        say(&format!("SKIPPED: THE KERNEL WAS NOT ASKED: {reason}"));
         let required = std::env::var_os("PALISADE_REQUIRE_KERNEL").is_some_and(|v| v == "1");
         assert!(!required, "PALISADE_REQUIRE_KERNEL=1, but {reason}");
         return;
@@ -169,11 +180,13 @@ fn compare_all(scripts: Vec<Source>, least: usize) {
     }
     let expected: u64 = results.iter().map(|r| r.record.tally.compared).sum();
     let compared: u64 = results.iter().map(|r| r.compared).sum();
-    println!("values expected by scripts: {expected}, values of kernel and engine: {compared}");
-    println!(
+    say(&format!(
+        "values expected by scripts: {expected}, values of kernel and engine: {compared}"
+    ));
+    say(&format!(
         "kernel scenarios compared: {}, packets: {packets}, differences: {differences}",
         results.len()
-    );
+    ));
     assert!(results.len() >= least, "scenarios went missing");
     assert!(packets > 0 && compared > packets, "nothing was compared");
     assert_eq!(differences, 0, "see above");
