@@ -117,12 +117,10 @@ pub enum Ended {
     FragmentFault(FragmentFault),
     /// Dropped by connection tracking.
     Tracking(DropReason),
-    /// A source or destination that routing refuses.
+    /// A source or destination that routing refuses where it came from.
     Martian(IpAddr),
     /// Time to live used up on the way through.
     TimeToLive(u8),
-    /// A packet to a group or broadcast that is not passed on.
-    NotForwarded(IpAddr),
 }
 
 /// Why a packet has its state and its verdict.
@@ -186,16 +184,10 @@ impl fmt::Display for Ended {
             Ended::Tracking(reason) => write!(f, "{reason}"),
             Ended::Martian(address) => write!(
                 f,
-                "dropped by routing: {address} cannot be the source of a packet"
+                "dropped by routing: a packet with {address} cannot come this way"
             ),
             Ended::TimeToLive(ttl) => {
                 write!(f, "dropped by routing: time to live {ttl} is used up here")
-            }
-            Ended::NotForwarded(address) => {
-                write!(
-                    f,
-                    "dropped by routing: packets to {address} are not passed on"
-                )
             }
         }
     }

@@ -99,6 +99,9 @@ struct Journey {
     unknown: Option<(TableKind, linear::Decision)>,
 }
 
+/// Keeps fragments for this host apart from those that tracking puts together.
+const LOCAL_DELIVERY: u32 = 2;
+
 /// The way ends here.
 struct Stop(Verdict, Ended, Option<Vec<u8>>);
 
@@ -145,7 +148,9 @@ impl Engine {
             }
             // IPv6 looks at these before netfilter does (kernel `ip6_rcv_core`).
             if let IpAddr::V6(source) = packet.source()
-                && (source.is_multicast() || source.is_loopback())
+                && (source.is_multicast()
+                    || source.is_loopback()
+                    || packet.destination().is_loopback())
             {
                 return Outcome::unseen(Some(&packet), Ended::Martian(packet.source()));
             }
@@ -312,6 +317,9 @@ impl Engine {
                 self.prerouting(&packet, journey, now, observer)?;
                 self.martian(&packet)?;
                 journey.out_interface = out;
+                if packet.family() == Family::V4 && packet.fragment().is_some() {
+                    return self.deliver_fragment(&packet, journey, now, observer);
+                }
                 self.input(&packet, journey, now, observer)
             }
             _ => {
@@ -321,6 +329,29 @@ impl Engine {
                 journey.out_interface = out;
                 self.forward(&packet, journey, now, observer)
             }
+        }
+    }
+
+    /// An IPv4 fragment that nothing put together yet is put together for this host before INPUT
+    /// (kernel `ip_local_deliver`).
+    fn deliver_fragment<O: Observer>(
+        &mut self,
+        packet: &Packet<'_>,
+        journey: &mut Journey,
+        now: Timestamp,
+        observer: &mut O,
+    ) -> Step {
+        let config = self.conntrack.config().clone();
+        match self.defrag.push(packet, LOCAL_DELIVERY, &config, now) {
+            Defragged::Whole => self.input(packet, journey, now, observer),
+            Defragged::Held => Err(Stop(Verdict::Stolen, Ended::Fragment, None)),
+            Defragged::Dropped(fault) => {
+                Err(Stop(Verdict::Drop, Ended::FragmentFault(fault), None))
+            }
+            Defragged::Complete { bytes, .. } => match Packet::parse(&bytes) {
+                Ok(whole) => self.input(&whole, journey, now, observer),
+                Err(error) => Err(Stop(Verdict::Drop, Ended::NotIp(error), None)),
+            },
         }
     }
 
@@ -363,6 +394,12 @@ impl Engine {
         let ttl = packet.ttl();
         if ttl <= 1 {
             return Err(Stop(Verdict::Drop, Ended::TimeToLive(ttl), None));
+        }
+        // Link-local and unspecified sources stay on their link (kernel `ip6_forward`).
+        if let IpAddr::V6(source) = packet.source()
+            && (source.is_unspecified() || source.segments()[0] & 0xffc0 == 0xfe80)
+        {
+            return Err(Stop(Verdict::Drop, Ended::Martian(packet.source()), None));
         }
         // FORWARD sees the time to live lowered already, and REJECT quotes that packet.
         let mut bytes = std::mem::take(&mut self.scratch);
@@ -424,9 +461,14 @@ impl Engine {
     /// Sources that no packet from the network may have (kernel `ip_route_input_slow`).
     fn martian(&self, packet: &Packet<'_>) -> Step {
         let source = packet.source();
+        let destination = packet.destination();
+        if destination.is_ipv4() && destination.is_loopback() && !self.host.route_localnet {
+            return Err(Stop(Verdict::Drop, Ended::Martian(destination), None));
+        }
         let bad = match source {
             IpAddr::V4(s) => {
                 (s.is_loopback() && !self.host.route_localnet)
+                    || (!s.is_loopback() && self.host.is_local(source))
                     || s.is_multicast()
                     || s.is_broadcast()
                     || (s.is_unspecified()
@@ -465,6 +507,10 @@ impl Engine {
         };
         if O::ACTIVE {
             observer.tracked(&track);
+        }
+        if track.drop.is_some() && !self.programs[journey.family as usize].needs_tracking {
+            // The kernel would not track at all: a full table is no obstacle.
+            return Ok(());
         }
         let drop = track.drop.clone();
         journey.track = Some(track);

@@ -120,8 +120,7 @@ fn unreachable_v4(packet: &Packet<'_>, code: u8, host: &Host) -> Result<Vec<u8>,
         return Err("broadcast or multicast");
     }
     if packet.protocol() == proto::ICMP
-        && Icmp::new(packet.transport())
-            .is_none_or(|icmp| !matches!(icmp.kind(), 0 | 8 | 9 | 10 | 13..=18))
+        && Icmp::new(packet.transport()).is_none_or(|icmp| !matches!(icmp.kind(), 0 | 8 | 13..=18))
     {
         return Err("an ICMP error is not answered with an error");
     }

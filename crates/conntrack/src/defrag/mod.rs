@@ -302,7 +302,7 @@ impl Queue {
             self.last_in = true;
             self.len = to;
         } else {
-            if to % 8 != 0 {
+            if !to.is_multiple_of(8) {
                 if v6 {
                     return Added::Fatal(FragmentFault::Unaligned);
                 }

@@ -134,48 +134,80 @@ fn in_range(range: &Option<Not<(IpAddr, IpAddr)>>, address: IpAddr) -> bool {
         .is_none_or(|not| not.apply(not.value.0 <= address && address <= not.value.1))
 }
 
-/// Kernel `xt_addrtype`: the routing table's word about an address. `--limit-iface-…` looks at
-/// one interface only.
+/// Kernel `xt_addrtype`: the routing table's word about an address. `--limit-iface-…` asks about
+/// one interface only, for which everything but its own addresses is UNICAST.
 fn addrtype(rule: &AddrtypeMatch, context: &Context<'_>) -> bool {
-    let fits = |set: AddrType, address: IpAddr| {
-        let interface = if rule.limit_in {
-            Some(context.in_interface)
-        } else if rule.limit_out {
-            Some(context.out_interface)
-        } else {
-            None
-        };
-        let mut kind = context.host.kind(address);
-        if let Some(name) = interface
-            && kind == AddressKind::Local
-        {
-            let own = context
-                .host
-                .interfaces
-                .iter()
-                .any(|i| i.name == name && i.addresses.contains(&address));
-            if !own && !address.is_loopback() {
-                kind = AddressKind::Unicast;
-            }
-        }
-        let bit = match kind {
-            AddressKind::Unspecified => 0,
-            AddressKind::Unicast => 1,
-            AddressKind::Local => 2,
-            AddressKind::Broadcast => 3,
-            AddressKind::Multicast => 5,
-        };
-        set.0 & (1 << bit) != 0
+    let interface = if rule.limit_in {
+        Some(context.in_interface)
+    } else if rule.limit_out {
+        Some(context.out_interface)
+    } else {
+        None
     };
     let packet = &context.packet;
     let side = |not: &Option<Not<AddrType>>, address: IpAddr| {
-        not.as_ref()
-            .is_none_or(|not| not.apply(fits(not.value, address)))
+        not.as_ref().is_none_or(|not| {
+            let fits = match address {
+                IpAddr::V4(_) => type_v4(not.value, address, interface, context.host),
+                IpAddr::V6(_) => type_v6(not.value, address, interface, context.host),
+            };
+            not.apply(fits)
+        })
     };
     side(&rule.source, packet.source()) && side(&rule.destination, packet.destination())
 }
 
-/// Kernel `xt_pkttype`: what the link layer said; for packets made here, by the address.
+const UNSPEC: u16 = 1;
+const UNICAST: u16 = 1 << 1;
+const LOCAL: u16 = 1 << 2;
+const BROADCAST: u16 = 1 << 3;
+const ANYCAST: u16 = 1 << 4;
+const MULTICAST: u16 = 1 << 5;
+const UNREACHABLE: u16 = 1 << 7;
+
+fn owned(address: IpAddr, interface: &str, host: &Host) -> bool {
+    host.interfaces
+        .iter()
+        .any(|i| i.name == interface && i.addresses.contains(&address))
+}
+
+/// IPv4 addresses are of one type (kernel `inet_dev_addr_type`); 0.0.0.0/8 counts as broadcast.
+fn type_v4(set: AddrType, address: IpAddr, interface: Option<&str>, host: &Host) -> bool {
+    let zero = matches!(address, IpAddr::V4(a) if a.octets()[0] == 0);
+    let kind = match (host.kind(address), interface) {
+        (AddressKind::Multicast, _) => MULTICAST,
+        _ if zero || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) => BROADCAST,
+        (AddressKind::Local, Some(name)) if owned(address, name, host) => LOCAL,
+        (AddressKind::Local, None) => LOCAL,
+        (AddressKind::Broadcast, None) => BROADCAST,
+        _ => UNICAST,
+    };
+    set.0 & kind != 0
+}
+
+/// IPv6 asks one question a type, and all must hold (kernel `match_type6`): a local address is
+/// UNICAST too.
+fn type_v6(set: AddrType, address: IpAddr, interface: Option<&str>, host: &Host) -> bool {
+    let wanted = |bit| set.0 & bit != 0;
+    let unicast = !address.is_multicast() && !address.is_unspecified();
+    if wanted(MULTICAST) && !address.is_multicast()
+        || wanted(UNICAST) && !unicast
+        || wanted(UNSPEC) && !address.is_unspecified()
+    {
+        return false;
+    }
+    if !wanted(LOCAL | ANYCAST | UNREACHABLE) {
+        return true;
+    }
+    let local = match interface {
+        Some(name) => owned(address, name, host),
+        None => host.is_local(address),
+    };
+    set.0 & if local { LOCAL } else { UNICAST } != 0
+}
+
+/// Kernel `xt_pkttype`: what the link layer said. Packets made here are unicast, whatever their
+/// destination.
 fn pkttype(not: &Not<PktType>, context: &Context<'_>) -> bool {
     let destination = context.packet.destination();
     let by_address = || {
@@ -191,6 +223,7 @@ fn pkttype(not: &Not<PktType>, context: &Context<'_>) -> bool {
         Some(PacketType::Broadcast) => PktType::Broadcast,
         Some(PacketType::Multicast) => PktType::Multicast,
         Some(PacketType::Host) => PktType::Unicast,
+        _ if context.in_interface.is_empty() => PktType::Unicast,
         _ => by_address(),
     };
     not.apply(kind == not.value)

@@ -1,7 +1,7 @@
 //! tcp, udp, icmp, icmp6, multiport (kernel `xt_tcpudp.c`, `ip_tables.c`, `xt_multiport.c`).
 
 use palisade_rules::{IcmpType, Not, PortRange, Side, TcpMatch, UdpMatch};
-use palisade_wire::{Packet, icmp::Icmp, proto, tcp::Tcp, udp::Udp};
+use palisade_wire::{Family, Packet, icmp::Icmp, proto, tcp::Tcp, udp::Udp};
 
 use super::Answer;
 
@@ -11,13 +11,13 @@ fn port_fits(range: &Option<Not<PortRange>>, port: u16) -> bool {
         .is_none_or(|not| not.apply(not.value.contains(port)))
 }
 
-/// Kernel `tcp_mt`: never true for a later fragment; one that could rewrite flags (offset 8) is
-/// dropped, as is a header cut short.
+/// Kernel `tcp_mt`: never true for a later fragment; an IPv4 one that could rewrite flags (offset 8)
+/// is dropped (IPv6 counts the offset in bytes there, and is not), as is a header cut short.
 pub(super) fn tcp(rule: &TcpMatch, packet: &Packet<'_>) -> Answer {
     if let Some(fragment) = packet.fragment()
         && fragment.offset != 0
     {
-        return if fragment.offset == 8 {
+        return if fragment.offset == 8 && packet.family() == Family::V4 {
             Answer::HotDrop
         } else {
             Answer::No

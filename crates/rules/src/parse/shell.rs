@@ -33,7 +33,7 @@ fn logical_end(text: &str, at: usize) -> usize {
         let backslashes = body.bytes().rev().take_while(|b| *b == b'\\').count();
         end = next;
         let comment = text[at..next].trim_start().starts_with('#');
-        if backslashes % 2 == 0 || next == text.len() || comment {
+        if backslashes.is_multiple_of(2) || next == text.len() || comment {
             return end;
         }
     }

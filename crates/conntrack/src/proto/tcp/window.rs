@@ -121,7 +121,10 @@ impl<'a> Segment<'a> {
     fn sack(&self) -> SeqNumber {
         let mut highest = self.ack;
         for found in self.tcp.options_iter() {
-            if found.kind == option::SACK && found.data.len() >= 8 && found.data.len() % 8 == 0 {
+            if found.kind == option::SACK
+                && found.data.len() >= 8
+                && found.data.len().is_multiple_of(8)
+            {
                 for block in found.data.chunks_exact(8) {
                     let right =
                         SeqNumber(u32::from_be_bytes([block[4], block[5], block[6], block[7]]));
