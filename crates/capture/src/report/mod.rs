@@ -7,4 +7,4 @@ mod summary;
 
 pub use explain::{Explanation, Step};
 pub use record::{Matched, MatchedRule, TraceRecord, Transport};
-pub use summary::Summary;
+pub use summary::{Idle, Summary};

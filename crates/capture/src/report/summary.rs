@@ -4,6 +4,9 @@ use palisade_engine::conntrack::State;
 use palisade_engine::rules::{Family, TableKind};
 use palisade_engine::{Engine, Outcome, Verdict};
 
+/// A rule that no packet matched: family, table, chain, number, line.
+pub type Idle = (Family, TableKind, String, u32, u32);
+
 /// Sums over all packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -82,9 +85,8 @@ impl Summary {
         }
     }
 
-    /// Rules whose counters did not move: family, table, chain, number, line. `before` are the
-    /// counters that the rules came with.
-    pub fn never_hit(engine: &Engine) -> Vec<(Family, TableKind, String, u32, u32)> {
+    /// Rules whose counters did not move.
+    pub fn never_hit(engine: &Engine) -> Vec<Idle> {
         let mut idle = Vec::new();
         for family in [Family::V4, Family::V6] {
             let (Some(now), Some(before)) = (engine.ruleset(family), engine.source(family)) else {

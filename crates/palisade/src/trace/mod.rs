@@ -43,6 +43,8 @@ struct Sink<'a> {
     human: human::Layout,
     accepted: Option<Writer<BufWriter<File>>>,
     summary: Summary,
+    /// One engine saw all packets, so that "never hit" means something.
+    one_engine: bool,
 }
 
 impl<'a> Sink<'a> {
@@ -62,6 +64,7 @@ impl<'a> Sink<'a> {
             human: human::Layout::new(Paint::stdout(arguments.color)),
             accepted,
             summary: Summary::default(),
+            one_engine: true,
         })
     }
 
@@ -104,17 +107,22 @@ impl<'a> Sink<'a> {
         if let Some(writer) = self.accepted.take() {
             writer.finish()?;
         }
-        self.summary.connections = engine.conntrack().stats().inserted;
+        self.summary.connections += engine.conntrack().stats().inserted;
+        let idle = if self.one_engine {
+            Summary::never_hit(engine)
+        } else {
+            Vec::new()
+        };
         let whole = self.only.is_none() || self.silent();
         match self.arguments.format {
             Format::Human => {
                 if whole {
-                    summary::human(&mut self.out, &self.summary, engine, self.human.paint())?;
+                    summary::human(&mut self.out, &self.summary, &idle, self.human.paint())?;
                 }
             }
             Format::Json => {
                 if whole {
-                    summary::json(&mut self.out, &self.summary, engine)?;
+                    summary::json(&mut self.out, &self.summary, &idle)?;
                 }
             }
         }

@@ -8,7 +8,7 @@ use palisade_capture::report::{Explanation, TraceRecord};
 use palisade_capture::script::{
     self, EngineSubject, Event, Prepared, RulesSource, Script, Subject,
 };
-use palisade_engine::{Host, Setup};
+use palisade_engine::{Engine, Host, Setup};
 use palisade_rules::Severity;
 use palisade_wire::Timestamp;
 use std::io::Write;
@@ -122,7 +122,12 @@ fn play(
     let (mut held, mut failed) = (0u64, 0u64);
     let mut last = None;
     let mut now = Timestamp::default();
+    sink.one_engine = script.tests.len() == 1;
     for test in &script.tests {
+        if let Some(engine) = last.take() {
+            let engine: Engine = engine;
+            sink.summary.connections += engine.conntrack().stats().inserted;
+        }
         let mut subject = EngineSubject::new(prepared.engine()?);
         let mut known = script::Connections::default();
         if let (Some(title), Format::Human, false, None) =

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::AnsiColor;
-use palisade_capture::report::Summary;
+use palisade_capture::report::{Idle, Summary};
 use palisade_conntrack::print;
 use palisade_engine::Engine;
 use palisade_rules::Family;
@@ -20,7 +20,7 @@ const LISTED: usize = 20;
 pub fn human(
     out: &mut impl Write,
     summary: &Summary,
-    engine: &Engine,
+    idle: &[Idle],
     paint: Paint,
 ) -> io::Result<()> {
     let heading = |text: &str| paint.bold(AnsiColor::White, text);
@@ -68,7 +68,6 @@ pub fn human(
         };
         writeln!(out, "{} {text}", heading("expected"))?;
     }
-    let idle = Summary::never_hit(engine);
     if !idle.is_empty() {
         let shown: Vec<String> = idle
             .iter()
@@ -90,7 +89,7 @@ pub fn human(
 }
 
 /// The summary for programs.
-pub fn json(out: &mut impl Write, summary: &Summary, engine: &Engine) -> io::Result<()> {
+pub fn json(out: &mut impl Write, summary: &Summary, idle: &[Idle]) -> io::Result<()> {
     let map = |names: &[&str; 6], counts: &[u64; 6]| {
         names
             .iter()
@@ -98,10 +97,10 @@ pub fn json(out: &mut impl Write, summary: &Summary, engine: &Engine) -> io::Res
             .map(|(name, n)| (name.to_string(), json!(n)))
             .collect::<serde_json::Map<_, _>>()
     };
-    let idle: Vec<_> = Summary::never_hit(engine)
-        .into_iter()
+    let idle: Vec<_> = idle
+        .iter()
         .map(|(family, table, chain, rule, line)| {
-            json!({"family": if family == Family::V6 { 6 } else { 4 }, "table": table.name(), "chain": chain, "rule": rule, "line": line})
+            json!({"family": if *family == Family::V6 { 6 } else { 4 }, "table": table.name(), "chain": chain, "rule": rule, "line": line})
         })
         .collect();
     let mut body = json!({

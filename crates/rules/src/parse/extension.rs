@@ -80,7 +80,8 @@ impl Loaded {
                 Bad::new(format!(
                     "'{}' needs the option --{option}",
                     self.extension.name
-                )),
+                ))
+                .missing(),
             )
         })
     }

@@ -86,17 +86,6 @@ pub(crate) fn stray(parser: &Parser<'_>, words: &[Word], at: usize, has_verb: bo
                 .replace(word.start, word.end, format!("-A {chain}"));
         }
     }
-    // `-m state NEW --state`: the value stands before its option.
-    if let Some(next) = words.get(at + 1)
-        && let Some(option) = next.text.strip_prefix("--")
-        && words
-            .get(at + 2)
-            .is_none_or(|w| w.text.starts_with('-') || w.text == "!")
-        && is_state_list(&word.text)
-        && matches!(option, "state" | "ctstate")
-    {
-        return value_first(parser, word, next);
-    }
     let mut diagnostic = parser.error(
         "stray-word",
         span,
@@ -116,39 +105,25 @@ fn is_state_list(text: &str) -> bool {
     })
 }
 
-fn value_first(parser: &Parser<'_>, value: &Word, option: &Word) -> Diagnostic {
-    let fixed = format!("{} {}", option.text, value.text);
-    parser
-        .error(
-            "value-before-option",
-            (value.start, option.end),
-            format!("the value '{}' stands before its option", value.text),
-        )
-        .help(if option.text == "--state" {
-            format!("-m state {fixed}")
-        } else {
-            fixed.clone()
-        })
-        .replace(value.start, option.end, fixed)
-}
-
-/// An option at the end of the line, or before another option, without its value.
-pub(crate) fn missing_value(
-    parser: &Parser<'_>,
-    words: &[Word],
-    at: usize,
-    option: &Word,
-) -> Diagnostic {
-    if let Some(before) = at.checked_sub(1).and_then(|i| words.get(i))
-        && is_state_list(&before.text)
-        && matches!(option.text.as_str(), "--state" | "--ctstate")
-    {
-        return value_first(parser, before, option);
+/// `-m state NEW --state`: a list of states right before the option that takes it.
+pub(crate) fn value_first(parser: &Parser<'_>, value: &Word, option: &Word) -> Option<Diagnostic> {
+    if !is_state_list(&value.text) || !matches!(option.text.as_str(), "--state" | "--ctstate") {
+        return None;
     }
-    parser.error(
-        "missing-value",
-        (option.start, option.end),
-        format!("option '{}' needs a value", option.text),
+    let fixed = format!("{} {}", option.text, value.text);
+    Some(
+        parser
+            .error(
+                "value-before-option",
+                (value.start, option.end),
+                format!("the value '{}' stands before its option", value.text),
+            )
+            .help(if option.text == "--state" {
+                format!("-m state {fixed}")
+            } else {
+                fixed.clone()
+            })
+            .replace(value.start, option.end, fixed),
     )
 }
 

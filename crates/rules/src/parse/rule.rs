@@ -227,8 +227,27 @@ impl Reader<'_, '_, '_> {
 
     /// The next word as a value. `!` in its place is the old spelling of negation.
     fn value(&mut self, option: &Word) -> Option<Word> {
+        let none_follows = self
+            .words
+            .get(self.at)
+            .is_none_or(|w| w.text.starts_with('-'));
+        // `-m state NEW --state`: the value was passed as a stray word just before.
+        if none_follows
+            && let Some(&stray) = self.strays.last()
+            && stray + 2 == self.at
+            && let Some(diagnostic) = repair::value_first(self.parser, &self.words[stray], option)
+        {
+            self.strays.pop();
+            self.failed = true;
+            self.parser.report(diagnostic);
+            return None;
+        }
         let Some(word) = self.words.get(self.at) else {
-            let diagnostic = repair::missing_value(self.parser, self.words, self.at - 1, option);
+            let diagnostic = self.parser.error(
+                "missing-value",
+                (option.start, option.end),
+                format!("option '{}' needs a value", option.text),
+            );
             self.failed = true;
             self.parser.report(diagnostic);
             return None;
@@ -786,6 +805,9 @@ impl Reader<'_, '_, '_> {
     }
 
     fn fault(&mut self, (word, bad): Fault) {
+        if bad.missing && self.failed {
+            return;
+        }
         self.fail("bad-value", &word, bad);
     }
 

@@ -11,6 +11,8 @@ use crate::model::{Net, PortRange};
 pub(crate) struct Bad {
     pub(crate) message: String,
     pub(crate) help: Option<String>,
+    /// An option is missing: likely a consequence when something else in the command is wrong.
+    pub(crate) missing: bool,
 }
 
 impl Bad {
@@ -18,7 +20,13 @@ impl Bad {
         Bad {
             message: message.into(),
             help: None,
+            missing: false,
         }
+    }
+
+    pub(crate) fn missing(mut self) -> Self {
+        self.missing = true;
+        self
     }
 
     pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
