@@ -41,6 +41,10 @@ use crate::tuple::{Direction, Tuple, TupleProto, Zone};
 /// End of a hash chain.
 const NIL: u32 = u32::MAX;
 
+/// In one bucket the reply link stands before the original one (confirm puts it in front), so it goes
+/// first: no link is ever left whose predecessor is gone.
+const UNCHAIN_ORDER: [Direction; 2] = [Direction::Reply, Direction::Original];
+
 /// Buckets that early drop looks at (kernel `NF_CT_EVICTION_RANGE`).
 const EVICTION_RANGE: u32 = 8;
 
@@ -854,7 +858,7 @@ impl Conntrack {
         self.free.push(index);
         self.live -= 1;
         if connection.confirmed() && !connection.status.has(Status::DYING) {
-            for direction in [Direction::Original, Direction::Reply] {
+            for direction in UNCHAIN_ORDER {
                 self.unchain(
                     connection.hashes[direction.index()],
                     link(index, direction),
@@ -876,7 +880,7 @@ impl Conntrack {
         let Some(mut connection) = slot.connection.take() else {
             return;
         };
-        for direction in [Direction::Original, Direction::Reply] {
+        for direction in UNCHAIN_ORDER {
             self.unchain(
                 connection.hashes[direction.index()],
                 link(index, direction),

@@ -6,7 +6,7 @@
 //! An entry is made by `--set`, renewed by `--set` and a matching `--update`, removed by `--remove`,
 //! by `--reap`, or when the list is full and it is the one least recently renewed.
 //! # Bounds
-//! 100 entries a list (`ip_list_tot`), at most 256 moments an entry.
+//! 100 entries a list (`ip_list_tot`), at most 65,536 moments an entry, by the rules' largest `--hitcount`.
 //! # Locking
 //! None: owned by the engine.
 

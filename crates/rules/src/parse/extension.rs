@@ -243,7 +243,12 @@ pub(crate) fn build_match(loaded: &Loaded, family: Family) -> Result<Match, Faul
             average: l
                 .plain(&["limit"], value::rate)?
                 .unwrap_or(10_000 * 3600 / 3),
-            burst: l.plain(&["limit-burst"], up_to(10_000))?.unwrap_or(5) as u32,
+            burst: l
+                .plain(&["limit-burst"], |t| match value::number(t, 10_000) {
+                    Ok(0) => Err(Bad::new("a burst of 0 never lets a packet pass")),
+                    other => other,
+                })?
+                .unwrap_or(5) as u32,
         }),
         "mark" => {
             let not = l.value(&["mark"], value::mark)?;
@@ -384,12 +389,12 @@ fn recent(l: &Loaded, family: Family) -> Result<Match, Fault> {
     }
     let hitcount = l.plain(&["hitcount"], up_to(u64::from(u32::MAX)))?;
     if let (Some(count), Some(given)) = (hitcount, l.find(&["hitcount"]))
-        && count > 255
+        && count > 65_535
     {
         return Err((
             given.values.first().unwrap_or(&given.word).clone(),
             Bad::new(format!(
-                "--hitcount {count}: the kernel remembers at most 255 packets"
+                "--hitcount {count}: the kernel remembers at most 65535 packets"
             )),
         ));
     }
