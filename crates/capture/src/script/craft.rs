@@ -8,7 +8,8 @@ use palisade_wire::{Family, build, proto};
 use super::diagnostic::ScriptDiagnostic;
 use super::flow::{Flows, Socket, apply};
 use super::model::{
-    Cut, Damage, Endpoint, IcmpRest, IcmpSpec, Number, Quote, Send, TcpOption, TcpSpec, What,
+    Cut, Damage, Endpoint, IcmpRest, IcmpSpec, Number, Quote, SctpSpec, Send, TcpOption, TcpSpec,
+    What,
 };
 use super::play::{Known, address_in_round};
 
@@ -57,6 +58,7 @@ pub(super) fn packets(
             }
             vec![packet]
         }
+        What::Sctp(spec) => vec![line.sctp(spec)],
         What::Icmp(spec) => vec![line.icmp(spec, known)?],
         What::Raw { protocol, payload } => {
             vec![build::raw(
@@ -236,6 +238,13 @@ impl Line<'_> {
         build::udp(&self.ip(turned), source, destination, payload)
     }
 
+    fn sctp(&mut self, spec: &SctpSpec) -> Vec<u8> {
+        let from = self.socket(&self.send.from, 0);
+        let to = self.socket(&self.send.to, 0);
+        let (tag, chunks) = self.flows.associations.packet(from, to, spec, self.round);
+        build::sctp(&self.ip(false), from.1, to.1, tag, &chunks)
+    }
+
     fn icmp(&self, spec: &IcmpSpec, known: &Known) -> Result<Vec<u8>, ScriptDiagnostic> {
         let rest = match spec.rest {
             IcmpRest::Query { id, sequence } => query(id.at(self.round), sequence.at(self.round)),
@@ -293,6 +302,7 @@ fn damage(packet: &mut [u8], damage: &Damage, transport: usize, what: &What) {
         let field = match what {
             What::Tcp(_) | What::Handshake { .. } | What::Close => Some(16),
             What::Udp { .. } | What::Dns { .. } => Some(6),
+            What::Sctp(_) => Some(8),
             What::Icmp(_) | What::Ping { .. } => Some(2),
             What::Raw { .. } => None,
         };

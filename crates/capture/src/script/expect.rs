@@ -184,6 +184,8 @@ pub enum Item {
     SameConnection(Reference),
     /// `tcp SYN_SENT`: the connection's protocol state, in conntrack(8)'s words.
     TcpState(String),
+    /// `sctp COOKIE_WAIT`: the same of SCTP.
+    SctpState(String),
     /// `assured`, `unassured`.
     Assured(bool),
     /// `replied`, `unreplied`.

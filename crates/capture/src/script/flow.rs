@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use palisade_wire::{SeqNumber, tcp::flags};
 
 use super::model::Number;
+use super::sctp::Associations;
 
 const FIRST_ISN: u32 = 1000;
 const SECOND_ISN: u32 = 5000;
@@ -26,6 +27,8 @@ pub(super) type Socket = (IpAddr, u16);
 #[derive(Default)]
 pub(super) struct Flows {
     flows: HashMap<(Socket, Socket), Flow>,
+    /// The same for SCTP: verification tags.
+    pub(super) associations: Associations,
 }
 
 struct Flow {

@@ -325,6 +325,8 @@ pub enum What {
         /// Checksum field zero.
         no_checksum: bool,
     },
+    /// An SCTP packet.
+    Sctp(SctpSpec),
     /// An ICMP or ICMPv6 message, by the addresses' family.
     Icmp(IcmpSpec),
     /// Any protocol: `proto 47 hex:…`.
@@ -399,6 +401,30 @@ pub enum TcpOption {
     Bytes(Vec<u8>),
     /// SACK blocks: offsets are absolute sequence numbers, or relative to what the receiver is at.
     Sack(Vec<(Number, Number)>),
+}
+
+/// An SCTP packet.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SctpSpec {
+    /// Verification tag.
+    pub tag: Number,
+    /// Chunks in order.
+    pub chunks: Vec<SctpChunk>,
+}
+
+/// A chunk of an SCTP packet as written.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SctpChunk {
+    /// Type; `None` for bytes that are put there as they are.
+    pub kind: Option<u8>,
+    /// Initiate tag of INIT and INIT ACK.
+    pub init_tag: Number,
+    /// Flags, where they are not the usual ones of the type.
+    pub flags: Option<u8>,
+    /// Length field, where it is not the true length.
+    pub length: Option<u16>,
+    /// What follows the fixed part of the type.
+    pub payload: Payload,
 }
 
 /// An ICMP or ICMPv6 message.

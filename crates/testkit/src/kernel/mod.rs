@@ -414,6 +414,7 @@ fn about_connection(item: &Item) -> bool {
             | Item::Parent(_)
             | Item::SameConnection(_)
             | Item::TcpState(_)
+            | Item::SctpState(_)
             | Item::Assured(_)
             | Item::Replied(_)
             | Item::Timeout(_)

@@ -5,6 +5,7 @@ mod declare;
 mod end;
 mod expect;
 mod packet;
+mod sctp;
 mod tcp;
 
 use std::net::IpAddr;

@@ -43,7 +43,7 @@ const COMMON: &[&str] = &[
     "ip6",
 ];
 
-const PROTOCOLS: &[&str] = &["tcp", "udp", "icmp", "icmp6", "proto"];
+const PROTOCOLS: &[&str] = &["tcp", "udp", "sctp", "icmp", "icmp6", "proto"];
 
 /// A packet line or a shorthand, without its label.
 pub(super) fn parse(parser: &Parser, label: Option<String>, tokens: &[Token<'_>]) -> Parsed<Send> {
@@ -79,10 +79,13 @@ pub(super) fn parse(parser: &Parser, label: Option<String>, tokens: &[Token<'_>]
     let what = match shorthand {
         Some(word) => line.shorthand(word)?,
         None => {
-            let protocol = line.cursor.word("a protocol: tcp, udp, icmp or proto")?;
+            let protocol = line
+                .cursor
+                .word("a protocol: tcp, udp, sctp, icmp or proto")?;
             match protocol.text {
                 "tcp" => line.tcp()?,
                 "udp" => line.udp()?,
+                "sctp" => line.sctp()?,
                 "icmp" | "icmp6" => line.icmp()?,
                 "proto" => line.raw()?,
                 _ => return Err(unknown("protocol", protocol, PROTOCOLS.iter().copied())),
@@ -91,7 +94,7 @@ pub(super) fn parse(parser: &Parser, label: Option<String>, tokens: &[Token<'_>]
     };
     let has_ports = matches!(
         what,
-        What::Tcp(_) | What::Udp { .. } | What::Handshake { .. } | What::Close
+        What::Tcp(_) | What::Udp { .. } | What::Sctp(_) | What::Handshake { .. } | What::Close
     );
     let dns = matches!(what, What::Dns { .. });
     send.what = what;
@@ -122,11 +125,11 @@ pub(super) fn parse(parser: &Parser, label: Option<String>, tokens: &[Token<'_>]
 }
 
 /// A packet line while its words are read.
-struct Line<'a, 't, 'p> {
+pub(super) struct Line<'a, 't, 'p> {
     parser: &'p Parser,
-    cursor: Cursor<'a, 't>,
+    pub(super) cursor: Cursor<'a, 't>,
     send: &'p mut Send,
-    payload: Payload,
+    pub(super) payload: Payload,
 }
 
 impl<'a, 't> Line<'a, 't, '_> {
@@ -138,7 +141,7 @@ impl<'a, 't> Line<'a, 't, '_> {
     }
 
     /// The next token that is not one of the words every line may have.
-    fn own(&mut self) -> Parsed<Option<&'a Token<'t>>> {
+    pub(super) fn own(&mut self) -> Parsed<Option<&'a Token<'t>>> {
         while let Some(token) = self.cursor.next() {
             if !self.common(token)? {
                 return Ok(Some(token));
@@ -147,7 +150,7 @@ impl<'a, 't> Line<'a, 't, '_> {
         Ok(None)
     }
 
-    fn unknown(&self, token: &Token<'_>, own: &[&'static str]) -> ScriptDiagnostic {
+    pub(super) fn unknown(&self, token: &Token<'_>, own: &[&'static str]) -> ScriptDiagnostic {
         if token.kind != Kind::Word {
             return ScriptDiagnostic::new(
                 "unexpected-word",
@@ -298,7 +301,7 @@ impl<'a, 't> Line<'a, 't, '_> {
         Ok(What::Tcp(spec))
     }
 
-    fn sequence_number(&mut self) -> Parsed<Number> {
+    pub(super) fn sequence_number(&mut self) -> Parsed<Number> {
         sequence_number(self.cursor.word("a sequence number")?)
     }
 
