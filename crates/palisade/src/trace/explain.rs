@@ -184,6 +184,7 @@ fn effect_text(effect: &Effect) -> String {
         Effect::Logged(prefix) if prefix.is_empty() => "logged".into(),
         Effect::Logged(prefix) => format!("logged with \"{prefix}\""),
         Effect::NoTrack => "exempted from tracking".into(),
+        Effect::Translated(text) => format!("translated: {text}"),
         Effect::Template(text) => format!("for a new connection: {text}"),
         Effect::Passed(name) => format!("{name} is not evaluated and cannot change the verdict"),
     }
