@@ -207,6 +207,7 @@ pub fn observed(engine: &Engine, outcome: &Outcome, matched: &Matched, now: Time
         hook: Known(outcome.hook.map_or(String::new(), |h| h.name().to_string())),
         why: Known(outcome.why.to_string()),
         answer: Known(outcome.reply.clone()),
+        left: Seen::Unseen,
         mark: Known(outcome.mark),
         visited: Known(outcome.visited),
         connection: Known(connection),

@@ -35,6 +35,7 @@ mod names;
 mod parse;
 mod play;
 mod run;
+mod sctp;
 #[cfg(test)]
 mod tests;
 
@@ -51,9 +52,10 @@ pub use expect::{
 };
 pub use link::{FrameKind, Link, Way};
 pub use model::{
-    Action, Counted, Cut, Damage, Endpoint, Firewall, Fragments, HostName, IcmpRest, IcmpSpec,
-    Interface, IpFields, KernelUse, Number, Payload, Prefix, Quote, Reference, Route, Rules,
-    RulesFamily, RulesSource, Script, Send, Span, Step, Sysctl, TcpOption, TcpSpec, Test, What,
+    Action, Answered, Counted, Cut, Damage, Endpoint, Firewall, Fragments, HostName, IcmpRest,
+    IcmpSpec, Interface, IpFields, KernelUse, Number, Payload, Prefix, Quote, Reference, Route,
+    Rules, RulesFamily, RulesSource, Script, SctpChunk, SctpSpec, Send, Span, Step, Sysctl,
+    TcpOption, TcpSpec, Test, What,
 };
 pub use parse::parse;
 pub use play::{Event, Player, Sent};

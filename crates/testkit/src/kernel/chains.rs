@@ -9,10 +9,19 @@ use super::watch::GROUP;
 /// Whatever came through is dropped there: no local socket answers it, nothing leaves a device, and the
 /// log alone says that it was accepted. Packets of the machine itself are told apart by their socket:
 /// only ours belongs to a file, and so to a user. The others (multicast reports, solicitations, errors,
-/// and the answers of REJECT) end before conntrack and iptables' raw table see them.
-pub fn around() -> String {
+/// and the answers of REJECT unless `answers_go_on`) end before conntrack and iptables' raw table see them.
+pub fn around(answers_go_on: bool) -> String {
     let log = |words: &str| format!("log prefix \"{words}\" group {GROUP} queue-threshold 1");
     let (arrived, whole, foreign) = (log("arrived"), log("whole"), log("foreign"));
+    // What REJECT can send. The kernel's own errors are others: time exceeded, parameter problem.
+    let answer = log("answer");
+    let answers = if answers_go_on {
+        "tcp flags & rst == rst goto answer
+         icmp type destination-unreachable icmp code { 0, 1, 2, 3, 9, 10, 13 } goto answer
+         icmpv6 type destination-unreachable goto answer"
+    } else {
+        ""
+    };
     let (delivered, left) = (log("delivered"), log("left"));
     format!(
         "table inet palisade {{
@@ -23,8 +32,11 @@ pub fn around() -> String {
            chain whole {{ type filter hook prerouting priority -399; {whole}
            }}
            chain sent {{ type filter hook output priority -450; meta skuid 0-4294967294 goto own
+             {answers}
              {foreign}
              drop
+           }}
+           chain answer {{ {answer}
            }}
            chain own {{ meta nftrace set 1
              {arrived}
