@@ -272,6 +272,19 @@ impl fmt::Display for Translation {
     }
 }
 
+/// The answer that REJECT made, and what became of it on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// As the rule made it.
+    pub made: Vec<u8>,
+    /// Its state.
+    pub state: Option<State>,
+    /// Its direction within the connection.
+    pub direction: Option<Direction>,
+    /// As it leaves, translated if its connection is; `None` when OUTPUT or POSTROUTING stops it.
+    pub sent: Option<Vec<u8>>,
+}
+
 /// What became of a packet.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -298,7 +311,7 @@ pub struct Outcome {
     /// Verdict.
     pub verdict: Verdict,
     /// Answer of REJECT.
-    pub reply: Option<Vec<u8>>,
+    pub reply: Option<Reply>,
     /// Why.
     pub why: Why,
     /// Rules visited.

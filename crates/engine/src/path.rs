@@ -23,7 +23,7 @@ use crate::input::{Input, LinkInfo, Route};
 use crate::linear::{self, RawState};
 use crate::matches::{Facts, Shared};
 use crate::observe::Observer;
-use crate::outcome::{Ended, Outcome, Path, Verdict};
+use crate::outcome::{Ended, Outcome, Path, Reply, Verdict};
 use crate::{Engine, reject};
 
 /// What is known of a packet on its way, and the packet.
@@ -60,7 +60,7 @@ const DEEPEST_ANSWER: u8 = 3;
 pub(crate) struct Stop(
     pub(crate) Verdict,
     pub(crate) Ended,
-    pub(crate) Option<Vec<u8>>,
+    pub(crate) Option<Reply>,
 );
 
 pub(crate) type Step = Result<(), Stop>;
@@ -136,9 +136,18 @@ impl Engine {
     }
 
     /// The answer that a REJECT rule made for `journey`'s packet, on its way out: tied to the connection of
-    /// that packet (kernel `nf_ct_attach`). `None` when a rule of OUTPUT or POSTROUTING stops it.
-    fn answer(&mut self, bytes: &[u8], journey: &Journey<'_>, now: Timestamp) -> Option<Vec<u8>> {
-        let packet = Packet::parse(bytes).ok()?;
+    /// that packet (kernel `nf_ct_attach`).
+    fn answer(&mut self, made: Vec<u8>, journey: &Journey<'_>, now: Timestamp) -> Reply {
+        let mut reply = Reply {
+            made,
+            state: None,
+            direction: None,
+            sent: None,
+        };
+        let bytes = &reply.made;
+        let Ok(packet) = Packet::parse(bytes) else {
+            return reply;
+        };
         let destination = packet.destination();
         let route = match self.host.interface_towards(destination) {
             Some(interface) => Route::Out(Arc::from(interface.name.as_str())),
@@ -179,7 +188,12 @@ impl Engine {
         if let Some(track) = &own.track {
             self.conntrack.discard(track);
         }
-        step.ok().map(|()| own.buffer.bytes().to_vec())
+        let track = own.track.as_ref();
+        let state = track.map(|t| t.state);
+        let direction = track.and_then(|t| t.connection.map(|_| t.direction));
+        let sent = step.ok().map(|()| own.buffer.bytes().to_vec());
+        (reply.state, reply.direction, reply.sent) = (state, direction, sent);
+        reply
     }
 
     /// Path and interfaces of a packet.
@@ -581,10 +595,14 @@ impl Engine {
                     Ok(_) if journey.depth >= DEEPEST_ANSWER => {
                         (None, Some("an answer to an answer"))
                     }
-                    Ok(bytes) => match self.answer(&bytes, journey, now) {
-                        Some(sent) => (Some(sent), None),
-                        None => (None, Some("stopped by the rules of OUTPUT")),
-                    },
+                    Ok(bytes) => {
+                        let reply = self.answer(bytes, journey, now);
+                        let stopped = reply.sent.is_none();
+                        (
+                            Some(reply),
+                            stopped.then_some("the rules of OUTPUT stop it"),
+                        )
+                    }
                     Err(why) => (None, Some(why)),
                 };
                 Stop(

@@ -132,7 +132,7 @@ pub fn write(
     writeln!(out, "  after   {}", after.as_deref().unwrap_or("none"))?;
     writeln!(out, "{}", heading("verdict"))?;
     writeln!(out, "  {}: {}", outcome.verdict.name(), outcome.why)?;
-    if let Some(reply) = &outcome.reply {
+    if let Some(reply) = outcome.reply.as_ref().and_then(|r| r.sent.as_ref()) {
         writeln!(out, "  answer  {}", super::json::hex(reply))?;
     }
     Ok(())

@@ -107,7 +107,9 @@ pub fn line(out: &mut impl Write, record: &TraceRecord, leaves: Option<&[u8]>) -
             }),
         }),
         verdict: outcome.map(|o| o.verdict.name()),
-        reply: outcome.and_then(|o| o.reply.as_deref()).map(hex),
+        reply: outcome
+            .and_then(|o| o.reply.as_ref()?.sent.as_deref())
+            .map(hex),
         rules: record
             .rules
             .iter()
