@@ -76,13 +76,20 @@ pub fn extended(connection: &Connection, config: &Config, now: Timestamp) -> Str
 
 /// One expectation as `conntrack -L expect` shows its essentials.
 pub fn expectation(expectation: &Expectation, now: Timestamp) -> String {
+    let source = expectation
+        .source
+        .map_or("any".to_string(), |(address, length)| {
+            let whole = if address.is_ipv4() { 32 } else { 128 };
+            if length == whole {
+                address.to_string()
+            } else {
+                format!("{address}/{length}")
+            }
+        });
     format!(
-        "{} proto={} src={} dst={} sport={} dport={} helper={} parent={}",
+        "{} proto={} src={source} dst={} sport={} dport={} helper={} parent={}",
         expectation.deadline.since(now).as_secs(),
         expectation.protocol,
-        expectation
-            .source
-            .map_or("any".to_string(), |s| s.to_string()),
         expectation.destination,
         expectation
             .source_port

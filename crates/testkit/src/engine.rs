@@ -8,12 +8,12 @@ use anyhow::{Context, Result, bail};
 use palisade_capture::report::Matched;
 use palisade_capture::script::{
     ConnectionSeen, Observed, RuleName, RulesFamily, RulesSource, Script, Seen, Sent, Subject,
-    input, observed,
+    direction, input, observed, state,
 };
 use palisade_conntrack::{Config, Connection, Direction, Tuple};
 use palisade_engine::{Engine, Outcome, Reassembly, Setup, Verdict};
 use palisade_rules::{Chain, Family, Ruleset, TableKind, parse};
-use palisade_wire::{Packet, Timestamp, build};
+use palisade_wire::{Packet, Timestamp};
 
 use crate::compare::{Counted, CounterName, Counters, Extras, TestRecord};
 use crate::kernel::tracks;
@@ -158,7 +158,18 @@ impl Subject for EngineSubject {
         let outcome = self.inner.engine_mut().process(&input, &mut matched);
         let mut observed = observed(self.inner.engine(), &outcome, &matched, time);
         observed.left = Seen::Seen(left(&outcome, &sent.bytes));
-        self.extras = Extras::default();
+        let reply = outcome.reply.as_ref();
+        self.extras = Extras {
+            answer_left: Seen::Seen(reply.and_then(|r| r.sent.clone())),
+            answer_state: match self.track {
+                true => Seen::Seen((
+                    reply.and_then(|r| r.state).map(state),
+                    reply.and_then(|r| r.direction).map(direction),
+                )),
+                false => Seen::Unseen,
+            },
+            ..Extras::default()
+        };
         if !self.track {
             (observed.state, observed.direction) = (Seen::Unseen, Seen::Unseen);
         }
@@ -203,21 +214,19 @@ impl EngineSubject {
     }
 }
 
-/// The packet as it leaves: what came, put together if it came in pieces, its time to live lowered on the
-/// way through.
+/// The packet as it leaves.
 fn left(outcome: &Outcome, sent: &[u8]) -> Option<Vec<u8>> {
     if outcome.verdict != Verdict::Accept {
         return None;
     }
-    let mut bytes = outcome.reassembled.clone().unwrap_or_else(|| sent.to_vec());
+    if let Some(output) = &outcome.output {
+        return Some(output.clone());
+    }
+    let mut bytes = sent.to_vec();
     // What follows the packet in its frame is cut off before any hook.
     if let Ok(packet) = Packet::parse(&bytes) {
         let length = packet.declared_len();
         bytes.truncate(length);
-    }
-    if outcome.path == Some(palisade_engine::Path::Forward) {
-        let ttl = Packet::parse(&bytes).map_or(0, |p| p.ttl());
-        build::set_ttl(&mut bytes, ttl.saturating_sub(1));
     }
     Some(bytes)
 }

@@ -128,12 +128,15 @@ pub fn of_connection(
 /// The key of an expectation: `None` stands for any.
 pub fn expectation_key(
     protocol: u8,
-    source: (Option<IpAddr>, Option<u16>),
+    source: (Option<(IpAddr, u8)>, Option<u16>),
     destination: (IpAddr, u16),
     zone: u16,
 ) -> String {
     let any = |word: Option<String>| word.unwrap_or_else(|| "any".to_owned());
-    let address = any(source.0.map(|a| a.to_string()));
+    let address = any(source.0.map(|(a, bits)| match (a, bits) {
+        (IpAddr::V4(_), 32) | (IpAddr::V6(_), 128) => a.to_string(),
+        _ => format!("{a}/{bits}"),
+    }));
     let port = any(source.1.map(|p| p.to_string()));
     let (to, to_port) = destination;
     let zone = if zone == 0 {

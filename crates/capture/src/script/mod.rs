@@ -45,7 +45,7 @@ pub use check::{
     Compared, Connections, Difference, Mismatch, check, check_connection, check_count,
 };
 pub use diagnostic::{ScriptDiagnostic, nearest};
-pub use engine::{EngineSubject, Prepared, input, observed};
+pub use engine::{EngineSubject, Prepared, direction, input, observed, state};
 pub use expect::{
     Answer, Check, CheckKind, ConnectionPattern, ConnectionSeen, Direction, Expectation, Item,
     Observed, RuleName, RuleNumber, Seen, State, TupleSeen, Verdict, Which,

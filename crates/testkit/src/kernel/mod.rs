@@ -49,7 +49,7 @@ use palisade_capture::script::{
 use palisade_wire::{Packet, Timestamp, proto, tcp::flags};
 
 pub use self::namespace::Tools;
-use self::namespace::{ANSWERS_GO_ON, Device, Namespace};
+use self::namespace::{Device, Namespace};
 use self::shown::{Connection, Rule};
 use self::watch::Line;
 use crate::compare::{Counted, CounterName, Counters, Extras};
@@ -260,12 +260,12 @@ impl KernelSubject {
         let answer = answer.filter(|_| accepted.is_none() && rejected);
         observed.answer = Seen::Seen(answer.map(|l| l.packet.clone()));
         observed.left = Seen::Seen(accepted.map(|l| l.packet.clone()));
-        if ANSWERS_GO_ON {
-            let left = of_answer.iter().find(|l| l.words == "left");
-            self.extras.answer_left = Seen::Seen(left.map(|l| l.packet.clone()));
-            if self.track {
-                self.extras.answer_state = Seen::Seen(tracked(of_answer));
-            }
+        let left = of_answer
+            .iter()
+            .find(|l| l.words == "left" || l.words == "delivered");
+        self.extras.answer_left = Seen::Seen(left.map(|l| l.packet.clone()));
+        if self.track {
+            self.extras.answer_state = Seen::Seen(tracked(of_answer));
         }
         let decided = match accepted {
             Some(_) => matched.iter().rfind(|(name, _)| name.table == "filter"),

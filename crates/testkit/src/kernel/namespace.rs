@@ -33,9 +33,6 @@ const SETTINGS: &[(&str, &str)] = &[
     ("net/ipv6/conf/default/router_solicitations", "0"),
 ];
 
-/// Whether REJECT's answers travel on through OUTPUT and POSTROUTING: as far as the engine can follow.
-pub(super) const ANSWERS_GO_ON: bool = false;
-
 /// Which iptables loads the rules, and so which part of the kernel judges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Tools {
@@ -111,7 +108,7 @@ impl Namespace {
             asking: Asking::open()?,
             directory,
         };
-        namespace.feed("nft", &["-f", "-"], &chains::around(ANSWERS_GO_ON))?;
+        namespace.feed("nft", &["-f", "-"], &chains::around())?;
         namespace.wire(script)?;
         namespace.load(script, base)?;
         if track {

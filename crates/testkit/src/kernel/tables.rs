@@ -142,7 +142,7 @@ fn connection(attributes: &[u8]) -> Option<(String, Entry)> {
 fn expectation(attributes: &[u8]) -> Option<(String, Entry)> {
     let awaited = tuple(attribute(attributes, number::EXPECT_TUPLE)?)?;
     let mask = tuple(attribute(attributes, number::EXPECT_MASK)?)?;
-    let source = (!mask.source.is_unspecified()).then_some(awaited.source);
+    let source = (!mask.source.is_unspecified()).then(|| (awaited.source, ones(mask.source)));
     let port = mask.source_port().filter(|m| *m != 0);
     let source_port = port.and(awaited.source_port());
     let key = expectation_key(
@@ -236,5 +236,13 @@ mod tests {
             "src=fd00:0001:0000:0000:0000:0000:0000:0002 ttl: 64 last_seen: 7 oldest_pkt: 1 7";
         assert_eq!(recent(six).as_deref(), Some("fd00:1::2 1"));
         assert_eq!(recent("nonsense"), None);
+    }
+}
+
+/// Leading ones of a mask.
+fn ones(mask: IpAddr) -> u8 {
+    match mask {
+        IpAddr::V4(m) => u32::from(m).leading_ones() as u8,
+        IpAddr::V6(m) => u128::from(m).leading_ones() as u8,
     }
 }
