@@ -7,16 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use palisade_capture::report::Matched;
 use palisade_capture::script::{
-    ConnectionSeen, Observed, RuleName, RulesFamily, RulesSource, Script, Seen, Sent, Subject,
+    ConnectionSeen, Observed, RuleName, RulesFamily, RulesSource, Script, Seen, Sent, Subject, Way,
     direction, input, observed, state,
 };
+use palisade_conntrack::nat::Preferred;
 use palisade_conntrack::{Config, Connection, Direction, Tuple};
 use palisade_engine::{Engine, Outcome, Reassembly, Setup, Verdict};
 use palisade_rules::{Chain, Family, Ruleset, TableKind, parse};
-use palisade_wire::{Packet, Timestamp};
+use palisade_wire::{Packet, Timestamp, proto};
 
 use crate::compare::{Counted, CounterName, Counters, Extras, TestRecord};
-use crate::kernel::tracks;
+use crate::kernel::{SENDER, tracks};
 use crate::tables::{Tables, connection_key, of_connection, of_expectation};
 
 /// The engine with a script's firewall.
@@ -36,8 +37,10 @@ pub struct EngineSubject {
 #[derive(Debug)]
 struct Led {
     start: Option<Timestamp>,
-    packets: std::vec::IntoIter<Duration>,
+    packets: std::vec::IntoIter<(Duration, Option<Vec<u8>>)>,
     now: Duration,
+    /// The present packet as it left there.
+    left: Option<Vec<u8>>,
     ended: Duration,
 }
 
@@ -78,11 +81,20 @@ impl EngineSubject {
     /// Follows another subject through the same test: packets come when they came there. The real clock
     /// is not the script's, and rates and timeouts depend on it.
     pub fn following(mut self, test: &TestRecord) -> EngineSubject {
-        let moments: Vec<Duration> = test.packets.iter().map(|p| p.extras.elapsed).collect();
+        let left = |left: &Seen<Option<Vec<u8>>>| match left {
+            Seen::Seen(left) => left.clone(),
+            Seen::Unseen => None,
+        };
+        let packets: Vec<_> = test
+            .packets
+            .iter()
+            .map(|p| (p.extras.elapsed, left(&p.left)))
+            .collect();
         self.led = Some(Led {
             start: None,
-            packets: moments.into_iter(),
+            packets: packets.into_iter(),
             now: Duration::ZERO,
+            left: None,
             ended: test.ended,
         });
         self
@@ -93,7 +105,7 @@ impl Led {
     /// The moment of the next packet, which the script has at `time`.
     fn next(&mut self, time: Timestamp) -> Timestamp {
         let start = *self.start.get_or_insert(time);
-        self.now = self.packets.next().unwrap_or(self.now);
+        (self.now, self.left) = self.packets.next().unwrap_or((self.now, None));
         start + self.now
     }
 }
@@ -154,6 +166,14 @@ impl Subject for EngineSubject {
         };
         let mut input = input(sent);
         input.time = time;
+        if matches!(sent.way, Way::In(_)) {
+            input.link.source_mac = input.link.source_mac.or(Some(SENDER));
+        }
+        if let Some(led) = &self.led {
+            // What the other one drew by chance, if it drew.
+            let port = led.left.as_deref().and_then(source_word);
+            self.inner.engine_mut().prefer(Preferred { port });
+        }
         let mut matched = Matched::default();
         let outcome = self.inner.engine_mut().process(&input, &mut matched);
         let mut observed = observed(self.inner.engine(), &outcome, &matched, time);
@@ -212,6 +232,17 @@ impl EngineSubject {
             _ => now,
         }
     }
+}
+
+/// Source port, identifier of an ICMP query: what a translation may have drawn by chance.
+fn source_word(bytes: &[u8]) -> Option<u16> {
+    let packet = Packet::parse_truncated(bytes).ok()?;
+    let at = match packet.protocol() {
+        proto::ICMP | proto::ICMPV6 => 4,
+        _ => 0,
+    };
+    let word = packet.transport().get(at..)?.first_chunk()?;
+    Some(u16::from_be_bytes(*word))
 }
 
 /// The packet as it leaves.

@@ -165,8 +165,8 @@ pub fn script(seed: u64, packets: usize, without: &[String]) -> Generated {
     let mut chance = Chance::new(seed);
     let mut covers = Vec::new();
     let mut text = format!("# By chance, seed {seed}.\n{FIREWALL}");
-    settings::add(&mut chance, &mut text);
-    rules::add(&mut chance, &mut text, &mut covers);
+    settings::add(&mut chance, &mut text, without);
+    rules::add(&mut chance, &mut text, &mut covers, without);
     let mut stories = Vec::new();
     let (mut lines, mut number) = (0, 0);
     while lines < packets {

@@ -56,7 +56,7 @@ use crate::compare::{Counted, CounterName, Counters, Extras};
 use crate::tables::Tables;
 
 /// Hardware address of everybody who sends to the firewall, unless the script says another.
-const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+pub(crate) const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
 
 /// Why the kernel cannot be asked here, or `None` when it can.
 pub fn unavailable() -> Option<String> {
@@ -247,11 +247,8 @@ impl KernelSubject {
             None if rejected => Verdict::Reject,
             // A piece said twice, or one that destroys its datagram, is gone; IPv6's queue
             // shows nothing of itself, so there every piece counts as held.
-            None if piece
-                && (kept || v6)
-                && said("arrived").is_some()
-                && said("whole").is_none() =>
-            {
+            None if piece && !v6 && kept => Verdict::Stolen,
+            None if piece && v6 && said("arrived").is_some() && said("whole").is_none() => {
                 Verdict::Stolen
             }
             None => Verdict::Drop,
