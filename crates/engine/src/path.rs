@@ -60,7 +60,7 @@ const DEEPEST_ANSWER: u8 = 3;
 pub(crate) struct Stop(
     pub(crate) Verdict,
     pub(crate) Ended,
-    pub(crate) Option<Reply>,
+    pub(crate) Option<Box<Reply>>,
 );
 
 pub(crate) type Step = Result<(), Stop>;
@@ -599,7 +599,7 @@ impl Engine {
                         let reply = self.answer(bytes, journey, now);
                         let stopped = reply.sent.is_none();
                         (
-                            Some(reply),
+                            Some(Box::new(reply)),
                             stopped.then_some("the rules of OUTPUT stop it"),
                         )
                     }
