@@ -144,13 +144,36 @@ pub const MAX_EXTENSION_HEADERS: usize = 64;
 /// `Copy`, two words of bytes and a few offsets; passing it around is free.
 #[derive(Clone, Copy)]
 pub struct Packet<'a> {
-    bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
+    pub(crate) layout: Layout,
+}
+
+/// What the parse found, apart from the bytes: it stays true while addresses, ports and other
+/// fields of fixed place are rewritten.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
     family: Family,
     protocol: u8,
     transport: u16,
     fragment: Option<Fragment>,
     declared: usize,
     chain_broken: bool,
+}
+
+impl Layout {
+    #[inline]
+    pub(crate) fn family(&self) -> Family {
+        self.family
+    }
+
+    #[inline]
+    pub(crate) fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    pub(crate) fn set_declared(&mut self, declared: usize) {
+        self.declared = declared;
+    }
 }
 
 impl<'a> Packet<'a> {
@@ -161,10 +184,10 @@ impl<'a> Packet<'a> {
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, IpError> {
         let packet = Self::parse_truncated(bytes)?;
-        if packet.declared > packet.bytes.len() {
+        if packet.layout.declared > packet.bytes.len() {
             return Err(IpError::Truncated {
                 have: packet.bytes.len(),
-                need: packet.declared,
+                need: packet.layout.declared,
             });
         }
         Ok(packet)
@@ -215,12 +238,14 @@ impl<'a> Packet<'a> {
         });
         Ok(Packet {
             bytes: &bytes[..declared.min(have)],
-            family: Family::V4,
-            protocol: bytes[9],
-            transport: header as u16,
-            fragment,
-            declared,
-            chain_broken: false,
+            layout: Layout {
+                family: Family::V4,
+                protocol: bytes[9],
+                transport: header as u16,
+                fragment,
+                declared,
+                chain_broken: false,
+            },
         })
     }
 
@@ -233,12 +258,14 @@ impl<'a> Packet<'a> {
         let bytes = &bytes[..declared.min(have)];
         let mut packet = Packet {
             bytes,
-            family: Family::V6,
-            protocol: bytes[6],
-            transport: 40,
-            fragment: None,
-            declared,
-            chain_broken: false,
+            layout: Layout {
+                family: Family::V6,
+                protocol: bytes[6],
+                transport: 40,
+                fragment: None,
+                declared,
+                chain_broken: false,
+            },
         };
         packet.walk_extensions();
         Ok(packet)
@@ -277,18 +304,18 @@ impl<'a> Packet<'a> {
                         header: at as u16,
                         previous_next_header: names_next as u16,
                     };
-                    self.fragment = Some(fragment);
+                    self.layout.fragment = Some(fragment);
                     if fragment.offset != 0 {
                         // What follows is the middle of a datagram, not a header.
-                        self.protocol = header[0];
-                        self.transport = (at + 8) as u16;
+                        self.layout.protocol = header[0];
+                        self.layout.transport = (at + 8) as u16;
                         return;
                     }
                     8
                 }
                 _ => {
-                    self.protocol = next;
-                    self.transport = at as u16;
+                    self.layout.protocol = next;
+                    self.layout.transport = at as u16;
                     return;
                 }
             };
@@ -302,9 +329,9 @@ impl<'a> Packet<'a> {
                 break;
             }
         }
-        self.protocol = next;
-        self.transport = at.min(self.bytes.len()) as u16;
-        self.chain_broken = true;
+        self.layout.protocol = next;
+        self.layout.transport = at.min(self.bytes.len()) as u16;
+        self.layout.chain_broken = true;
     }
 
     /// The packet's bytes from the IP header on, without link-layer padding.
@@ -316,37 +343,37 @@ impl<'a> Packet<'a> {
     /// Address family.
     #[inline]
     pub fn family(&self) -> Family {
-        self.family
+        self.layout.family
     }
 
     /// Transport protocol: the IPv4 protocol field, or the last "next header" of the IPv6 chain.
     #[inline]
     pub fn protocol(&self) -> u8 {
-        self.protocol
+        self.layout.protocol
     }
 
     /// Length that the header declares, in bytes: IPv4 total length, IPv6 payload length + 40.
     #[inline]
     pub fn declared_len(&self) -> usize {
-        self.declared
+        self.layout.declared
     }
 
     /// Whether fewer bytes are there than the header declares.
     #[inline]
     pub fn is_truncated(&self) -> bool {
-        self.declared > self.bytes.len()
+        self.layout.declared > self.bytes.len()
     }
 
     /// Whether the IPv6 extension chain ran out of the packet.
     #[inline]
     pub fn chain_broken(&self) -> bool {
-        self.chain_broken
+        self.layout.chain_broken
     }
 
     /// Offset of the transport header from the start of the packet.
     #[inline]
     pub fn transport_offset(&self) -> usize {
-        usize::from(self.transport)
+        usize::from(self.layout.transport)
     }
 
     /// Transport header and what follows it. For a later fragment this is the middle of
@@ -354,27 +381,29 @@ impl<'a> Packet<'a> {
     #[inline]
     pub fn transport(&self) -> &'a [u8] {
         self.bytes
-            .get(usize::from(self.transport)..)
+            .get(usize::from(self.layout.transport)..)
             .unwrap_or_default()
     }
 
     /// Bytes of transport header and payload that the network header declares.
     #[inline]
     pub fn transport_len(&self) -> usize {
-        self.declared.saturating_sub(usize::from(self.transport))
+        self.layout
+            .declared
+            .saturating_sub(usize::from(self.layout.transport))
     }
 
     /// Fragment position; `None` for a whole datagram. An IPv6 "atomic" fragment
     /// (offset 0, last) is `Some`.
     #[inline]
     pub fn fragment(&self) -> Option<Fragment> {
-        self.fragment
+        self.layout.fragment
     }
 
     /// Whether this is a fragment other than the first.
     #[inline]
     pub fn is_later_fragment(&self) -> bool {
-        matches!(self.fragment, Some(f) if f.offset != 0)
+        matches!(self.layout.fragment, Some(f) if f.offset != 0)
     }
 
     /// Source address.
@@ -391,7 +420,7 @@ impl<'a> Packet<'a> {
 
     #[inline]
     fn address(&self, v4: usize, v6: usize) -> IpAddr {
-        match self.family {
+        match self.layout.family {
             Family::V4 => IpAddr::V4(Ipv4Addr::from(be32(self.bytes, v4))),
             Family::V6 => {
                 let mut octets = [0; 16];
@@ -404,7 +433,7 @@ impl<'a> Packet<'a> {
     /// Time to live, or hop limit.
     #[inline]
     pub fn ttl(&self) -> u8 {
-        match self.family {
+        match self.layout.family {
             Family::V4 => self.bytes[8],
             Family::V6 => self.bytes[7],
         }
@@ -413,7 +442,7 @@ impl<'a> Packet<'a> {
     /// Type of service (IPv4) or traffic class (IPv6), all eight bits.
     #[inline]
     pub fn tos(&self) -> u8 {
-        match self.family {
+        match self.layout.family {
             Family::V4 => self.bytes[1],
             Family::V6 => (self.bytes[0] << 4) | (self.bytes[1] >> 4),
         }
@@ -422,7 +451,7 @@ impl<'a> Packet<'a> {
     /// IPv4 header length or 40, in bytes.
     #[inline]
     pub fn header_len(&self) -> usize {
-        match self.family {
+        match self.layout.family {
             Family::V4 => usize::from(self.bytes[0] & 0x0f) * 4,
             Family::V6 => 40,
         }
@@ -431,22 +460,22 @@ impl<'a> Packet<'a> {
     /// IPv4 "don't fragment" bit; `false` for IPv6.
     #[inline]
     pub fn dont_fragment(&self) -> bool {
-        self.family == Family::V4 && self.bytes[6] & 0x40 != 0
+        self.layout.family == Family::V4 && self.bytes[6] & 0x40 != 0
     }
 
     /// IPv4 identification, or the IPv6 fragment's; 0 where there is none.
     #[inline]
     pub fn id(&self) -> u32 {
-        match self.family {
+        match self.layout.family {
             Family::V4 => u32::from(be16(self.bytes, 4)),
-            Family::V6 => self.fragment.map_or(0, |f| f.id),
+            Family::V6 => self.layout.fragment.map_or(0, |f| f.id),
         }
     }
 
     /// Whether the IPv4 header checksum verifies; `true` for IPv6, which has none.
     #[inline]
     pub fn header_checksum_ok(&self) -> bool {
-        match self.family {
+        match self.layout.family {
             Family::V4 => checksum::of(&self.bytes[..self.header_len()]) == 0,
             Family::V6 => true,
         }
@@ -468,11 +497,11 @@ impl fmt::Debug for Packet<'_> {
         write!(
             f,
             "{} {} > {} protocol {} length {}",
-            self.family,
+            self.layout.family,
             self.source(),
             self.destination(),
-            self.protocol,
-            self.declared
+            self.layout.protocol,
+            self.layout.declared
         )
     }
 }

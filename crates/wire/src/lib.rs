@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O, allocates on the parse path or panics on input.
 
+pub mod buffer;
 pub mod build;
 pub mod checksum;
 pub mod gre;
@@ -17,8 +18,10 @@ pub mod sctp;
 pub mod seq;
 pub mod tcp;
 pub mod time;
+pub mod translate;
 pub mod udp;
 
+pub use buffer::Buffer;
 pub use ip::{Family, Fragment, IpError, Packet, proto};
 pub use seq::SeqNumber;
 pub use time::Timestamp;

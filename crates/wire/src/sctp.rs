@@ -251,3 +251,18 @@ mod tests {
         }
     }
 }
+
+/// Offset of the checksum in the common header.
+const CHECKSUM: std::ops::Range<usize> = 8..12;
+
+/// The CRC32c of an SCTP packet, its checksum field taken as zero (RFC 9260 §6.8). It stands in the
+/// packet in little-endian order.
+pub fn checksum(packet: &[u8]) -> u32 {
+    let before = packet.get(..CHECKSUM.start).unwrap_or(packet);
+    let after = packet.get(CHECKSUM.end..).unwrap_or_default();
+    let sum = crc32c::crc32c(before);
+    if packet.len() <= CHECKSUM.start {
+        return sum;
+    }
+    crc32c::crc32c_append(crc32c::crc32c_append(sum, &[0; 4]), after)
+}
