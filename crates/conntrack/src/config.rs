@@ -127,6 +127,22 @@ sysctls! {
     udp_timeout = "nf_conntrack_udp_timeout", 30, SECONDS;
     /// UDP timeout of a stream.
     udp_timeout_stream = "nf_conntrack_udp_timeout_stream", 120, SECONDS;
+    /// SCTP timeout after the first INIT, and in CLOSED.
+    sctp_timeout_closed = "nf_conntrack_sctp_timeout_closed", 10, SECONDS;
+    /// SCTP timeout in COOKIE_WAIT.
+    sctp_timeout_cookie_wait = "nf_conntrack_sctp_timeout_cookie_wait", 3, SECONDS;
+    /// SCTP timeout in COOKIE_ECHOED.
+    sctp_timeout_cookie_echoed = "nf_conntrack_sctp_timeout_cookie_echoed", 3, SECONDS;
+    /// SCTP timeout in ESTABLISHED.
+    sctp_timeout_established = "nf_conntrack_sctp_timeout_established", 210, SECONDS;
+    /// SCTP timeout in SHUTDOWN_SENT.
+    sctp_timeout_shutdown_sent = "nf_conntrack_sctp_timeout_shutdown_sent", 3, SECONDS;
+    /// SCTP timeout in SHUTDOWN_RECD.
+    sctp_timeout_shutdown_recd = "nf_conntrack_sctp_timeout_shutdown_recd", 3, SECONDS;
+    /// SCTP timeout in SHUTDOWN_ACK_SENT.
+    sctp_timeout_shutdown_ack_sent = "nf_conntrack_sctp_timeout_shutdown_ack_sent", 3, SECONDS;
+    /// SCTP timeout of a flow that a HEARTBEAT began.
+    sctp_timeout_heartbeat_sent = "nf_conntrack_sctp_timeout_heartbeat_sent", 30, SECONDS;
     /// ICMP query timeout.
     icmp_timeout = "nf_conntrack_icmp_timeout", 30, SECONDS;
     /// ICMPv6 query timeout.
@@ -188,10 +204,10 @@ impl Config {
                 why,
             });
         }
-        if key.starts_with("nf_conntrack_sctp_") || key.starts_with("nf_conntrack_dccp_") {
+        if key.starts_with("nf_conntrack_dccp_") {
             return Err(ConfigError::Unsupported {
                 name: name.to_string(),
-                why: "the protocol has no state machine here yet; its flows use nf_conntrack_generic_timeout",
+                why: "the kernel no longer tracks DCCP; its flows use nf_conntrack_generic_timeout",
             });
         }
         Err(ConfigError::Unknown {

@@ -34,7 +34,7 @@ use crate::extract;
 use crate::helper::{self, HelperOutput, HelperState};
 use crate::proto::icmp::Message;
 use crate::proto::tcp::{TcpState, TcpStep};
-use crate::proto::{Context, Update, icmp, tcp, udp};
+use crate::proto::{Context, Update, icmp, sctp, tcp, udp};
 use crate::reason::{DropReason, Invalid, Reason};
 use crate::tuple::{Direction, Tuple, TupleProto, Zone};
 
@@ -1029,6 +1029,7 @@ fn handle(
             Err(why) => Update::Invalid(why),
         },
         proto::UDPLITE => udp::update(connection, config, now),
+        proto::SCTP => sctp::update(connection, context, direction),
         proto::ICMP | proto::ICMPV6 => icmp::update(connection, config),
         proto::GRE => {
             let mut timeout = config.gre_timeout;

@@ -4,6 +4,7 @@
 //! (`start`), and what does it do to one (`update`).
 
 pub mod icmp;
+pub mod sctp;
 pub mod tcp;
 pub mod udp;
 
