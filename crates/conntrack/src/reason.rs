@@ -134,6 +134,15 @@ pub enum Invalid {
         /// Bytes there are.
         have: usize,
     },
+    /// UDP-Lite checksum coverage below the header or beyond the datagram.
+    UdpLiteCoverage {
+        /// The field.
+        field: usize,
+        /// Bytes there are.
+        have: usize,
+    },
+    /// UDP-Lite without a checksum.
+    UdpLiteNoChecksum,
     /// Transport checksum.
     Checksum {
         /// IP protocol.
@@ -223,6 +232,18 @@ impl fmt::Display for Invalid {
             Invalid::UdpLength { field, have } => {
                 write!(f, "UDP length field {field}, {have} bytes are there")
             }
+            Invalid::UdpLiteCoverage { field, have } => write!(
+                f,
+                "UDP-Lite checksum covers {field} bytes, and must cover 8 to {have}"
+            ),
+            Invalid::UdpLiteNoChecksum => f.write_str("UDP-Lite without a checksum"),
+            Invalid::Checksum {
+                protocol: protocol @ palisade_wire::proto::UDPLITE,
+            } => write!(
+                f,
+                "wrong checksum ({}): the kernel wants a pseudo-header of protocol 17",
+                protocol_name(protocol)
+            ),
             Invalid::Checksum { protocol } => {
                 write!(f, "wrong checksum ({})", protocol_name(protocol))
             }

@@ -1028,7 +1028,10 @@ fn handle(
             Ok(()) => udp::update(connection, config, now),
             Err(why) => Update::Invalid(why),
         },
-        proto::UDPLITE => udp::update(connection, config, now),
+        proto::UDPLITE => match udp::check_lite(context) {
+            Ok(()) => udp::update_lite(connection, config),
+            Err(why) => Update::Invalid(why),
+        },
         proto::SCTP => sctp::update(connection, context, direction),
         proto::ICMP | proto::ICMPV6 => icmp::update(connection, config),
         proto::GRE => {
