@@ -23,6 +23,11 @@ fn protocol_name(protocol: u8) -> &'static str {
     }
 }
 
+/// Whole seconds of a clock.
+fn seconds(time: Timestamp) -> u64 {
+    time.0 / 1_000_000_000
+}
+
 /// One entry, without a newline.
 pub fn extended(connection: &Connection, config: &Config, now: Timestamp) -> String {
     let mut line = String::with_capacity(200);
@@ -66,6 +71,14 @@ pub fn extended(connection: &Connection, config: &Config, now: Timestamp) -> Str
         [_, b] => {
             let _ = write!(line, " zone-reply={b}");
         }
+    }
+    if config.timestamp != 0 {
+        // The tool takes whole seconds of both clocks.
+        let _ = write!(
+            line,
+            " delta-time={}",
+            seconds(now).saturating_sub(seconds(connection.created))
+        );
     }
     if let Some(helper) = connection.helper {
         let _ = write!(line, " helper={helper}");
