@@ -44,14 +44,13 @@ macro_rules! sysctls {
             $($(#[$doc])* pub $field: u64,)*
             /// Key of the table's hash. Give each deployment its own secret; replay keeps the default.
             pub hash_seed: (u64, u64),
-            /// The FTP helper's module option `loose`: expect data connections to a third
-            /// host's address too (kernel default: no).
-            pub ftp_loose: bool,
+            /// Module options of helpers.
+            pub helpers: crate::helper::Options,
         }
 
         impl Default for Config {
             fn default() -> Self {
-                Config { $($field: $default,)* hash_seed: (0x7061_6c69_7361_6465, 0x636f_6e6e_7472_6163), ftp_loose: false }
+                Config { $($field: $default,)* hash_seed: (0x7061_6c69_7361_6465, 0x636f_6e6e_7472_6163), helpers: crate::helper::Options::default() }
             }
         }
 
@@ -228,11 +227,20 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 
 impl Config {
     /// Sets a sysctl: `net.netfilter.nf_conntrack_max`, `net/netfilter/nf_conntrack_max`,
-    /// `nf_conntrack_max` and `tcp_loose` (the unambiguous rest of the name) all work.
+    /// `nf_conntrack_max` and `tcp_loose` (the unambiguous rest of the name) all work, and so do module options
+    /// of helpers: `nf_conntrack_ftp.loose`.
     ///
     /// # Errors
     /// [`ConfigError`], and nothing is changed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        if let Some(result) = self.helpers.set(name.trim(), value) {
+            return result.map_err(|max| ConfigError::Value {
+                name: name.to_string(),
+                value: value.to_string(),
+                min: 0,
+                max,
+            });
+        }
         let key = short(name);
         let prefixed = format!("nf_conntrack_{key}");
         let before = self.clone();

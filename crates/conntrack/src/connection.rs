@@ -1,8 +1,11 @@
 //! One connection: two tuples, what is known of its state, and when it ends.
 
+use std::sync::Arc;
+
 use palisade_wire::Timestamp;
 
 use crate::helper::HelperState;
+use crate::nat::seqadj::Shift;
 use crate::proto::sctp::SctpAssociation;
 use crate::proto::tcp::TcpConnection;
 use crate::tuple::{Direction, Key, Tuple, Zone};
@@ -31,6 +34,12 @@ impl Status {
     pub const SRC_NAT: Status = Status(1 << 4);
     /// Destination is translated.
     pub const DST_NAT: Status = Status(1 << 5);
+    /// Sequence numbers are shifted.
+    pub const SEQ_ADJUST: Status = Status(1 << 6);
+    /// Set up for its source, translated or not.
+    pub const SRC_NAT_DONE: Status = Status(1 << 7);
+    /// Set up for its destination, translated or not.
+    pub const DST_NAT_DONE: Status = Status(1 << 8);
     /// Being removed.
     pub const DYING: Status = Status(1 << 9);
     /// Timeout is not renewed by packets.
@@ -119,7 +128,13 @@ pub struct Connection {
     pub(crate) master_id: Option<ConnId>,
     /// When the first packet came.
     pub created: Timestamp,
+    /// The interface whose address it is masqueraded with.
+    pub masquerade: Option<Arc<str>>,
+    /// How far a helper shifted either direction's sequence numbers.
+    pub(crate) shifts: Option<Box<[Shift; 2]>>,
     pub(crate) next: [u32; 2],
+    /// Neighbours in the chain of its original source: newer, older.
+    pub(crate) source_links: [u32; 2],
 }
 
 impl Connection {
@@ -144,6 +159,12 @@ impl Connection {
     #[inline]
     pub fn replied(&self) -> bool {
         self.status.has(Status::SEEN_REPLY)
+    }
+
+    /// Whether addresses or ports are translated.
+    #[inline]
+    pub fn translated(&self) -> bool {
+        self.status.has(Status::SRC_NAT) || self.status.has(Status::DST_NAT)
     }
 
     /// Whether the entry is safe from early drop.

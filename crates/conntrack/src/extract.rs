@@ -67,7 +67,10 @@ fn gre(transport: &[u8]) -> Option<TupleProto> {
     if gre.version() != 1 {
         return Some(none);
     }
-    if gre.protocol_type() != PPP || transport.len() < 8 {
+    if transport.len() < 8 {
+        return Some(none);
+    }
+    if gre.protocol_type() != PPP {
         return None;
     }
     Some(TupleProto::Gre {

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use palisade_conntrack::{Config, Conntrack, State, TrackHook};
-//! use palisade_wire::{Packet, Timestamp, build, tcp::flags};
+//! use palisade_wire::{Buffer, Packet, Timestamp, build, tcp::flags};
 //!
 //! let mut table = Conntrack::new(Config::default());
 //! let client = build::Ip::new("203.0.113.9".parse().unwrap(), "192.0.2.1".parse().unwrap());
@@ -21,7 +21,7 @@
 //!     let now = Timestamp::new(n as u64, 0);
 //!     let mut track = table.track(&packet, TrackHook::Prerouting, None, now);
 //!     states.push(track.state);
-//!     table.leave(&packet, &mut track, now);
+//!     table.leave(&mut Buffer::new(packet, Vec::new()), &mut track, &(), now);
 //! }
 //! assert_eq!(states, [State::New, State::Established]);
 //! ```
@@ -31,11 +31,14 @@ pub mod connection;
 pub mod defrag;
 pub mod expect;
 mod extract;
+mod flow;
 pub mod helper;
+pub mod nat;
 pub mod print;
 pub mod proto;
 pub mod reason;
 pub mod table;
+mod track;
 pub mod tuple;
 
 pub use config::{Config, ConfigError};
@@ -43,7 +46,8 @@ pub use connection::{ConnId, Connection, ProtoState, Status};
 pub use expect::Expectation;
 pub use proto::tcp::{TcpConnection, TcpState, TcpStep};
 pub use reason::{DropReason, Reason};
-pub use table::{Announced, Conntrack, Leave, Stats, Template, Track, TrackHook, ZoneSpec};
+pub use table::{Conntrack, Stats};
+pub use track::{Announced, Leave, Template, Track, TrackHook, ZoneSpec};
 pub use tuple::{Direction, Tuple, TupleProto, Zone};
 
 /// The state that `--ctstate` sees (kernel `enum ip_conntrack_info` without its direction).

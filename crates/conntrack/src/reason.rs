@@ -462,6 +462,8 @@ pub enum DropReason {
         /// Its reason.
         why: String,
     },
+    /// TCP options that do not end, in a segment whose numbers must be shifted.
+    Options,
 }
 
 impl fmt::Display for DropReason {
@@ -471,6 +473,9 @@ impl fmt::Display for DropReason {
                 f,
                 "connection table full: nf_conntrack_max is {max} and no unassured entry could be evicted"
             ),
+            DropReason::Options => {
+                f.write_str("TCP options that do not end, and sequence numbers must be shifted")
+            }
             DropReason::Clash => f.write_str("another connection with the same tuple exists"),
             DropReason::Helper { helper, why } => {
                 write!(f, "dropped by the {helper} helper: {why}")

@@ -23,20 +23,19 @@
 use std::hash::Hasher;
 use std::time::Duration;
 
-use palisade_wire::{Family, Packet, Timestamp, proto};
+use palisade_wire::Timestamp;
 use siphasher::sip::SipHasher13;
 
-use crate::State;
 use crate::config::Config;
-use crate::connection::{ConnId, Connection, Deadline, ProtoState, Status, Traffic};
+use crate::connection::{ConnId, Connection, Deadline, Status, Traffic};
 use crate::expect::{Expectation, Expectations};
-use crate::extract;
-use crate::helper::{self, HelperOutput, HelperState};
-use crate::proto::icmp::Message;
-use crate::proto::tcp::{TcpState, TcpStep};
-use crate::proto::{Context, Update, icmp, sctp, tcp, udp};
-use crate::reason::{DropReason, Invalid, Reason};
-use crate::tuple::{Direction, Tuple, TupleProto, Zone};
+use crate::flow::initial;
+use crate::helper::{self, Follower, HelperState};
+use crate::nat::{Chance, NONE, Sources};
+use crate::proto::clash_allowed;
+use crate::proto::gre::GreKeys;
+use crate::track::Template;
+use crate::tuple::{Direction, Tuple, Zone};
 
 /// End of a hash chain.
 const NIL: u32 = u32::MAX;
@@ -53,117 +52,6 @@ const SWEEP_STEP: usize = 8;
 
 /// Slots that the sweep looks at when the table is full.
 const SWEEP_FULL: usize = 256;
-
-/// Where a packet meets connection tracking.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TrackHook {
-    /// From the network: checksums are verified if `nf_conntrack_checksum` is 1.
-    Prerouting,
-    /// Made here: checksums are taken for right.
-    Output,
-}
-
-/// A zone that rules assign (`-j CT --zone`, `--zone-orig`, `--zone-reply`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ZoneSpec {
-    /// Zone id.
-    pub id: Zone,
-    /// Holds in original direction.
-    pub original: bool,
-    /// Holds in reply direction.
-    pub reply: bool,
-}
-
-impl Default for ZoneSpec {
-    fn default() -> Self {
-        ZoneSpec {
-            id: 0,
-            original: true,
-            reply: true,
-        }
-    }
-}
-
-impl ZoneSpec {
-    fn ids(self) -> [Zone; 2] {
-        [
-            if self.original { self.id } else { 0 },
-            if self.reply { self.id } else { 0 },
-        ]
-    }
-}
-
-/// What `-j CT` says about connections that do not exist yet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Template {
-    /// Zone of lookup and creation.
-    pub zone: ZoneSpec,
-    /// Helper for a new connection, a name of [`helper::CATALOGUE`].
-    pub helper: Option<&'static str>,
-}
-
-/// What connection tracking says of a packet; kept beside the packet until it leaves.
-#[derive(Clone, Debug)]
-pub struct Track {
-    /// State.
-    pub state: State,
-    /// Direction within the connection; original where there is none.
-    pub direction: Direction,
-    /// The connection; for an ICMP error, the quoted one.
-    pub connection: Option<ConnId>,
-    /// The connection was made by this packet and is not confirmed.
-    pub fresh: bool,
-    /// The packet ended the connection: out of the hash already, it goes with the packet.
-    pub dying: bool,
-    /// Set when the packet must be dropped here.
-    pub drop: Option<DropReason>,
-    /// Why.
-    pub reason: Reason,
-    /// Window arithmetic, when asked for with [`Conntrack::set_explain`].
-    pub tcp: Option<Box<TcpStep>>,
-}
-
-impl Track {
-    /// A packet exempted by a raw rule.
-    pub fn untracked() -> Self {
-        Track::none(State::Untracked, Reason::NotTracked)
-    }
-
-    fn none(state: State, reason: Reason) -> Self {
-        Track {
-            state,
-            direction: Direction::Original,
-            connection: None,
-            fresh: false,
-            dying: false,
-            drop: None,
-            reason,
-            tcp: None,
-        }
-    }
-
-    fn invalid(why: Invalid) -> Self {
-        Track::none(State::Invalid, Reason::Invalid(why))
-    }
-}
-
-/// An expectation that a packet announced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announced {
-    /// Helper.
-    pub helper: &'static str,
-    /// The announcing bytes, as text.
-    pub text: String,
-}
-
-/// What happened when a packet left.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Leave {
-    /// Set when the packet must be dropped after all.
-    pub drop: Option<DropReason>,
-    /// Expectation made.
-    pub announced: Option<Announced>,
-}
 
 /// Counts since the table was made (kernel `struct ip_conntrack_stat`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,24 +71,27 @@ pub struct Stats {
 }
 
 #[derive(Clone, Debug)]
-struct Slot {
-    generation: u32,
-    connection: Option<Box<Connection>>,
+pub(crate) struct Slot {
+    pub(crate) generation: u32,
+    pub(crate) connection: Option<Box<Connection>>,
 }
 
 /// A connection table.
 #[derive(Clone, Debug)]
 pub struct Conntrack {
-    config: Config,
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    pub(crate) config: Config,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) free: Vec<u32>,
     buckets: Vec<u32>,
     live: usize,
     sweep_at: usize,
     next_number: u64,
-    expectations: Expectations,
-    stats: Stats,
-    explain: bool,
+    pub(crate) expectations: Expectations,
+    pub(crate) stats: Stats,
+    pub(crate) explain: bool,
+    pub(crate) sources: Sources,
+    pub(crate) chance: Chance,
+    pub(crate) gre_keys: GreKeys,
 }
 
 impl Conntrack {
@@ -208,6 +99,7 @@ impl Conntrack {
     /// entries as they come.
     pub fn new(config: Config) -> Self {
         let buckets = vec![NIL; config.buckets.clamp(1, 1 << 24) as usize];
+        let chance = Chance::new(config.hash_seed);
         Conntrack {
             config,
             slots: Vec::new(),
@@ -219,6 +111,9 @@ impl Conntrack {
             expectations: Expectations::default(),
             stats: Stats::default(),
             explain: false,
+            sources: Sources::default(),
+            chance,
+            gre_keys: GreKeys::default(),
         }
     }
 
@@ -284,409 +179,19 @@ impl Conntrack {
         self.expectations.expire(now);
     }
 
-    /// Kernel `nf_conntrack_in`: the state of a packet, after raw and before mangle. The packet must be
-    /// reassembled. Call [`leave`](Self::leave) or [`discard`](Self::discard) afterwards.
-    pub fn track(
-        &mut self,
-        packet: &Packet<'_>,
-        hook: TrackHook,
-        template: Option<&Template>,
-        now: Timestamp,
-    ) -> Track {
-        let track = self.judge(packet, hook, template, now);
-        if track.state == State::Invalid {
-            self.stats.invalid += 1;
-        }
-        track
+    /// The entry of a slot.
+    pub(crate) fn slot(&self, index: u32) -> Option<&Connection> {
+        self.slots.get(index as usize)?.connection.as_deref()
     }
 
-    fn judge(
-        &mut self,
-        packet: &Packet<'_>,
-        hook: TrackHook,
-        template: Option<&Template>,
-        now: Timestamp,
-    ) -> Track {
-        let verify = hook == TrackHook::Prerouting && self.config.checksum != 0;
-        let zones = template.map_or([0, 0], |t| t.zone.ids());
-        let tuple = match extract::tuple(packet) {
-            Ok(tuple) => tuple,
-            Err(why) => return Track::invalid(why),
-        };
-        let message = {
-            let context = Context {
-                packet,
-                config: &self.config,
-                verify,
-            };
-            match (tuple.protocol, packet.family()) {
-                (proto::ICMP, Family::V4) => icmp::classify_v4(&context),
-                (proto::ICMPV6, Family::V6) => icmp::classify_v6(&context),
-                _ => Message::Query,
-            }
-        };
-        match message {
-            Message::Query => {}
-            Message::Invalid(why) => return Track::invalid(why),
-            Message::Untracked => {
-                let kind = packet.transport().first().copied().unwrap_or(0);
-                return Track::none(State::Untracked, Reason::NeverTracked { kind });
-            }
-            Message::Error { quoted } => return self.error(packet, quoted, zones, now),
-        }
-        let mut reopened = None;
-        // At most one repetition: the entry that asks for it is gone in the second round.
-        for _ in 0..2 {
-            match self.resolve(packet, &tuple, template, zones, verify, reopened, now) {
-                Resolved::Track(track) => return track,
-                Resolved::Repeat(from) => reopened = Some(from),
-            }
-        }
-        Track::invalid(Invalid::WrongFamily)
+    pub(crate) fn slot_mut(&mut self, index: u32) -> Option<&mut Connection> {
+        self.slots
+            .get_mut(index as usize)?
+            .connection
+            .as_deref_mut()
     }
 
-    /// Kernel `resolve_normal_ct` and `nf_conntrack_handle_packet`.
-    #[allow(clippy::too_many_arguments)]
-    fn resolve(
-        &mut self,
-        packet: &Packet<'_>,
-        tuple: &Tuple,
-        template: Option<&Template>,
-        zones: [Zone; 2],
-        verify: bool,
-        reopened: Option<TcpState>,
-        now: Timestamp,
-    ) -> Resolved {
-        let mut announced = None;
-        let (index, direction, fresh) = match self.find(tuple, zones, now) {
-            Some((index, direction)) => (index, direction, false),
-            None => match self.create(tuple, template, zones, now, &mut announced) {
-                Ok(index) => (index, Direction::Original, true),
-                Err(NoEntry::NotInvertible) => {
-                    return Resolved::Track(Track::invalid(Invalid::IcmpCannotStart {
-                        kind: packet.transport().first().copied().unwrap_or(0),
-                    }));
-                }
-                Err(NoEntry::Full) => {
-                    let max = self.config.max;
-                    let mut track = Track::none(State::Invalid, Reason::TableFull { max });
-                    track.drop = Some(DropReason::TableFull { max });
-                    return Resolved::Track(track);
-                }
-            },
-        };
-        let mut step =
-            (self.explain && tuple.protocol == proto::TCP).then(|| Box::new(TcpStep::default()));
-        let config = &self.config;
-        let Some(connection) = self.slots[index as usize].connection.as_deref_mut() else {
-            return Resolved::Track(Track::invalid(Invalid::WrongFamily));
-        };
-        let id = connection.id;
-        let replied = connection.replied();
-        let state = match direction {
-            Direction::Reply => State::Established,
-            Direction::Original if replied => State::Established,
-            Direction::Original if connection.status.has(Status::EXPECTED) => State::Related,
-            Direction::Original => State::New,
-        };
-        let context = Context {
-            packet,
-            config,
-            verify,
-        };
-        let update = handle(connection, &context, direction, now, step.as_deref_mut());
-        let mut ignored = None;
-        let mut kill = false;
-        match update {
-            Update::Valid {
-                timeout,
-                ignored: why,
-            } => {
-                if let Some(seconds) = timeout
-                    && !connection.status.has(Status::FIXED_TIMEOUT)
-                {
-                    connection.deadline = if connection.confirmed() {
-                        Deadline::At(now + Duration::from_secs(seconds))
-                    } else {
-                        Deadline::AfterConfirm(seconds)
-                    };
-                }
-                let traffic = &mut connection.traffic[direction.index()];
-                traffic.packets += 1;
-                traffic.bytes += packet.declared_len() as u64;
-                ignored = why;
-            }
-            Update::Kill => kill = true,
-            Update::Repeat => {
-                let from = match &connection.proto {
-                    ProtoState::Tcp(tcp) => tcp.state,
-                    _ => TcpState::None,
-                };
-                self.remove(index);
-                return Resolved::Repeat(from);
-            }
-            Update::Invalid(why) => {
-                if fresh {
-                    self.remove(index);
-                }
-                let mut track = Track::invalid(why);
-                track.tcp = step;
-                return Resolved::Track(track);
-            }
-        }
-        let first_reply = direction == Direction::Reply && !replied;
-        if first_reply {
-            connection.status.set(Status::SEEN_REPLY);
-        }
-        let reason = match (ignored, state, fresh) {
-            (Some(why), ..) => Reason::Ignored(why),
-            (None, State::Related, true) => match announced {
-                Some(Expectation {
-                    helper,
-                    parent,
-                    announced,
-                    ..
-                }) => Reason::RelatedByHelper {
-                    helper,
-                    parent,
-                    announced,
-                },
-                None => Reason::RelatedRepeated {
-                    parent: connection.master.unwrap_or(0),
-                },
-            },
-            (None, State::Related, false) => Reason::RelatedRepeated {
-                parent: connection.master.unwrap_or(0),
-            },
-            (None, State::New, true) => match (reopened, &connection.proto) {
-                (Some(from), _) => Reason::Reopened { from },
-                (None, ProtoState::Tcp(tcp)) if tcp.state != TcpState::SynSent => Reason::PickedUp,
-                _ => Reason::FirstPacket,
-            },
-            (None, State::New, false) => Reason::RepeatedBeforeReply,
-            _ if first_reply => Reason::FirstReply,
-            _ => Reason::InConnection,
-        };
-        if kill {
-            self.detach(index);
-        }
-        Resolved::Track(Track {
-            state,
-            direction,
-            connection: Some(id),
-            fresh,
-            dying: kill,
-            drop: None,
-            reason,
-            tcp: step,
-        })
-    }
-
-    /// An ICMP or ICMPv6 error: RELATED if what it quotes is known (kernel `nf_conntrack_inet_error`).
-    fn error(
-        &mut self,
-        packet: &Packet<'_>,
-        quoted: &[u8],
-        zones: [Zone; 2],
-        now: Timestamp,
-    ) -> Track {
-        let Ok(inner) = Packet::parse_truncated(quoted) else {
-            return Track::invalid(Invalid::QuoteTooShort);
-        };
-        if inner.family() != packet.family() {
-            return Track::invalid(Invalid::QuoteTooShort);
-        }
-        let Ok(tuple) = extract::tuple(&inner) else {
-            return Track::invalid(Invalid::QuoteTooShort);
-        };
-        let Some(inverse) = tuple.invert() else {
-            return Track::invalid(Invalid::QuoteUnknown);
-        };
-        let Some((index, direction)) = self.find(&inverse, zones, now) else {
-            return Track::invalid(Invalid::QuoteUnknown);
-        };
-        let Some(connection) = self.slots[index as usize].connection.as_deref() else {
-            return Track::invalid(Invalid::QuoteUnknown);
-        };
-        let own = connection.tuple(direction).destination;
-        if packet.destination() != own {
-            return Track::invalid(Invalid::QuoteAddress {
-                outer: packet.destination(),
-                inner: own,
-            });
-        }
-        let transport = packet.transport();
-        Track {
-            state: State::Related,
-            direction,
-            connection: Some(connection.id),
-            fresh: false,
-            dying: false,
-            drop: None,
-            reason: Reason::RelatedByIcmp {
-                kind: transport.first().copied().unwrap_or(0),
-                code: transport.get(1).copied().unwrap_or(0),
-                parent: connection.number,
-                quoted: direction.opposite(),
-            },
-            tcp: None,
-        }
-    }
-
-    /// The state of an answer that REJECT makes for a packet (kernel `nf_ct_attach`): tied to the
-    /// packet's connection, RELATED, in the other direction. `None` when the packet has no connection; the
-    /// answer is then tracked like any other packet.
-    pub fn attach(&self, to: &Track) -> Option<Track> {
-        let id = to.connection?;
-        Some(Track {
-            state: State::Related,
-            direction: to.direction.opposite(),
-            connection: Some(id),
-            fresh: false,
-            dying: false,
-            drop: None,
-            reason: Reason::Attached,
-            tcp: None,
-        })
-    }
-
-    /// A reset by REJECT closes a confirmed TCP connection (kernel `nf_conntrack_tcp_set_closing`).
-    pub fn set_closing(&mut self, id: ConnId, now: Timestamp) {
-        let close = self.config.tcp_timeout_close;
-        if let Some(connection) = self.connection_mut(id)
-            && connection.confirmed()
-            && let ProtoState::Tcp(tcp) = &mut connection.proto
-            && tcp.state != TcpState::Close
-        {
-            tcp.state = TcpState::Close;
-            if !connection.status.has(Status::FIXED_TIMEOUT) {
-                connection.deadline = Deadline::At(now + Duration::from_secs(close));
-            }
-        }
-    }
-
-    /// Kernel `nf_confirm`: after the last hook, the helper reads the packet, then a new
-    /// connection enters the table.
-    pub fn leave(&mut self, packet: &Packet<'_>, track: &mut Track, now: Timestamp) -> Leave {
-        let mut leave = Leave::default();
-        let Some(id) = track.connection else {
-            return leave;
-        };
-        let Some(connection) = self.connection_mut(id) else {
-            return leave;
-        };
-        let icmp_error = matches!(
-            track.reason,
-            Reason::RelatedByIcmp { .. } | Reason::Attached
-        );
-        if let Some(name) = connection.helper
-            && !icmp_error
-        {
-            let mut state = std::mem::take(&mut connection.helper_state);
-            let tuples = connection.tuples;
-            let output = helper::inspect(
-                name,
-                &mut state,
-                packet,
-                track.state,
-                track.direction,
-                &tuples,
-                &self.config,
-            );
-            if let Some(connection) = self.connection_mut(id) {
-                connection.helper_state = state;
-            }
-            match output {
-                HelperOutput::Pass => {}
-                HelperOutput::Drop(why) => {
-                    leave.drop = Some(DropReason::Helper {
-                        helper: name,
-                        why: why.to_string(),
-                    });
-                    return leave;
-                }
-                HelperOutput::Expect(proposal) => {
-                    match self.expect(id, name, packet, proposal, now) {
-                        Ok(announced) => leave.announced = Some(announced),
-                        Err(reason) => {
-                            leave.drop = Some(reason);
-                            return leave;
-                        }
-                    }
-                }
-            }
-        }
-        if track.dying {
-            self.remove(id.index);
-        } else if track.fresh {
-            if self.confirm(id, now) {
-                track.fresh = false;
-            } else {
-                leave.drop = Some(DropReason::Clash);
-            }
-        }
-        leave
-    }
-
-    /// The packet died before [`leave`](Self::leave): its unconfirmed entry goes with it.
-    pub fn discard(&mut self, track: &Track) {
-        if let Some(id) = track.connection
-            && (track.fresh || track.dying)
-            && self
-                .connection(id)
-                .is_some_and(|c| !c.confirmed() || c.status.has(Status::DYING))
-        {
-            self.remove(id.index);
-        }
-    }
-
-    fn expect(
-        &mut self,
-        id: ConnId,
-        name: &'static str,
-        packet: &Packet<'_>,
-        proposal: helper::Proposal,
-        now: Timestamp,
-    ) -> Result<Announced, DropReason> {
-        let refused = |why: &str| DropReason::Helper {
-            helper: name,
-            why: why.to_string(),
-        };
-        let (Some(connection), Some(info)) = (self.connection(id), helper::by_name(name)) else {
-            return Err(refused("the connection is gone"));
-        };
-        let payload = palisade_wire::tcp::Tcp::new(packet.transport())
-            .map(|t| t.payload())
-            .unwrap_or_default();
-        let text = helper::quote(payload.get(proposal.announced.clone()).unwrap_or_default());
-        let expectation = Expectation {
-            master: id,
-            parent: connection.number,
-            helper: name,
-            source: proposal.source,
-            source_port: proposal.source_port,
-            destination: proposal.destination,
-            destination_port: proposal.destination_port,
-            protocol: proposal.protocol,
-            zone: connection.zones[0],
-            deadline: now + Duration::from_secs(info.timeout),
-            announced: text.clone(),
-        };
-        match self
-            .expectations
-            .add(expectation, info.max_expected, self.config.expect_max, now)
-        {
-            Ok(()) => Ok(Announced { helper: name, text }),
-            Err(crate::expect::Refused::Clash) => {
-                Err(refused("another connection expects the same"))
-            }
-            Err(crate::expect::Refused::Full) => Err(refused(
-                "nf_conntrack_expect_max expectations are waiting already",
-            )),
-        }
-    }
-
-    fn hash(&self, tuple: &Tuple, zone: Zone) -> u32 {
+    pub(crate) fn hash(&self, tuple: &Tuple, zone: Zone) -> u32 {
         let (k0, k1) = self.config.hash_seed;
         let mut hasher = SipHasher13::new_with_keys(k0 ^ u64::from(zone), k1);
         hasher.write(&tuple.key().0);
@@ -698,7 +203,7 @@ impl Conntrack {
     }
 
     /// A confirmed, living entry that has `tuple` in one of its directions.
-    fn find(
+    pub(crate) fn find(
         &mut self,
         tuple: &Tuple,
         zones: [Zone; 2],
@@ -714,7 +219,7 @@ impl Conntrack {
         self.find_chain(&key, hash, zones, now)
     }
 
-    fn find_chain(
+    pub(crate) fn find_chain(
         &mut self,
         key: &crate::tuple::Key,
         hash: u32,
@@ -746,7 +251,7 @@ impl Conntrack {
     }
 
     /// Kernel `init_conntrack`.
-    fn create(
+    pub(crate) fn create(
         &mut self,
         tuple: &Tuple,
         template: Option<&Template>,
@@ -792,9 +297,21 @@ impl Conntrack {
             master: None,
             master_id: None,
             created: now,
+            masquerade: None,
+            shifts: None,
             next: [NIL; 2],
+            source_links: [NONE; 2],
         };
-        let expectation = self.expectations.take(tuple, zones[0], now);
+        let slots = &self.slots;
+        let expectation = self
+            .expectations
+            .take(tuple, zones[0], now, |master: ConnId| {
+                slots
+                    .get(master.index as usize)
+                    .filter(|s| s.generation == master.generation)
+                    .and_then(|s| s.connection.as_deref())
+                    .is_some_and(|c| c.confirmed() && !c.status.has(Status::DYING))
+            });
         if let Some(expectation) = expectation {
             connection.status.set(Status::EXPECTED);
             connection.master = Some(expectation.parent);
@@ -802,31 +319,58 @@ impl Conntrack {
             connection.mark = self
                 .connection(expectation.master)
                 .map_or(0, |master| master.mark);
+            connection.helper = expectation.assign;
             *announced = Some(expectation);
         } else if let Some(name) = template.and_then(|t| t.helper)
-            && helper::by_name(name).is_some_and(|h| h.protocol == tuple.protocol)
+            && helper::for_tuple(name, tuple).is_some()
         {
             connection.helper = Some(name);
             connection.status.set(Status::HELPER);
         }
+        let id = connection.id;
         self.slots[index as usize].connection = Some(Box::new(connection));
         self.live += 1;
         self.stats.peak = self.stats.peak.max(self.live as u64);
+        if let Some(expectation) = announced.as_ref() {
+            let mut follower = Follower {
+                table: self,
+                id,
+                master: expectation.master,
+                now,
+            };
+            helper::arrived(&mut follower, expectation);
+        }
         Ok(index)
     }
 
-    /// Kernel `__nf_conntrack_confirm`: into the hash, unless a living entry holds a tuple.
-    fn confirm(&mut self, id: ConnId, now: Timestamp) -> bool {
+    /// Kernel `__nf_conntrack_confirm`: into the hash, unless a living entry holds a tuple. Of protocols that
+    /// allow it, a packet whose tuples another entry holds without translation becomes that entry's,
+    /// which is returned (kernel `nf_ct_resolve_clash`).
+    ///
+    /// # Errors
+    /// The clash cannot be resolved: the packet must be dropped. The entry is gone.
+    pub(crate) fn confirm(&mut self, id: ConnId, now: Timestamp) -> Result<Option<ConnId>, ()> {
         let Some(connection) = self.connection(id) else {
-            return false;
+            return Err(());
         };
         let (tuples, zones, hashes) = (connection.tuples, connection.zones, connection.hashes);
-        let taken = [Direction::Original, Direction::Reply]
+        let holder = [Direction::Original, Direction::Reply]
             .iter()
-            .any(|d| self.find(&tuples[d.index()], zones, now).is_some());
-        if taken {
+            .find_map(|d| {
+                let hash = hashes[d.index()];
+                self.find_chain(&tuples[d.index()].key(), hash, zones, now)
+            });
+        if let Some((holder, _)) = holder {
             self.remove(id.index);
-            return false;
+            let holder = self.slot(holder).filter(|holder| {
+                let nat = holder.status.has(Status::SRC_NAT_DONE)
+                    || holder.status.has(Status::DST_NAT_DONE);
+                clash_allowed(tuples[0].protocol) && (!nat || holder.tuples == tuples)
+            });
+            return match holder {
+                Some(holder) => Ok(Some(holder.id)),
+                None => Err(()),
+            };
         }
         for direction in [Direction::Original, Direction::Reply] {
             let bucket = self.bucket(hashes[direction.index()]);
@@ -843,11 +387,11 @@ impl Conntrack {
             connection.status.set(Status::CONFIRMED);
         }
         self.stats.inserted += 1;
-        true
+        Ok(None)
     }
 
     /// Takes an entry out of hash and slab; its expectations go with it.
-    fn remove(&mut self, index: u32) {
+    pub(crate) fn remove(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return;
         };
@@ -867,13 +411,15 @@ impl Conntrack {
                 );
             }
         }
+        self.unlink_source(&connection);
         if connection.helper.is_some() {
             self.expectations.forget_parent(connection.id);
+            self.gre_keys.forget(connection.id);
         }
     }
 
     /// Takes an entry out of the hash; it stays in the slab for the packet that ended it.
-    fn detach(&mut self, index: u32) {
+    pub(crate) fn detach(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return;
         };
@@ -968,16 +514,6 @@ impl Conntrack {
     }
 }
 
-enum Resolved {
-    Track(Track),
-    Repeat(TcpState),
-}
-
-enum NoEntry {
-    NotInvertible,
-    Full,
-}
-
 /// A chain link: slot and direction in one word.
 fn link(index: u32, direction: Direction) -> u32 {
     index << 1 | direction as u32
@@ -992,62 +528,8 @@ fn unlink(link: u32) -> (u32, Direction) {
     (link >> 1, direction)
 }
 
-/// The protocol's part before its tracker has seen the packet.
-fn initial(tuple: &Tuple, now: Timestamp) -> ProtoState {
-    match (tuple.protocol, tuple.proto) {
-        (proto::UDP | proto::UDPLITE, _) => udp::start(now),
-        (proto::GRE, _) => ProtoState::Gre,
-        (_, TupleProto::Icmp { .. }) => ProtoState::Icmp,
-        _ => ProtoState::Generic,
-    }
-}
-
-/// Kernel `nf_conntrack_handle_packet`.
-fn handle(
-    connection: &mut Connection,
-    context: &Context<'_, '_>,
-    direction: Direction,
-    now: Timestamp,
-    step: Option<&mut TcpStep>,
-) -> Update {
-    let config = context.config;
-    match connection.tuples[0].protocol {
-        proto::TCP => {
-            if let Err(why) = tcp::check(context) {
-                return Update::Invalid(why);
-            }
-            if !connection.confirmed() {
-                match tcp::start(context) {
-                    Ok(state) => connection.proto = state,
-                    Err(why) => return Update::Invalid(why),
-                }
-            }
-            tcp::update(connection, context, direction, now, step)
-        }
-        proto::UDP => match udp::check(context) {
-            Ok(()) => udp::update(connection, config, now),
-            Err(why) => Update::Invalid(why),
-        },
-        proto::UDPLITE => match udp::check_lite(context) {
-            Ok(()) => udp::update_lite(connection, config),
-            Err(why) => Update::Invalid(why),
-        },
-        proto::SCTP => sctp::update(connection, context, direction),
-        proto::ICMP | proto::ICMPV6 => icmp::update(connection, config),
-        proto::GRE => {
-            let mut timeout = config.gre_timeout;
-            if connection.replied() {
-                timeout = config.gre_timeout_stream;
-                connection.status.set(Status::ASSURED);
-            }
-            Update::Valid {
-                timeout: Some(timeout),
-                ignored: None,
-            }
-        }
-        _ => Update::Valid {
-            timeout: Some(config.generic_timeout),
-            ignored: None,
-        },
-    }
+/// Why a packet got no entry.
+pub(crate) enum NoEntry {
+    NotInvertible,
+    Full,
 }

@@ -144,6 +144,31 @@ impl Tuple {
         }
     }
 
+    /// The source's sixteen bits of the protocol part: port, GRE key or ICMP identifier.
+    pub fn source_word(&self) -> u16 {
+        self.words().0
+    }
+
+    /// The destination's sixteen bits: port, GRE key, or ICMP type and code.
+    pub fn destination_word(&self) -> u16 {
+        self.words().1
+    }
+
+    fn words(&self) -> (u16, u16) {
+        match self.proto {
+            TupleProto::Ports {
+                source,
+                destination,
+            }
+            | TupleProto::Gre {
+                source,
+                destination,
+            } => (source, destination),
+            TupleProto::Icmp { id, kind, code } => (id, u16::from_be_bytes([kind, code])),
+            TupleProto::Generic => (0, 0),
+        }
+    }
+
     /// The flat key of this tuple in the table.
     pub(crate) fn key(&self) -> Key {
         let mut bytes = [0u8; Key::LEN];
@@ -159,18 +184,7 @@ impl Tuple {
                 bytes[37] = 6;
             }
         }
-        let (a, b) = match self.proto {
-            TupleProto::Ports {
-                source,
-                destination,
-            }
-            | TupleProto::Gre {
-                source,
-                destination,
-            } => (source, destination),
-            TupleProto::Icmp { id, kind, code } => (id, u16::from_be_bytes([kind, code])),
-            TupleProto::Generic => (0, 0),
-        };
+        let (a, b) = self.words();
         bytes[32..34].copy_from_slice(&a.to_be_bytes());
         bytes[34..36].copy_from_slice(&b.to_be_bytes());
         bytes[36] = self.protocol;

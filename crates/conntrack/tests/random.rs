@@ -1,7 +1,7 @@
 //! Packets by chance against a small table: nothing panics, the bound holds, nothing is lost in the hash.
 
 use palisade_conntrack::{Config, Conntrack, State, TrackHook};
-use palisade_wire::{Packet, Timestamp, build};
+use palisade_wire::{Buffer, Packet, Timestamp, build};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ proptest! {
             let mut track = table.track(&packet, TrackHook::Prerouting, None, now);
             if track.drop.is_none() && !step.dropped {
                 let alive = track.state != State::Invalid && !track.dying;
-                let left = table.leave(&packet, &mut track, now);
+                let left = table.leave(&mut Buffer::new(packet, Vec::new()), &mut track, &(), now);
                 if alive && left.drop.is_none() {
                     let id = track.connection.expect("a connection");
                     prop_assert!(table.connection(id).expect("in the table").confirmed());

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use palisade_conntrack::defrag::Defragged;
 use palisade_conntrack::{Announced, Track, TrackHook};
 use palisade_rules::{Family, Hook, TableKind, print};
-use palisade_wire::{Packet, Timestamp, build, link::PacketType};
+use palisade_wire::{Buffer, Packet, Timestamp, build, link::PacketType};
 
 use crate::host::AddressKind;
 use crate::linear::{self, RawState};
@@ -652,7 +652,8 @@ impl Engine {
         let Some(track) = journey.track.as_mut() else {
             return Ok(());
         };
-        let left = self.conntrack.leave(packet, track, now);
+        let mut buffer = Buffer::new(*packet, Vec::new());
+        let left = self.conntrack.leave(&mut buffer, track, &(), now);
         journey.announced = left.announced;
         match left.drop {
             Some(reason) => Err(Stop(Verdict::Drop, Ended::Tracking(reason), None)),

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use palisade_conntrack::{Config, Conntrack, Template, TrackHook};
 use palisade_rules::{Family, parse, print};
 use palisade_wire::link::{LinkType, decode};
-use palisade_wire::{Packet, Timestamp, build, icmp, proto, tcp, udp};
+use palisade_wire::{Buffer, Packet, Timestamp, build, icmp, proto, tcp, udp};
 
 /// The name of a target and what it does.
 pub type Target = (&'static str, fn(&[u8]));
@@ -231,7 +231,7 @@ fn track(packets: &[Vec<u8>], template: Option<&Template>) {
         if track.drop.is_some() {
             table.discard(&track);
         } else {
-            table.leave(&packet, &mut track, now);
+            table.leave(&mut Buffer::new(packet, Vec::new()), &mut track, &(), now);
         }
         assert!(table.len() <= packets.len());
         // One announced connection at a time is all that the FTP helper may have.

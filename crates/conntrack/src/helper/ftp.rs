@@ -6,16 +6,17 @@
 //! - a line that begins like an announcement but does not parse drops the packet;
 //! - numbers are added up without a range check, as the kernel does it.
 //!
-//! This file is the worked example for further helpers: a state, [`inspect`], and pure parsers
-//! below it.
+//! This file is the worked example for further helpers: a state, `inspect`, the translation of what was
+//! announced, and pure parsers below.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
 use palisade_wire::{SeqNumber, proto};
 
-use super::{HelperInput, HelperOutput, Proposal};
+use super::{Call, HelperState, Proposal, Word};
 use crate::State;
-use crate::tuple::Direction;
+use crate::expect::{Follow, Refused};
 
 /// Positions just behind a newline, the last two of each direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,9 +54,21 @@ impl Positions {
     }
 }
 
+/// How an announcement is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// `192,0,2,1,4,5`.
+    Numbers,
+    /// `|1|192.0.2.1|1029|`.
+    Eprt,
+    /// `|||1029|`.
+    Epsv,
+}
+
 /// What one announcement looks like.
 struct Search {
     pattern: &'static [u8],
+    form: Form,
     /// The numbers begin behind this byte; `None`: right behind the pattern.
     skip: Option<u8>,
     numbers: fn(&[u8], bool) -> Option<Announcement>,
@@ -76,11 +89,13 @@ const SEARCHES: [[Search; 2]; 2] = [
     [
         Search {
             pattern: b"PORT",
+            form: Form::Numbers,
             skip: Some(b' '),
             numbers: |data, _| six_numbers(data, Some(b'\r')),
         },
         Search {
             pattern: b"EPRT",
+            form: Form::Eprt,
             skip: Some(b' '),
             numbers: eprt,
         },
@@ -88,11 +103,13 @@ const SEARCHES: [[Search; 2]; 2] = [
     [
         Search {
             pattern: b"227 ",
+            form: Form::Numbers,
             skip: None,
             numbers: |data, _| pasv(data),
         },
         Search {
             pattern: b"229 ",
+            form: Form::Epsv,
             skip: Some(b'('),
             numbers: |data, _| epsv(data),
         },
@@ -100,60 +117,119 @@ const SEARCHES: [[Search; 2]; 2] = [
 ];
 
 /// Reads one segment of a control connection.
-pub fn inspect(state: &mut FtpState, input: &HelperInput<'_>) -> HelperOutput {
-    if input.state != State::Established || input.payload.is_empty() {
-        return HelperOutput::Pass;
+pub(super) fn inspect(state: &mut HelperState, call: &mut Call<'_, '_>) -> Word {
+    if *state == HelperState::None {
+        *state = HelperState::Ftp(Box::default());
     }
-    let side = input.direction.index();
-    let payload = input.payload;
-    let behind = (payload.last() == Some(&b'\n')).then(|| input.seq + payload.len() as u32);
-    let output = if state.after_newline[side].contains(input.seq) {
-        read_line(input)
-    } else {
-        HelperOutput::Pass
+    let HelperState::Ftp(state) = state else {
+        return Word::Pass;
     };
-    if !matches!(output, HelperOutput::Drop(_))
+    let payload = call.payload();
+    if call.state() != State::Established || payload.is_empty() {
+        return Word::Pass;
+    }
+    let side = call.direction().index();
+    let seq = call.seq();
+    // Counted as it came: what a translation adds is not in the sender's numbers.
+    let behind = (payload.last() == Some(&b'\n')).then(|| seq + payload.len() as u32);
+    let word = if state.after_newline[side].contains(seq) {
+        read_line(call)
+    } else {
+        Word::Pass
+    };
+    // A command that was understood and not kept drops the packet, and its end counts all the same.
+    if word != Word::Drop(GARBLED[side])
         && let Some(behind) = behind
     {
         state.after_newline[side].remember(behind);
     }
-    output
+    word
 }
 
-fn read_line(input: &HelperInput<'_>) -> HelperOutput {
-    let own = input.tuples[input.direction.index()].source;
-    let other = input.direction.opposite().index();
-    for search in &SEARCHES[input.direction.index()] {
-        match find(input.payload, search, own.is_ipv6()) {
+/// Why a packet is dropped whose announcement is not understood, by direction.
+const GARBLED: [&str; 2] = [
+    "a PORT or EPRT command that is cut short or garbled",
+    "a 227 or 229 answer that is cut short or garbled",
+];
+
+fn read_line(call: &mut Call<'_, '_>) -> Word {
+    let direction = call.direction();
+    let own = call.tuple(direction).source;
+    let other = call.tuple(direction.opposite());
+    for search in &SEARCHES[direction.index()] {
+        match find(call.payload(), search, own.is_ipv6()) {
             Found::No => {}
-            Found::Partial => {
-                return HelperOutput::Drop(match input.direction {
-                    Direction::Original => "a PORT or EPRT command that is cut short or garbled",
-                    Direction::Reply => "a 227 or 229 answer that is cut short or garbled",
-                });
-            }
+            Found::Partial => return Word::Drop(GARBLED[direction.index()]),
             Found::Yes { from, announcement } => {
-                let mut destination = input.tuples[other].destination;
+                let mut destination = other.destination;
                 if let Some(address) = announcement.address
                     && address != own
                 {
-                    if !input.config.ftp_loose {
-                        return HelperOutput::Pass;
+                    if !call.options().ftp_loose {
+                        return Word::Pass;
                     }
                     destination = address;
                 }
-                return HelperOutput::Expect(Proposal {
-                    source: Some(input.tuples[other].source),
-                    source_port: None,
-                    destination,
-                    destination_port: announcement.port,
-                    protocol: proto::TCP,
-                    announced: 0..from + announcement.length,
-                });
+                let at = from..from + announcement.length;
+                let mut proposal =
+                    Proposal::new(destination, announcement.port, proto::TCP).from(other.source);
+                proposal.announced = 0..at.end;
+                return if call.translated() {
+                    translate(call, proposal, search.form, at)
+                } else {
+                    match call.expect(&proposal) {
+                        Ok(_) => Word::Pass,
+                        Err(refused) => Word::Drop(refused.reason()),
+                    }
+                };
             }
         }
     }
-    HelperOutput::Pass
+    Word::Pass
+}
+
+/// The announcement is rewritten to say where the data connection will really go, and that one follows
+/// its parent's translation (kernel `nf_nat_ftp`).
+fn translate(
+    call: &mut Call<'_, '_>,
+    mut proposal: Proposal,
+    form: Form,
+    at: Range<usize>,
+) -> Word {
+    let wanted = proposal.destination_port;
+    let address = call.tuple(call.direction().opposite()).destination;
+    proposal.saved_port = wanted;
+    proposal.direction = call.direction().opposite();
+    proposal.follow = Follow::Master;
+    let (id, port) = match call.expect_near(&mut proposal, wanted) {
+        // No port is the kernel's word for failure.
+        Ok((_, 0)) | Err(Refused::Clash) => return Word::Drop("all ports are in use"),
+        Ok(found) => found,
+        Err(refused) => return Word::Drop(refused.reason()),
+    };
+    let text = match (form, address) {
+        (Form::Numbers, IpAddr::V4(a)) => {
+            let [a, b, c, d] = a.octets();
+            format!("{a},{b},{c},{d},{},{}", port >> 8, port & 0xff)
+        }
+        (Form::Eprt, IpAddr::V4(a)) => format!("|1|{a}|{port}|"),
+        (Form::Eprt, IpAddr::V6(a)) => {
+            let groups = a.segments().map(|s| format!("{s:04x}")).join(":");
+            format!("|2|{groups}|{port}|")
+        }
+        (Form::Epsv, _) => format!("|||{port}|"),
+        // PORT and PASV in IPv6 have no form.
+        (Form::Numbers, IpAddr::V6(_)) => {
+            call.unexpect(id);
+            return Word::Drop("cannot be rewritten");
+        }
+    };
+    if call.replace(at, text.as_bytes()) {
+        Word::Pass
+    } else {
+        call.unexpect(id);
+        Word::Drop("the packet would grow too long")
+    }
 }
 
 enum Found {
@@ -320,154 +396,164 @@ fn epsv(data: &[u8]) -> Option<Announcement> {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::tuple::{Tuple, TupleProto};
+    use crate::helper::testing::{PUBLIC, Said, Session};
+    use crate::tuple::Direction;
+    use Direction::{Original, Reply};
 
-    fn tuples(v6: bool) -> [Tuple; 2] {
-        let (client, server): (IpAddr, IpAddr) = if v6 {
-            (
-                "2001:db8::9".parse().unwrap(),
-                "2001:db8::1".parse().unwrap(),
-            )
-        } else {
-            ("203.0.113.9".parse().unwrap(), "192.0.2.1".parse().unwrap())
-        };
-        let original = Tuple {
-            source: client,
-            destination: server,
-            protocol: proto::TCP,
-            proto: TupleProto::Ports {
-                source: 40000,
-                destination: 21,
-            },
-        };
-        [original, original.invert().unwrap()]
-    }
-
-    /// Says `line` in the middle of a conversation; the answer of the helper.
-    fn say(direction: Direction, line: &str, v6: bool, loose: bool) -> HelperOutput {
-        let config = Config {
-            ftp_loose: loose,
-            ..Config::default()
-        };
-        let tuples = tuples(v6);
-        let mut state = FtpState::default();
-        let mut input = HelperInput {
-            state: State::Established,
-            direction,
-            tuples: &tuples,
-            payload: b"220 hello\r\n",
-            seq: SeqNumber(1000),
-            config: &config,
-        };
-        assert_eq!(inspect(&mut state, &input), HelperOutput::Pass);
-        input.seq = SeqNumber(1011);
-        input.payload = line.as_bytes();
-        inspect(&mut state, &input)
-    }
-
-    fn port(output: &HelperOutput) -> Option<u16> {
-        match output {
-            HelperOutput::Expect(p) => Some(p.destination_port),
-            _ => None,
-        }
+    /// Says `line` in the middle of a conversation.
+    fn say(direction: Direction, line: &str, translated: bool, loose: bool) -> (Session, Said) {
+        let mut config = Config::default();
+        config.helpers.ftp_loose = loose;
+        let mut session = Session::with("ftp", proto::TCP, 21, translated, config);
+        // The first line of a direction is never read.
+        session.say(direction, b"220 hello\r\n");
+        let said = session.say(direction, line.as_bytes());
+        (session, said)
     }
 
     #[test]
     fn announcements_that_are_understood() {
-        use Direction::*;
-        for (direction, line, v6, expect) in [
-            (Original, "PORT 203,0,113,9,4,5\r\n", false, 1029),
-            (Original, "port 203,0,113,9,0,21\r\n", false, 21),
-            (Original, "EPRT |1|203.0.113.9|1029|\r\n", false, 1029),
-            (Original, "EPRT |2|2001:db8::9|1029|\r\n", true, 1029),
+        for (direction, line, expect) in [
+            (
+                Original,
+                "PORT 10,0,0,2,4,5\r\n",
+                "src=192.0.2.1 dst=10.0.0.2 sport=any dport=1029",
+            ),
+            (Original, "port 10,0,0,2,0,21\r\n", "dport=21 "),
+            (Original, "EPRT |1|10.0.0.2|1029|\r\n", "dport=1029 "),
             (
                 Reply,
                 "227 Entering Passive Mode (192,0,2,1,195,80).\r\n",
-                false,
-                50000,
+                "src=10.0.0.2 dst=192.0.2.1 sport=any dport=50000",
             ),
-            (Reply, "227 192,0,2,1,195,80\r\n", false, 50000),
+            (Reply, "227 192,0,2,1,195,80\r\n", "dport=50000 "),
             (
                 Reply,
                 "229 Entering Extended Passive Mode (|||50000|)\r\n",
-                false,
-                50000,
+                "dport=50000 ",
             ),
-            (Reply, "229 x (!!!50000!)\r\n", true, 50000),
+            (Reply, "229 x (!!!50000!)\r\n", "dport=50000 "),
+            // A byte over 255 spills into its neighbour.
+            (Original, "PORT 10,0,0,2,20,257\r\n", "dport=5377 "),
+            (Original, "PORT 10,0,0,2,0,0\r\n", "dport=0 "),
         ] {
-            let output = say(direction, line, v6, false);
-            assert_eq!(port(&output), Some(expect), "{line} {output:?}");
+            let (session, said) = say(direction, line, false, false);
+            assert_eq!(said.dropped, None, "{line}");
+            let all = session.expectations();
+            assert!(all.len() == 1 && all[0].contains(expect), "{line} {all:?}");
+            assert!(said.announced.is_some());
         }
     }
 
     #[test]
     fn garbled_announcements_drop_the_packet() {
-        use Direction::*;
         for (direction, line) in [
-            (Original, "PORT 203,0,113,9,4\r\n"),
-            (Original, "PORT 203,0,113,9,4,5"),
+            (Original, "PORT 10,0,0,2,4\r\n"),
+            (Original, "PORT 10,0,0,2,4,5"),
             (Original, "PO"),
             (Original, "EPRT |2|2001:db8::9|1029|\r\n"),
-            (Original, "EPRT |1|203.0.113.9|0|\r\n"),
+            (Original, "EPRT |1|10.0.0.2|0|\r\n"),
             (Reply, "227 ok\r\n"),
             (Reply, "229 (|1|192.0.2.1|50000|)\r\n"),
             (Reply, "22"),
         ] {
-            let output = say(direction, line, false, false);
-            assert!(matches!(output, HelperOutput::Drop(_)), "{line} {output:?}");
+            let (session, said) = say(direction, line, false, false);
+            assert!(said.dropped.is_some(), "{line}");
+            assert!(session.expectations().is_empty());
         }
     }
 
     #[test]
     fn a_third_hosts_address_is_ignored_unless_loose() {
         let line = "PORT 198,51,100,7,4,5\r\n";
-        assert_eq!(
-            say(Direction::Original, line, false, false),
-            HelperOutput::Pass
-        );
-        let HelperOutput::Expect(proposal) = say(Direction::Original, line, false, true) else {
-            panic!("loose expects it");
-        };
-        assert_eq!(
-            proposal.destination,
-            "198.51.100.7".parse::<IpAddr>().unwrap()
-        );
+        let (session, said) = say(Original, line, false, false);
+        assert_eq!((said.dropped, session.expectations().len()), (None, 0));
+        let (session, _) = say(Original, line, false, true);
+        assert!(session.expectations()[0].contains("dst=198.51.100.7"));
     }
 
     #[test]
     fn the_first_data_segment_of_a_direction_is_never_read() {
-        let tuples = tuples(false);
-        let config = Config::default();
-        let mut state = FtpState::default();
-        let input = HelperInput {
-            state: State::Established,
-            direction: Direction::Original,
-            tuples: &tuples,
-            payload: b"PORT 203,0,113,9,4,5\r\n",
-            seq: SeqNumber(1),
-            config: &config,
-        };
-        assert_eq!(inspect(&mut state, &input), HelperOutput::Pass);
+        let mut session = Session::new("ftp", proto::TCP, 21, false);
+        session.say(Original, b"PORT 10,0,0,2,4,5\r\n");
+        assert!(session.expectations().is_empty());
+        session.say(Original, b"PORT 10,0,0,2,4,5\r\n");
+        assert_eq!(session.expectations().len(), 1);
+    }
+
+    #[test]
+    fn a_newer_announcement_evicts_the_older() {
+        let (mut session, _) = say(Original, "PORT 10,0,0,2,4,5\r\n", false, false);
+        session.say(Original, b"PORT 10,0,0,2,4,6\r\n");
+        let all = session.expectations();
+        assert!(all.len() == 1 && all[0].contains("dport=1030"), "{all:?}");
+    }
+
+    #[test]
+    fn behind_a_translation_the_public_address_is_announced_and_later_segments_shifted() {
+        let (mut session, said) = say(Original, "PORT 10,0,0,2,4,5\r\n", true, false);
+        assert_eq!(said.text(), "PORT 198,51,100,1,4,5\r\n");
+        let all = session.expectations();
+        assert!(
+            all[0].contains("dst=198.51.100.1 sport=any dport=1029"),
+            "{all:?}"
+        );
+        let next = session.say(Original, b"LIST\r\n");
+        let packet = palisade_wire::Packet::parse(&next.bytes).unwrap();
+        let seq = palisade_wire::tcp::Tcp::new(packet.transport())
+            .unwrap()
+            .seq();
+        let before = 1000 + 1 + "220 hello\r\nPORT 10,0,0,2,4,5\r\n".len() as u32;
+        assert_eq!(seq, SeqNumber(before + 4));
+        assert_eq!(next.state, State::Established);
+        // The server's answers acknowledge the longer text; they are translated back, and in window.
+        assert_eq!(session.say(Reply, b"200 ok\r\n").state, State::Established);
+        let data = session.opens(proto::TCP, ("192.0.2.1", 20), (PUBLIC, 1029));
+        assert_eq!(data.state, State::Related);
+        let packet = palisade_wire::Packet::parse(&data.bytes).unwrap();
+        assert_eq!(packet.destination().to_string(), "10.0.0.2");
+    }
+
+    #[test]
+    fn an_announcement_is_forgotten_after_five_minutes() {
+        for (seconds, state) in [(299, State::Related), (300, State::New)] {
+            let (mut session, _) = say(Original, "PORT 10,0,0,2,4,5\r\n", false, false);
+            session.wait(seconds);
+            let data = session.opens(proto::TCP, ("192.0.2.1", 20), ("10.0.0.2", 1029));
+            assert_eq!(data.state, state, "after {seconds} s");
+        }
     }
 
     #[test]
     fn every_prefix_of_every_line_is_safe() {
         for line in [
-            "PORT 203,0,113,9,4,5\r\n",
-            "EPRT |1|203.0.113.9|1029|\r\n",
+            "PORT 10,0,0,2,4,5\r\n",
+            "EPRT |1|10.0.0.2|1029|\r\n",
             "227 Entering Passive Mode (192,0,2,1,195,80).\r\n",
             "229 Entering Extended Passive Mode (|||50000|)\r\n",
             "PORT 4294967295,99999999999,0,0,99999,99999\r\n",
         ] {
             for end in 1..=line.len() {
-                for direction in [Direction::Original, Direction::Reply] {
-                    for v6 in [false, true] {
-                        if let HelperOutput::Expect(p) = say(direction, &line[..end], v6, true) {
-                            assert!(p.announced.end <= end, "{line} {end}");
-                        }
+                for direction in [Original, Reply] {
+                    for translated in [false, true] {
+                        let (session, _) = say(direction, &line[..end], translated, true);
+                        assert!(session.expectations().len() <= 1);
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_least_port_refuses_what_the_kernel_would_expect() {
+        let mut config = Config::default();
+        config.helpers.least_expected_port = 1024;
+        let mut session = Session::with("ftp", proto::TCP, 21, false, config);
+        session.say(Original, b"USER x\r\n");
+        let said = session.say(Original, b"PORT 10,0,0,2,0,22\r\n");
+        assert!(
+            said.dropped
+                .is_some_and(|why| why.contains("below the least"))
+        );
     }
 }

@@ -1,22 +1,45 @@
 //! Helpers: protocols that announce further connections in their payload.
 //!
-//! A helper *proposes*: given a payload it returns expectations, or says that the packet must be
-//! dropped. It never touches the table. To add one, read [`ftp`], write a sibling, and add its
-//! row to [`CATALOGUE`] and its arm to `inspect`.
+//! A helper reads one packet through a [`Call`], which is all it can reach: the payload, the
+//! connection's tuples, and the few things a helper may do (expect a connection, rewrite
+//! payload). It never touches the table. To add one, read [`ftp`], write a sibling, and give it a row
+//! in [`CATALOGUE`], a variant of [`HelperState`] if it remembers anything, and, if the connections that it
+//! announces need more than to follow their parent, an arm in [`arrived`].
 
+mod call;
 pub mod ftp;
+mod options;
+#[cfg(test)]
+pub(crate) mod testing;
 
-use std::net::IpAddr;
-use std::ops::Range;
+pub use call::{Call, Follower, Proposal, Surroundings};
+pub use options::Options;
 
-use palisade_wire::{Packet, SeqNumber, proto};
+use palisade_wire::{Family, proto};
 
-use crate::State;
-use crate::config::Config;
-use crate::tuple::{Direction, Tuple};
+use crate::expect::{Expectation, Follow};
+use crate::tuple::Tuple;
 
-/// A helper of the kernel: its name for `-j CT --helper`, and its usual port.
+/// Limits of one class of expectations (kernel `struct nf_conntrack_expect_policy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Expectations that one connection may have at a time; 0: any number.
+    pub max: u16,
+    /// Lifetime of an expectation, in seconds.
+    pub timeout: u64,
+}
+
+/// What a helper says of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It may pass.
+    Pass,
+    /// It must be dropped, and why.
+    Drop(&'static str),
+}
+
+/// A helper of the kernel: its name for `-j CT --helper`, and what it reads.
+#[derive(Clone, Copy, Debug)]
 pub struct HelperInfo {
     /// Name, as rules spell it.
     pub name: &'static str,
@@ -24,51 +47,88 @@ pub struct HelperInfo {
     pub protocol: u8,
     /// Port that the kernel registers it for.
     pub port: u16,
-    /// Whether it is evaluated here; otherwise it can be assigned, and announces nothing.
-    pub evaluated: bool,
-    /// Expectations that one connection may have at a time.
-    pub max_expected: usize,
-    /// Lifetime of an expectation, in seconds.
-    pub timeout: u64,
+    /// Family that it is for; `None`: both.
+    pub family: Option<Family>,
+    /// Limits by class of expectation.
+    pub classes: &'static [Class],
+    /// Reads a packet; `None`: it can be assigned, and announces nothing here.
+    inspect: Option<fn(&mut HelperState, &mut Call<'_, '_>) -> Word>,
 }
 
-/// All helpers that rules may name.
-pub const CATALOGUE: &[HelperInfo] = &[
-    row("ftp", proto::TCP, 21, true, 1, 300),
-    row("tftp", proto::UDP, 69, false, 1, 300),
-    row("irc", proto::TCP, 6667, false, 8, 300),
-    row("sip", proto::UDP, 5060, false, 32, 180),
-    row("amanda", proto::UDP, 10080, false, 4, 180),
-    row("pptp", proto::TCP, 1723, false, 2, 300),
-    row("RAS", proto::UDP, 1719, false, 1, 240),
-    row("Q.931", proto::TCP, 1720, false, 4, 240),
-    row("H.245", proto::TCP, 0, false, 10, 240),
-    row("netbios-ns", proto::UDP, 137, false, 1, 3),
-    row("snmp", proto::UDP, 161, false, 1, 30),
-    row("sane", proto::TCP, 6566, false, 1, 300),
-];
+impl HelperInfo {
+    /// Whether it is evaluated here.
+    pub fn evaluated(&self) -> bool {
+        self.inspect.is_some()
+    }
+
+    /// Limits of a class under these options.
+    pub(crate) fn class(&self, class: u8, options: &Options) -> Class {
+        let own = self.classes.get(usize::from(class)).copied();
+        options.class(
+            self.name,
+            own.unwrap_or(Class {
+                max: 1,
+                timeout: 300,
+            }),
+        )
+    }
+}
+
+const fn class(max: u16, timeout: u64) -> Class {
+    Class { max, timeout }
+}
 
 const fn row(
     name: &'static str,
     protocol: u8,
     port: u16,
-    evaluated: bool,
-    max_expected: usize,
-    timeout: u64,
+    family: Option<Family>,
+    classes: &'static [Class],
+    inspect: Option<fn(&mut HelperState, &mut Call<'_, '_>) -> Word>,
 ) -> HelperInfo {
     HelperInfo {
         name,
         protocol,
         port,
-        evaluated,
-        max_expected,
-        timeout,
+        family,
+        classes,
+        inspect,
     }
 }
 
-/// The helper of a name.
+const V4: Option<Family> = Some(Family::V4);
+
+/// All helpers that rules may name.
+#[rustfmt::skip]
+pub const CATALOGUE: &[HelperInfo] = &[
+    row("ftp", proto::TCP, 21, None, &[class(1, 300)], Some(ftp::inspect)),
+    row("tftp", proto::UDP, 69, None, &[class(1, 300)], None),
+    row("irc", proto::TCP, 6667, V4, &[class(8, 300)], None),
+    row("sip", proto::UDP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
+    row("sip", proto::TCP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
+    row("amanda", proto::UDP, 10080, None, &[class(4, 180)], None),
+    row("pptp", proto::TCP, 1723, V4, &[class(2, 300)], None),
+    row("RAS", proto::UDP, 1719, None, &[class(1, 240)], None),
+    row("Q.931", proto::TCP, 1720, None, &[class(4, 240)], None),
+    row("H.245", proto::TCP, 0, None, &[class(4, 240)], None),
+    row("netbios-ns", proto::UDP, 137, V4, &[class(1, 3)], None),
+    row("snmp", proto::UDP, 161, V4, &[class(1, 30)], None),
+    row("sane", proto::TCP, 6566, None, &[class(1, 300)], None),
+];
+
+/// A helper of this name, for whatever protocol.
 pub fn by_name(name: &str) -> Option<&'static HelperInfo> {
     CATALOGUE.iter().find(|h| h.name == name)
+}
+
+/// The helper of this name that reads connections like this one (kernel
+/// `__nf_conntrack_helper_find`).
+pub fn for_tuple(name: &str, tuple: &Tuple) -> Option<&'static HelperInfo> {
+    CATALOGUE.iter().find(|h| {
+        h.name == name
+            && h.protocol == tuple.protocol
+            && h.family.is_none_or(|f| f == tuple.family())
+    })
 }
 
 /// What a helper remembers between packets of one connection.
@@ -81,87 +141,22 @@ pub enum HelperState {
     Ftp(Box<ftp::FtpState>),
 }
 
-/// One packet of a connection that has a helper.
-pub struct HelperInput<'a> {
-    /// State of the packet.
-    pub state: State,
-    /// Direction of the packet.
-    pub direction: Direction,
-    /// The connection's tuples, by direction.
-    pub tuples: &'a [Tuple; 2],
-    /// Payload behind the transport header; never empty.
-    pub payload: &'a [u8],
-    /// Sequence number of the payload's first byte; 0 for protocols without.
-    pub seq: SeqNumber,
-    /// Settings (module options of helpers).
-    pub config: &'a Config,
+/// Asks a connection's helper about one packet. Helpers that are not evaluated pass everything.
+pub(crate) fn inspect(info: &HelperInfo, state: &mut HelperState, call: &mut Call<'_, '_>) -> Word {
+    match info.inspect {
+        Some(inspect) => inspect(state, call),
+        None => Word::Pass,
+    }
 }
 
-/// An expectation as a helper proposes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposal {
-    /// Source address; `None`: any.
-    pub source: Option<IpAddr>,
-    /// Source port; `None`: any.
-    pub source_port: Option<u16>,
-    /// Destination address.
-    pub destination: IpAddr,
-    /// Destination port.
-    pub destination_port: u16,
-    /// Protocol.
-    pub protocol: u8,
-    /// Where in the payload it was announced.
-    pub announced: Range<usize>,
-}
-
-/// A helper's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HelperOutput {
-    /// Nothing of interest.
-    Pass,
-    /// Let the packet pass and expect a connection.
-    Expect(Proposal),
-    /// Drop the packet.
-    Drop(&'static str),
-}
-
-/// Asks the helper `name` about one packet. Helpers that are not evaluated pass everything.
-pub(crate) fn inspect(
-    name: &str,
-    state: &mut HelperState,
-    packet: &Packet<'_>,
-    track_state: State,
-    direction: Direction,
-    tuples: &[Tuple; 2],
-    config: &Config,
-) -> HelperOutput {
-    if name != "ftp" || packet.protocol() != proto::TCP {
-        return HelperOutput::Pass;
+/// The connection that fulfils `expectation` has come: what its helper does with it before any rule sees
+/// it (kernel `expectfn`).
+pub(crate) fn arrived(follower: &mut Follower<'_>, expectation: &Expectation) {
+    match expectation.follow {
+        Follow::Nothing => {}
+        Follow::Master => follower.follow_master(expectation),
+        Follow::Sip | Follow::Pptp | Follow::Q931 | Follow::CallForwarding => {}
     }
-    let Some(tcp) = palisade_wire::tcp::Tcp::new(packet.transport()) else {
-        return HelperOutput::Pass;
-    };
-    let payload = tcp.payload();
-    if payload.is_empty() {
-        return HelperOutput::Pass;
-    }
-    if *state == HelperState::None {
-        *state = HelperState::Ftp(Box::default());
-    }
-    let HelperState::Ftp(ftp_state) = state else {
-        return HelperOutput::Pass;
-    };
-    ftp::inspect(
-        ftp_state,
-        &HelperInput {
-            state: track_state,
-            direction,
-            tuples,
-            payload,
-            seq: tcp.seq(),
-            config,
-        },
-    )
 }
 
 /// Bytes as text for reasons: printable ASCII as it is, the rest escaped, at most 120 bytes.

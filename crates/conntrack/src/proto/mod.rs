@@ -3,6 +3,7 @@
 //! Each answers three questions: is the packet sound (`check`), may it start a connection
 //! (`start`), and what does it do to one (`update`).
 
+pub(crate) mod gre;
 pub mod icmp;
 pub mod sctp;
 pub mod tcp;
@@ -28,6 +29,15 @@ pub(crate) enum Update {
     Repeat,
     /// Not a packet of this connection.
     Invalid(Invalid),
+}
+
+/// Whether two packets of one new flow, seen at the same time, may both become it (kernel
+/// `allow_clash`).
+pub(crate) fn clash_allowed(protocol: u8) -> bool {
+    !matches!(
+        protocol,
+        proto::TCP | proto::ICMP | proto::ICMPV6 | proto::SCTP
+    )
 }
 
 /// Facts of a packet that trackers share.

@@ -196,6 +196,11 @@ pub(crate) fn update(
             need: Tcp::HEADER_LEN,
         });
     };
+    let mut segment = segment;
+    if let Some(shifts) = &connection.shifts {
+        let acknowledged = segment.ack + u32::MAX;
+        segment.shift = shifts[direction.opposite().index()].at(acknowledged);
+    }
     let status = connection.status;
     let deadline = connection.deadline;
     let ProtoState::Tcp(tcp) = &mut connection.proto else {

@@ -96,6 +96,9 @@ pub struct Segment<'a> {
     pub flags: u8,
     /// Class of the flags.
     pub class: FlagClass,
+    /// Bytes that a helper added to what is acknowledged: the other side counts them, its peer
+    /// does not.
+    pub shift: i32,
 }
 
 impl<'a> Segment<'a> {
@@ -114,6 +117,7 @@ impl<'a> Segment<'a> {
             window: tcp.window(),
             flags: bits,
             class: FlagClass::of(bits),
+            shift: 0,
         })
     }
 
@@ -218,9 +222,10 @@ fn compare(
     let has_ack = segment.flags & flags::ACK != 0;
     let rst = segment.flags & flags::RST != 0;
     let (mut seq, mut end) = (segment.seq, segment.end);
-    let mut ack = segment.ack;
+    let back = segment.shift.wrapping_neg() as u32;
+    let mut ack = segment.ack + back;
     let mut sack = if receiver.flags.sack_permitted {
-        segment.sack()
+        segment.sack() + back
     } else {
         ack
     };

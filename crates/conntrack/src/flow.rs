@@ -1,0 +1,487 @@
+//! One packet through connection tracking: state at the first hook, helper and confirm after the
+//! last (kernel `nf_conntrack_in`, `nf_confirm`).
+
+use std::time::Duration;
+
+use palisade_wire::{Buffer, Family, Packet, Timestamp, proto};
+
+use crate::State;
+use crate::connection::{ConnId, Connection, Deadline, ProtoState, Status};
+use crate::expect::Expectation;
+use crate::extract;
+use crate::helper::{self, Call, Surroundings, Word};
+use crate::nat::seqadj;
+use crate::proto::icmp::Message;
+use crate::proto::tcp::{TcpState, TcpStep};
+use crate::proto::{Context, Update, gre, icmp, sctp, tcp, udp};
+use crate::reason::{DropReason, Invalid, Reason};
+use crate::table::{Conntrack, NoEntry};
+use crate::track::{Leave, Template, Track, TrackHook};
+use crate::tuple::{Direction, Tuple, TupleProto, Zone};
+
+impl Conntrack {
+    /// Kernel `nf_conntrack_in`: the state of a packet, after raw and before mangle. The packet must be
+    /// reassembled. Call [`leave`](Self::leave) or [`discard`](Self::discard) afterwards.
+    pub fn track(
+        &mut self,
+        packet: &Packet<'_>,
+        hook: TrackHook,
+        template: Option<&Template>,
+        now: Timestamp,
+    ) -> Track {
+        let track = self.judge(packet, hook, template, now);
+        if track.state == State::Invalid {
+            self.stats.invalid += 1;
+        }
+        track
+    }
+
+    fn judge(
+        &mut self,
+        packet: &Packet<'_>,
+        hook: TrackHook,
+        template: Option<&Template>,
+        now: Timestamp,
+    ) -> Track {
+        let verify = hook == TrackHook::Prerouting && self.config.checksum != 0;
+        let zones = template.map_or([0, 0], |t| t.zone.ids());
+        let tuple = match self.tuple_of(packet) {
+            Ok(tuple) => tuple,
+            Err(why) => return Track::invalid(why),
+        };
+        let message = {
+            let context = Context {
+                packet,
+                config: &self.config,
+                verify,
+            };
+            match (tuple.protocol, packet.family()) {
+                (proto::ICMP, Family::V4) => icmp::classify_v4(&context),
+                (proto::ICMPV6, Family::V6) => icmp::classify_v6(&context),
+                _ => Message::Query,
+            }
+        };
+        match message {
+            Message::Query => {}
+            Message::Invalid(why) => return Track::invalid(why),
+            Message::Untracked => {
+                let kind = packet.transport().first().copied().unwrap_or(0);
+                return Track::none(State::Untracked, Reason::NeverTracked { kind });
+            }
+            Message::Error { quoted } => return self.error(packet, quoted, zones, now),
+        }
+        let mut reopened = None;
+        // At most one repetition: the entry that asks for it is gone in the second round.
+        for _ in 0..2 {
+            match self.resolve(packet, &tuple, template, zones, verify, reopened, now) {
+                Resolved::Track(track) => return track,
+                Resolved::Repeat(from) => reopened = Some(from),
+            }
+        }
+        Track::invalid(Invalid::WrongFamily)
+    }
+
+    /// The tuple of a packet; of a PPTP call its own key is known from its control connection (kernel
+    /// `gre_pkt_to_tuple`).
+    fn tuple_of(&self, packet: &Packet<'_>) -> Result<Tuple, Invalid> {
+        let mut tuple = extract::tuple(packet)?;
+        if let TupleProto::Gre {
+            source,
+            destination,
+        } = &mut tuple.proto
+            && *destination != 0
+        {
+            *source = self
+                .gre_keys
+                .source_of(packet.source(), packet.destination(), *destination);
+        }
+        Ok(tuple)
+    }
+
+    /// Kernel `resolve_normal_ct` and `nf_conntrack_handle_packet`.
+    #[allow(clippy::too_many_arguments)]
+    fn resolve(
+        &mut self,
+        packet: &Packet<'_>,
+        tuple: &Tuple,
+        template: Option<&Template>,
+        zones: [Zone; 2],
+        verify: bool,
+        reopened: Option<TcpState>,
+        now: Timestamp,
+    ) -> Resolved {
+        let mut announced = None;
+        let (index, direction, fresh) = match self.find(tuple, zones, now) {
+            Some((index, direction)) => (index, direction, false),
+            None => match self.create(tuple, template, zones, now, &mut announced) {
+                Ok(index) => (index, Direction::Original, true),
+                Err(NoEntry::NotInvertible) => {
+                    return Resolved::Track(Track::invalid(Invalid::IcmpCannotStart {
+                        kind: packet.transport().first().copied().unwrap_or(0),
+                    }));
+                }
+                Err(NoEntry::Full) => {
+                    let max = self.config.max;
+                    let mut track = Track::none(State::Invalid, Reason::TableFull { max });
+                    track.drop = Some(DropReason::TableFull { max });
+                    return Resolved::Track(track);
+                }
+            },
+        };
+        let mut step =
+            (self.explain && tuple.protocol == proto::TCP).then(|| Box::new(TcpStep::default()));
+        let config = &self.config;
+        let Some(connection) = self.slots[index as usize].connection.as_deref_mut() else {
+            return Resolved::Track(Track::invalid(Invalid::WrongFamily));
+        };
+        let id = connection.id;
+        let replied = connection.replied();
+        let state = match direction {
+            Direction::Reply => State::Established,
+            Direction::Original if replied => State::Established,
+            Direction::Original if connection.status.has(Status::EXPECTED) => State::Related,
+            Direction::Original => State::New,
+        };
+        let context = Context {
+            packet,
+            config,
+            verify,
+        };
+        let update = handle(connection, &context, direction, now, step.as_deref_mut());
+        let mut ignored = None;
+        let mut kill = false;
+        match update {
+            Update::Valid {
+                timeout,
+                ignored: why,
+            } => {
+                if let Some(seconds) = timeout
+                    && !connection.status.has(Status::FIXED_TIMEOUT)
+                {
+                    connection.deadline = if connection.confirmed() {
+                        Deadline::At(now + Duration::from_secs(seconds))
+                    } else {
+                        Deadline::AfterConfirm(seconds)
+                    };
+                }
+                let traffic = &mut connection.traffic[direction.index()];
+                traffic.packets += 1;
+                traffic.bytes += packet.declared_len() as u64;
+                ignored = why;
+            }
+            Update::Kill => kill = true,
+            Update::Repeat => {
+                let from = match &connection.proto {
+                    ProtoState::Tcp(tcp) => tcp.state,
+                    _ => TcpState::None,
+                };
+                self.remove(index);
+                return Resolved::Repeat(from);
+            }
+            Update::Invalid(why) => {
+                if fresh {
+                    self.remove(index);
+                }
+                let mut track = Track::invalid(why);
+                track.tcp = step;
+                return Resolved::Track(track);
+            }
+        }
+        let first_reply = direction == Direction::Reply && !replied;
+        if first_reply {
+            connection.status.set(Status::SEEN_REPLY);
+        }
+        let reason = match (ignored, state, fresh) {
+            (Some(why), ..) => Reason::Ignored(why),
+            (None, State::Related, true) => match announced {
+                Some(Expectation {
+                    helper,
+                    parent,
+                    announced,
+                    ..
+                }) => Reason::RelatedByHelper {
+                    helper,
+                    parent,
+                    announced,
+                },
+                None => Reason::RelatedRepeated {
+                    parent: connection.master.unwrap_or(0),
+                },
+            },
+            (None, State::Related, false) => Reason::RelatedRepeated {
+                parent: connection.master.unwrap_or(0),
+            },
+            (None, State::New, true) => match (reopened, &connection.proto) {
+                (Some(from), _) => Reason::Reopened { from },
+                (None, ProtoState::Tcp(tcp)) if tcp.state != TcpState::SynSent => Reason::PickedUp,
+                _ => Reason::FirstPacket,
+            },
+            (None, State::New, false) => Reason::RepeatedBeforeReply,
+            _ if first_reply => Reason::FirstReply,
+            _ => Reason::InConnection,
+        };
+        if kill {
+            self.detach(index);
+        }
+        Resolved::Track(Track {
+            state,
+            direction,
+            connection: Some(id),
+            fresh,
+            dying: kill,
+            drop: None,
+            reason,
+            tcp: step,
+        })
+    }
+
+    /// An ICMP or ICMPv6 error: RELATED if what it quotes is known (kernel `nf_conntrack_inet_error`).
+    fn error(
+        &mut self,
+        packet: &Packet<'_>,
+        quoted: &[u8],
+        zones: [Zone; 2],
+        now: Timestamp,
+    ) -> Track {
+        let Ok(inner) = Packet::parse_truncated(quoted) else {
+            return Track::invalid(Invalid::QuoteTooShort);
+        };
+        if inner.family() != packet.family() {
+            return Track::invalid(Invalid::QuoteTooShort);
+        }
+        let Ok(tuple) = self.tuple_of(&inner) else {
+            return Track::invalid(Invalid::QuoteTooShort);
+        };
+        let Some(inverse) = tuple.invert() else {
+            return Track::invalid(Invalid::QuoteUnknown);
+        };
+        let Some((index, direction)) = self.find(&inverse, zones, now) else {
+            return Track::invalid(Invalid::QuoteUnknown);
+        };
+        let Some(connection) = self.slots[index as usize].connection.as_deref() else {
+            return Track::invalid(Invalid::QuoteUnknown);
+        };
+        let own = connection.tuple(direction).destination;
+        if packet.destination() != own {
+            return Track::invalid(Invalid::QuoteAddress {
+                outer: packet.destination(),
+                inner: own,
+            });
+        }
+        let transport = packet.transport();
+        Track {
+            state: State::Related,
+            direction,
+            connection: Some(connection.id),
+            fresh: false,
+            dying: false,
+            drop: None,
+            reason: Reason::RelatedByIcmp {
+                kind: transport.first().copied().unwrap_or(0),
+                code: transport.get(1).copied().unwrap_or(0),
+                parent: connection.number,
+                quoted: direction.opposite(),
+            },
+            tcp: None,
+        }
+    }
+
+    /// The state of an answer that REJECT makes for a packet (kernel `nf_ct_attach`): tied to the
+    /// packet's connection, RELATED, in the other direction. `None` when the packet has no connection; the
+    /// answer is then tracked like any other packet.
+    pub fn attach(&self, to: &Track) -> Option<Track> {
+        let id = to.connection?;
+        Some(Track {
+            state: State::Related,
+            direction: to.direction.opposite(),
+            connection: Some(id),
+            fresh: false,
+            dying: false,
+            drop: None,
+            reason: Reason::Attached,
+            tcp: None,
+        })
+    }
+
+    /// A reset by REJECT closes a confirmed TCP connection (kernel `nf_conntrack_tcp_set_closing`).
+    pub fn set_closing(&mut self, id: ConnId, now: Timestamp) {
+        let close = self.config.tcp_timeout_close;
+        if let Some(connection) = self.connection_mut(id)
+            && connection.confirmed()
+            && let ProtoState::Tcp(tcp) = &mut connection.proto
+            && tcp.state != TcpState::Close
+        {
+            tcp.state = TcpState::Close;
+            if !connection.status.has(Status::FIXED_TIMEOUT) {
+                connection.deadline = Deadline::At(now + Duration::from_secs(close));
+            }
+        }
+    }
+
+    /// Kernel `nf_confirm`: after the last hook, the helper reads the packet (and may rewrite its payload),
+    /// sequence numbers are shifted where payload grew or shrank, then a new connection enters the
+    /// table.
+    pub fn leave(
+        &mut self,
+        buffer: &mut Buffer<'_>,
+        track: &mut Track,
+        surroundings: &dyn Surroundings,
+        now: Timestamp,
+    ) -> Leave {
+        let mut leave = Leave::default();
+        let Some(id) = track.connection else {
+            return leave;
+        };
+        let Some(connection) = self.connection(id) else {
+            return leave;
+        };
+        // An error of ICMP, or an answer that REJECT made, is of no interest to a helper.
+        let about = track.state == State::Related && track.direction == Direction::Reply
+            || matches!(track.reason, Reason::RelatedByIcmp { .. });
+        // Decided before the helper speaks: the segment that it changes is not shifted itself.
+        let shifted = connection.status.has(Status::SEQ_ADJUST) && !about;
+        if !about
+            && track.reason != Reason::Attached
+            && let Some(name) = connection.helper
+        {
+            let (word, announced) = self.ask_helper(name, buffer, track, surroundings, now);
+            leave.announced = announced;
+            if let Word::Drop(why) = word {
+                leave.drop = Some(DropReason::Helper {
+                    helper: name,
+                    why: why.to_string(),
+                });
+                return leave;
+            }
+        }
+        if shifted
+            && let Some(shifts) = self.connection(id).and_then(|c| c.shifts.as_deref())
+            && !seqadj::adjust(buffer, shifts, track.direction)
+        {
+            leave.drop = Some(DropReason::Options);
+            return leave;
+        }
+        if track.dying {
+            self.remove(id.index);
+        } else if track.fresh && track.direction == Direction::Original {
+            match self.confirm(id, now) {
+                Ok(holder) => {
+                    track.fresh = false;
+                    if let Some(holder) = holder {
+                        track.connection = Some(holder);
+                    }
+                }
+                Err(()) => leave.drop = Some(DropReason::Clash),
+            }
+        }
+        leave
+    }
+
+    fn ask_helper(
+        &mut self,
+        name: &'static str,
+        buffer: &mut Buffer<'_>,
+        track: &Track,
+        surroundings: &dyn Surroundings,
+        now: Timestamp,
+    ) -> (Word, Option<crate::track::Announced>) {
+        let pass = (Word::Pass, None);
+        let Some(id) = track.connection else {
+            return pass;
+        };
+        let Some(connection) = self.connection_mut(id) else {
+            return pass;
+        };
+        let Some(info) = helper::for_tuple(name, &connection.tuples[0]) else {
+            return pass;
+        };
+        let mut state = std::mem::take(&mut connection.helper_state);
+        let (tuples, status) = (connection.tuples, connection.status);
+        let mut call = Call {
+            table: self,
+            buffer,
+            surroundings,
+            id,
+            info,
+            state: track.state,
+            direction: track.direction,
+            tuples,
+            status,
+            now,
+            announced: Vec::new(),
+        };
+        let word = helper::inspect(info, &mut state, &mut call);
+        let announced = call.announced.into_iter().next();
+        if let Some(connection) = self.connection_mut(id) {
+            connection.helper_state = state;
+        }
+        (word, announced)
+    }
+
+    /// The packet died before [`leave`](Self::leave): its unconfirmed entry goes with it.
+    pub fn discard(&mut self, track: &Track) {
+        if let Some(id) = track.connection
+            && (track.fresh || track.dying)
+            && self
+                .connection(id)
+                .is_some_and(|c| !c.confirmed() || c.status.has(Status::DYING))
+        {
+            self.remove(id.index);
+        }
+    }
+}
+
+enum Resolved {
+    Track(Track),
+    Repeat(TcpState),
+}
+
+/// The protocol's part before its tracker has seen the packet.
+pub(crate) fn initial(tuple: &Tuple, now: Timestamp) -> ProtoState {
+    match (tuple.protocol, tuple.proto) {
+        (proto::UDP, _) => udp::start(now),
+        (proto::GRE, _) => ProtoState::Gre,
+        (_, TupleProto::Icmp { .. }) => ProtoState::Icmp,
+        _ => ProtoState::Generic,
+    }
+}
+
+/// Kernel `nf_conntrack_handle_packet`.
+fn handle(
+    connection: &mut Connection,
+    context: &Context<'_, '_>,
+    direction: Direction,
+    now: Timestamp,
+    step: Option<&mut TcpStep>,
+) -> Update {
+    let config = context.config;
+    match connection.tuples[0].protocol {
+        proto::TCP => {
+            if let Err(why) = tcp::check(context) {
+                return Update::Invalid(why);
+            }
+            if !connection.confirmed() {
+                match tcp::start(context) {
+                    Ok(state) => connection.proto = state,
+                    Err(why) => return Update::Invalid(why),
+                }
+            }
+            tcp::update(connection, context, direction, now, step)
+        }
+        proto::UDP => match udp::check(context) {
+            Ok(()) => udp::update(connection, config, now),
+            Err(why) => Update::Invalid(why),
+        },
+        proto::UDPLITE => match udp::check_lite(context) {
+            Ok(()) => udp::update_lite(connection, config),
+            Err(why) => Update::Invalid(why),
+        },
+        proto::SCTP => sctp::update(connection, context, direction),
+        proto::ICMP | proto::ICMPV6 => icmp::update(connection, config),
+        proto::GRE => gre::update(connection, config),
+        _ => Update::Valid {
+            timeout: Some(config.generic_timeout),
+            ignored: None,
+        },
+    }
+}
