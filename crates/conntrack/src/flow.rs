@@ -155,18 +155,19 @@ impl Conntrack {
                 timeout,
                 ignored: why,
             } => {
-                if let Some(seconds) = timeout
-                    && !connection.status.has(Status::FIXED_TIMEOUT)
-                {
-                    connection.deadline = if connection.confirmed() {
-                        Deadline::At(now + Duration::from_secs(seconds))
-                    } else {
-                        Deadline::AfterConfirm(seconds)
-                    };
+                // Who does not renew the timeout does not count (`nf_ct_refresh_acct` does both).
+                if let Some(seconds) = timeout {
+                    if !connection.status.has(Status::FIXED_TIMEOUT) {
+                        connection.deadline = if connection.confirmed() {
+                            Deadline::At(now + Duration::from_secs(seconds))
+                        } else {
+                            Deadline::AfterConfirm(seconds)
+                        };
+                    }
+                    let traffic = &mut connection.traffic[direction.index()];
+                    traffic.packets += 1;
+                    traffic.bytes += packet.declared_len() as u64;
                 }
-                let traffic = &mut connection.traffic[direction.index()];
-                traffic.packets += 1;
-                traffic.bytes += packet.declared_len() as u64;
                 ignored = why;
             }
             Update::Kill => kill = true,
