@@ -46,7 +46,13 @@ fn tcp_segments_that_are_ignored_are_not_counted() {
         segment(&forth, false, flags::ACK, 1001, 5001),
         // A SYN in the middle, an ACK from long ago.
         segment(&forth, false, flags::SYN, 1000, 0),
-        segment(&forth, false, flags::ACK, 1001u32.wrapping_sub(500_000), 5001),
+        segment(
+            &forth,
+            false,
+            flags::ACK,
+            1001u32.wrapping_sub(500_000),
+            5001,
+        ),
         segment(&forth, false, flags::ACK, 1001, 5001),
     ];
     assert_eq!(counted(&packets), [1, 1, 1, 2, 2, 2, 3]);
