@@ -143,19 +143,15 @@ impl<'a> Iterator for Chunks<'a> {
     }
 }
 
-/// Offset of the checksum in the common header.
-const CHECKSUM: std::ops::Range<usize> = 8..12;
-
-/// The CRC32c of an SCTP packet, its checksum field taken as zero (RFC 9260 §6.8). It stands in the
-/// packet in little-endian order.
-pub fn checksum(packet: &[u8]) -> u32 {
-    let before = packet.get(..CHECKSUM.start).unwrap_or(packet);
-    let after = packet.get(CHECKSUM.end..).unwrap_or_default();
-    let sum = crc32c::crc32c(before);
-    if packet.len() <= CHECKSUM.start {
-        return sum;
-    }
-    crc32c::crc32c_append(crc32c::crc32c_append(sum, &[0; 4]), after)
+/// The checksum of a whole SCTP packet (RFC 9260 §6.8): CRC32c with the checksum field, bytes
+/// 8 to 11, taken as zero. Fewer bytes than a header are summed as they are.
+pub fn checksum(transport: &[u8]) -> u32 {
+    let Some((ports_and_tag, rest)) = transport.split_at_checked(8) else {
+        return crc32c::crc32c(transport);
+    };
+    let field = &[0; 4][..rest.len().min(4)];
+    let sum = crc32c::crc32c_append(crc32c::crc32c(ports_and_tag), field);
+    crc32c::crc32c_append(sum, rest.get(4..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -200,7 +196,7 @@ mod tests {
             (&[0, 3, 0, 5, 9, 0, 0, 0, 3, 0, 0, 4], &[(0, 5), (3, 4)]),
             // Zero ends the walk, else it would never end.
             (&[5, 0, 0, 0, 6, 0, 0, 4], &[(5, 0)]),
-            // A length below 4 makes the next chunk overlap.
+            // A length below 4 counts as 4.
             (&[5, 0, 0, 1, 6, 0, 0, 4], &[(5, 1), (6, 4)]),
             // One that points out of the packet.
             (&[5, 0, 255, 255, 6, 0, 0, 4], &[(5, 65535)]),

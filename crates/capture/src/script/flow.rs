@@ -43,6 +43,9 @@ struct Side {
     next: Option<SeqNumber>,
     /// Sent FIN, or the flow was reset.
     closed: bool,
+    /// How much further on the other side sees this side's numbers: the firewall changed the length of
+    /// what this side said.
+    shift: u32,
 }
 
 impl Side {
@@ -57,6 +60,7 @@ impl Side {
         }
         self.next = None;
         self.closed = false;
+        self.shift = 0;
     }
 }
 
@@ -89,6 +93,7 @@ impl Flows {
                 isn,
                 next: None,
                 closed: false,
+                shift: 0,
             };
             // Index 0 is the smaller socket; the first sender starts at FIRST_ISN.
             Flow {
@@ -119,7 +124,7 @@ impl Flows {
             None if rst && acks => SeqNumber(0),
             _ => me.next(),
         };
-        let expected = other.next();
+        let expected = other.next() + other.shift;
         let seq_number = apply(seq, default_seq);
         let ack_number = match (ack, acks) {
             (Number::Follow, false) => SeqNumber(0),
@@ -151,6 +156,24 @@ impl Flows {
             seq: seq_number,
             ack: ack_number,
             expected,
+        }
+    }
+}
+
+impl Flows {
+    /// Notes that `from`'s bytes, which end at `sent`, end at `left` for whoever receives them.
+    pub fn left(&mut self, from: Socket, to: Socket, sent: SeqNumber, left: SeqNumber) {
+        let (key, mine) = if from <= to {
+            ((from, to), 0)
+        } else {
+            ((to, from), 1)
+        };
+        let side = self.flows.get_mut(&key);
+        // Only what the side said last tells: an old segment may have been shifted otherwise.
+        if let Some(side) = side.and_then(|f| f.sides.get_mut(mine))
+            && side.next == Some(sent)
+        {
+            side.shift = left.0.wrapping_sub(sent.0);
         }
     }
 }

@@ -295,6 +295,9 @@ pub struct Send {
     pub from: Endpoint,
     /// Receiver.
     pub to: Endpoint,
+    /// `answer LABEL`: addresses, and ports where there are any, are those of that packet as it left,
+    /// turned round. [`Send::from`] and [`Send::to`] are the ends as that line was written, turned.
+    pub answers: Option<Answered>,
     /// What is sent.
     pub what: What,
     /// Header fields of IP.
@@ -311,6 +314,15 @@ pub struct Send {
     pub from_span: Span,
     /// Place of the receiver.
     pub to_span: Span,
+}
+
+/// The packet that an `answer` line answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answered {
+    /// Which one; the last of its line that went the line's own way and left.
+    pub packet: Reference,
+    /// Place of the reference.
+    pub span: Span,
 }
 
 /// What a packet line sends.
@@ -454,6 +466,8 @@ pub enum IcmpRest {
     },
     /// Anything else.
     Bytes([u8; 4]),
+    /// Identifier and sequence number of the packet that is answered.
+    Answered,
 }
 
 /// Which packet an ICMP error quotes.
@@ -461,6 +475,8 @@ pub enum IcmpRest {
 pub struct Quote {
     /// The packet.
     pub packet: Reference,
+    /// `quoting left PACKET`: as it left the firewall rather than as it was sent.
+    pub left: bool,
     /// Bytes of it that are quoted; as many as the RFC allows unless given.
     pub bytes: Option<u16>,
     /// Place of the reference.
