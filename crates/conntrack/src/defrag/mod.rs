@@ -147,6 +147,8 @@ pub struct Defrag {
     used: [u64; 2],
     /// IPv4 sources that have queues.
     peers: HashMap<IpAddr, Peer>,
+    /// No queue ends before this moment, so that not every fragment need look at all queues.
+    earliest: Timestamp,
 }
 
 /// A source of fragments (kernel `struct inet_peer`, its `rid`). Only distances between counts matter, and only
@@ -208,6 +210,9 @@ impl Defrag {
             if high == 0 || self.used[family as usize] > high {
                 return Defragged::Dropped(FragmentFault::NoMemory);
             }
+            if self.queues.is_empty() || deadline < self.earliest {
+                self.earliest = deadline;
+            }
             self.queues.insert(key, Queue::new(deadline));
             if family == Family::V4 {
                 self.peers.entry(key.source).or_default().queues += 1;
@@ -255,6 +260,9 @@ impl Defrag {
 
     /// Gives up datagrams whose time is over.
     pub fn expire(&mut self, now: Timestamp) {
+        if now < self.earliest || self.queues.is_empty() {
+            return;
+        }
         let (used, peers) = (&mut self.used, &mut self.peers);
         self.queues.retain(|key, queue| {
             let keep = queue.deadline > now;
@@ -265,6 +273,8 @@ impl Defrag {
             }
             keep
         });
+        let ends = self.queues.values().map(|queue| queue.deadline);
+        self.earliest = ends.min().unwrap_or_default();
     }
 
     fn forget(&mut self, key: &Key, family: Family) {

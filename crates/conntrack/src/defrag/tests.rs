@@ -140,6 +140,26 @@ fn a_threshold_of_zero_admits_no_fragment_at_all() {
 }
 
 #[test]
+fn each_family_has_its_own_time_whichever_came_first() {
+    let config = Config::default();
+    let pieces = |v6| build::fragments(&datagram(v6, 100), 64, 7);
+    for first in [false, true] {
+        let mut defrag = Defrag::new();
+        for (n, v6) in [first, !first].into_iter().enumerate() {
+            let packet = pieces(v6);
+            let packet = Packet::parse(&packet[0]).unwrap();
+            defrag.push(&packet, 0, &config, Timestamp::new(n as u64, 0));
+        }
+        defrag.expire(Timestamp::new(29, 0));
+        assert!(defrag.used(Family::V4) > 0 && defrag.used(Family::V6) > 0);
+        defrag.expire(Timestamp::new(31, 0));
+        assert!(defrag.used(Family::V4) == 0 && defrag.used(Family::V6) > 0);
+        defrag.expire(Timestamp::new(61, 0));
+        assert_eq!(defrag.used(Family::V6), 0);
+    }
+}
+
+#[test]
 fn memory_is_bounded_by_the_threshold() {
     let config = Config {
         ipfrag_high_thresh: 10_000,
