@@ -12,7 +12,7 @@ use palisade_capture::script::{
 };
 use palisade_conntrack::nat::Preferred;
 use palisade_conntrack::{Config, Connection, Direction, Tuple};
-use palisade_engine::{Engine, Outcome, Reassembly, Setup, Verdict};
+use palisade_engine::{Engine, Reassembly, Setup};
 use palisade_rules::{Chain, Family, Ruleset, TableKind, parse};
 use palisade_wire::{Packet, Timestamp, proto};
 
@@ -37,10 +37,8 @@ pub struct EngineSubject {
 #[derive(Debug)]
 struct Led {
     start: Option<Timestamp>,
-    packets: std::vec::IntoIter<(Duration, Option<Vec<u8>>)>,
+    packets: std::vec::IntoIter<(Duration, Preferred)>,
     now: Duration,
-    /// The present packet as it left there.
-    left: Option<Vec<u8>>,
     ended: Duration,
 }
 
@@ -78,23 +76,19 @@ impl EngineSubject {
         })
     }
 
-    /// Follows another subject through the same test: packets come when they came there. The real clock
-    /// is not the script's, and rates and timeouts depend on it.
+    /// Follows another subject through the same test: packets come when they came there, and where ports
+    /// are drawn by chance the other's are preferred. The real clock is not the script's, and rates and
+    /// timeouts depend on it.
     pub fn following(mut self, test: &TestRecord) -> EngineSubject {
-        let left = |left: &Seen<Option<Vec<u8>>>| match left {
-            Seen::Seen(left) => left.clone(),
-            Seen::Unseen => None,
-        };
-        let packets: Vec<_> = test
+        let packets: Vec<(Duration, Preferred)> = test
             .packets
             .iter()
-            .map(|p| (p.extras.elapsed, left(&p.left)))
+            .map(|p| (p.extras.elapsed, drawn(&p.left)))
             .collect();
         self.led = Some(Led {
             start: None,
             packets: packets.into_iter(),
             now: Duration::ZERO,
-            left: None,
             ended: test.ended,
         });
         self
@@ -102,11 +96,40 @@ impl EngineSubject {
 }
 
 impl Led {
-    /// The moment of the next packet, which the script has at `time`.
-    fn next(&mut self, time: Timestamp) -> Timestamp {
+    /// The moment of the next packet, which the script has at `time`, and what was drawn for it.
+    fn next(&mut self, time: Timestamp) -> (Timestamp, Preferred) {
         let start = *self.start.get_or_insert(time);
-        (self.now, self.left) = self.packets.next().unwrap_or((self.now, None));
-        start + self.now
+        let (now, preferred) = self
+            .packets
+            .next()
+            .unwrap_or((self.now, Preferred::default()));
+        self.now = now;
+        (start + now, preferred)
+    }
+}
+
+/// Ports, or the identifier, that a packet left with.
+fn drawn(left: &Seen<Option<Vec<u8>>>) -> Preferred {
+    let Seen::Seen(Some(bytes)) = left else {
+        return Preferred::default();
+    };
+    let Ok(packet) = Packet::parse(bytes) else {
+        return Preferred::default();
+    };
+    let word = |at: usize| {
+        let two = packet.transport().get(at..)?.first_chunk()?;
+        Some(u16::from_be_bytes(*two))
+    };
+    match packet.protocol() {
+        proto::ICMP | proto::ICMPV6 => Preferred {
+            source: word(4),
+            destination: word(4),
+        },
+        proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP => Preferred {
+            source: word(0),
+            destination: word(2),
+        },
+        _ => Preferred::default(),
     }
 }
 
@@ -160,24 +183,19 @@ fn replace(all: &mut Option<Ruleset>, new: Option<Ruleset>) {
 
 impl Subject for EngineSubject {
     fn packet(&mut self, sent: &Sent<'_>) -> Observed {
-        let time = match &mut self.led {
+        let (time, preferred) = match &mut self.led {
             Some(led) => led.next(sent.time),
-            None => sent.time,
+            None => (sent.time, Preferred::default()),
         };
+        self.inner.engine_mut().prefer(preferred);
         let mut input = input(sent);
         input.time = time;
         if matches!(sent.way, Way::In(_)) {
             input.link.source_mac = input.link.source_mac.or(Some(SENDER));
         }
-        if let Some(led) = &self.led {
-            // What the other one drew by chance, if it drew.
-            let port = led.left.as_deref().and_then(source_word);
-            self.inner.engine_mut().prefer(Preferred { port });
-        }
         let mut matched = Matched::default();
         let outcome = self.inner.engine_mut().process(&input, &mut matched);
-        let mut observed = observed(self.inner.engine(), &outcome, &matched, time);
-        observed.left = Seen::Seen(left(&outcome, &sent.bytes));
+        let mut observed = observed(self.inner.engine(), &outcome, &matched, &sent.bytes, time);
         let reply = outcome.reply.as_ref();
         self.extras = Extras {
             answer_left: Seen::Seen(reply.and_then(|r| r.sent.clone())),
@@ -232,34 +250,6 @@ impl EngineSubject {
             _ => now,
         }
     }
-}
-
-/// Source port, identifier of an ICMP query: what a translation may have drawn by chance.
-fn source_word(bytes: &[u8]) -> Option<u16> {
-    let packet = Packet::parse_truncated(bytes).ok()?;
-    let at = match packet.protocol() {
-        proto::ICMP | proto::ICMPV6 => 4,
-        _ => 0,
-    };
-    let word = packet.transport().get(at..)?.first_chunk()?;
-    Some(u16::from_be_bytes(*word))
-}
-
-/// The packet as it leaves.
-fn left(outcome: &Outcome, sent: &[u8]) -> Option<Vec<u8>> {
-    if outcome.verdict != Verdict::Accept {
-        return None;
-    }
-    if let Some(output) = &outcome.output {
-        return Some(output.clone());
-    }
-    let mut bytes = sent.to_vec();
-    // What follows the packet in its frame is cut off before any hook.
-    if let Ok(packet) = Packet::parse(&bytes) {
-        let length = packet.declared_len();
-        bytes.truncate(length);
-    }
-    Some(bytes)
 }
 
 impl Counted for EngineSubject {

@@ -228,11 +228,15 @@ pub fn hunt(hunt: &Hunt, tell: &(dyn Fn(&str) + Sync)) -> Found {
 
 /// The script of a seed, run, and what came of it noted.
 fn one(hunt: &Hunt, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&str) + Sync)) {
-    let text = script(seed, hunt.lines, &hunt.without).text;
     let tools = hunt.tools.unwrap_or(match seed % 4 {
         0 => Tools::Nft,
         _ => Tools::Legacy,
     });
+    let mut without = hunt.without.clone();
+    if tools == Tools::Nft {
+        without.push("ah".to_owned());
+    }
+    let text = script(seed, hunt.lines, &without).text;
     let options = Options {
         tools,
         each_step: hunt.each_step,
