@@ -354,8 +354,6 @@ pub struct Comparison {
     pub differences: Vec<String>,
     /// Line of the first packet that differs.
     pub first: Option<u32>,
-    /// In what it differs.
-    pub first_kinds: Vec<(&'static str, Property)>,
     /// Values compared and differing, by protocol and property.
     pub sums: BTreeMap<(&'static str, Property), (u64, u64)>,
 }
@@ -385,7 +383,6 @@ impl Comparison {
             self.packet(k, e, theirs.blind);
             if self.differences.len() > before && self.first.is_none() {
                 self.first = Some(k.line);
-                self.first_kinds = self.kinds();
             }
         }
         for (name, k) in &theirs.counters {
@@ -479,12 +476,6 @@ impl Comparison {
         if let (Seen::Seen(kernel), Seen::Seen(other)) = (kernel, other) {
             self.hold(kind, place, kernel, other);
         }
-    }
-
-    /// The protocols and properties that differ.
-    pub fn kinds(&self) -> Vec<(&'static str, Property)> {
-        let differing = self.sums.iter().filter(|(_, sums)| sums.1 > 0);
-        differing.map(|(kind, _)| *kind).collect()
     }
 }
 

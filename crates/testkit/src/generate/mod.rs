@@ -125,7 +125,8 @@ impl<'c> Teller<'c> {
         let sender = if back { &self.to } else { &self.from };
         let own = sender.starts_with("inside") || sender.starts_with("outside");
         let text = match text.split_once(" truncate ") {
-            // A raw socket takes only whole packets.
+            // A raw socket takes only whole packets, and translation may make the sender the firewall.
+            Some((before, _)) if text.starts_with("answer") => before.to_owned(),
             Some((before, _)) if own && self.six => format!("{before} ip6"),
             Some((before, _)) if own => before.to_owned(),
             _ => text,
