@@ -56,7 +56,7 @@ use crate::compare::{Counted, CounterName, Counters, Extras};
 use crate::tables::Tables;
 
 /// Hardware address of everybody who sends to the firewall, unless the script says another.
-const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+pub(crate) const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
 
 /// Why the kernel cannot be asked here, or `None` when it can.
 pub fn unavailable() -> Option<String> {
@@ -242,14 +242,14 @@ impl KernelSubject {
             Tools::Nft => accepted.is_none() && answer_of(lines, of_answer, bytes).is_some(),
         };
         let piece = Packet::parse(bytes).is_ok_and(|p| p.fragment().is_some());
-        let waits = piece && said("arrived").is_some() && said("whole").is_none();
+        let arrived = said("arrived").is_some() && said("whole").is_none();
         observed.verdict = match accepted {
             Some(_) => Seen::Seen(Verdict::Accept),
             None if rejected => Seen::Seen(Verdict::Reject),
             // IPv6's queue shows nothing of itself: held or destroyed, nobody can tell.
-            None if waits && v6 => Seen::Unseen,
+            None if piece && v6 && arrived => Seen::Unseen,
             // A piece said twice, or one that destroys its datagram, is gone.
-            None if waits && kept => Seen::Seen(Verdict::Stolen),
+            None if piece && !v6 && kept => Seen::Seen(Verdict::Stolen),
             None => Seen::Seen(Verdict::Drop),
         };
         let answer = answer_of(lines, of_answer, bytes);
