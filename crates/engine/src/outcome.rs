@@ -126,6 +126,8 @@ pub enum Ended {
     FrameToAll,
     /// Time to live used up on the way through.
     TimeToLive(u8),
+    /// No route leads there.
+    NoRoute(IpAddr),
     /// Its connection is translated, and it cannot be.
     Translation(Fault),
 }
@@ -193,6 +195,7 @@ impl fmt::Display for Ended {
                 f,
                 "dropped by routing: a packet with {address} cannot come this way"
             ),
+            Ended::NoRoute(address) => write!(f, "dropped by routing: no route to {address}"),
             Ended::Translation(fault) => write!(f, "dropped by address translation: {fault}"),
             Ended::FrameToAll => f.write_str(
                 "dropped by routing: what came in a frame to all or to a group is not forwarded",
