@@ -105,7 +105,7 @@ sysctls! {
     tcp_ignore_invalid_rst = "nf_conntrack_tcp_ignore_invalid_rst", 0, 1;
     /// Identical ACKs after which the shorter retransmission timeout holds.
     tcp_max_retrans = "nf_conntrack_tcp_max_retrans", 3, 255;
-    /// Timeout in SYN_SENT (and SYN_SENT2).
+    /// Timeout in SYN_SENT (that in SYN_SENT2 is 120 seconds, whatever this says).
     tcp_timeout_syn_sent = "nf_conntrack_tcp_timeout_syn_sent", 120, SECONDS;
     /// Timeout in SYN_RECV.
     tcp_timeout_syn_recv = "nf_conntrack_tcp_timeout_syn_recv", 60, SECONDS;

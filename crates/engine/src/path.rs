@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use palisade_conntrack::defrag::Defragged;
-use palisade_conntrack::{Announced, Track, TrackHook};
+use palisade_conntrack::{Announced, State, Track, TrackHook};
 use palisade_rules::{Family, Hook, RejectWith, TableKind, print};
 use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
 
@@ -149,33 +149,36 @@ impl Engine {
             return reply;
         };
         let destination = packet.destination();
-        let route = match self.host.interface_towards(destination) {
-            Some(interface) => Route::Out(Arc::from(interface.name.as_str())),
-            None => Route::Auto,
+        let towards = |address| {
+            self.host
+                .interface_towards(address)
+                .map(|i| Arc::from(i.name.as_str()))
         };
-        let input = Input {
-            time: now,
-            route,
-            ..Input::new(bytes)
+        let (path, out_interface) = if self.host.is_local(destination) {
+            (Path::Loopback, Some(Arc::from("lo")))
+        } else {
+            let out = towards(destination).or_else(|| journey.in_interface.clone());
+            (Path::Output, out)
         };
-        let (path, in_interface, out_interface) = self.way(&packet, &input);
         let mut own = Journey {
             family: packet.family(),
             buffer: Buffer::new(packet, Vec::new()),
-            path: if path == Path::Loopback {
-                Path::Loopback
-            } else {
-                Path::Output
-            },
+            path,
             hook: Hook::Output,
-            in_interface,
-            out_interface: out_interface.or_else(|| journey.in_interface.clone()),
+            in_interface: None,
+            out_interface,
             link: LinkInfo::default(),
             track: journey
                 .track
                 .as_ref()
                 .and_then(|t| self.conntrack.attach(t)),
-            raw: RawState::default(),
+            raw: RawState {
+                locked: journey
+                    .track
+                    .as_ref()
+                    .is_some_and(|t| t.state == State::Untracked),
+                ..RawState::default()
+            },
             mark: 0,
             visited: 0,
             announced: None,

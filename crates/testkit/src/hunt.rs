@@ -228,11 +228,15 @@ pub fn hunt(hunt: &Hunt, tell: &(dyn Fn(&str) + Sync)) -> Found {
 
 /// The script of a seed, run, and what came of it noted.
 fn one(hunt: &Hunt, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&str) + Sync)) {
-    let text = script(seed, hunt.lines, &hunt.without).text;
     let tools = hunt.tools.unwrap_or(match seed % 4 {
         0 => Tools::Nft,
         _ => Tools::Legacy,
     });
+    let mut without = hunt.without.clone();
+    if tools == Tools::Nft {
+        without.push("ah".to_owned());
+    }
+    let text = script(seed, hunt.lines, &without).text;
     let options = Options {
         tools,
         each_step: hunt.each_step,
@@ -331,19 +335,15 @@ fn shows(run: &Run, kinds: &[(&'static str, Property)]) -> bool {
 /// Makes a failure's script smaller.
 fn smaller(hunt: &Hunt, options: Options, ran: &Run, failure: &mut Failure) {
     let mut kinds = ran.comparison.kinds();
-    let packets = ran.kernel.tests.iter().flat_map(|t| &t.packets);
     let mut text = failure.text.clone();
     let holds = |text: &str, kinds: &[(&'static str, Property)]| {
         self::ran(text, options).is_ok_and(|run| shows(&run, kinds))
     };
     if let Some(line) = ran.comparison.first {
         // What comes after the first difference has no part in it; nor have other differences.
-        let protocol = packets.into_iter().find(|p| p.line == line);
+        kinds = ran.comparison.first_kinds.clone();
         let cut: Vec<&str> = text.lines().take(line as usize).collect();
         let cut = cut.join("\n") + "\n";
-        if let Some(protocol) = protocol.map(|p| p.protocol) {
-            kinds.retain(|(p, _)| *p == protocol);
-        }
         if holds(&cut, &kinds) {
             text = cut;
         }

@@ -56,7 +56,7 @@ use crate::compare::{Counted, CounterName, Counters, Extras};
 use crate::tables::Tables;
 
 /// Hardware address of everybody who sends to the firewall, unless the script says another.
-const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+pub(crate) const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
 
 /// Why the kernel cannot be asked here, or `None` when it can.
 pub fn unavailable() -> Option<String> {
@@ -242,20 +242,16 @@ impl KernelSubject {
             Tools::Nft => accepted.is_none() && answer_of(lines, of_answer, bytes).is_some(),
         };
         let piece = Packet::parse(bytes).is_ok_and(|p| p.fragment().is_some());
-        observed.verdict = Seen::Seen(match accepted {
-            Some(_) => Verdict::Accept,
-            None if rejected => Verdict::Reject,
-            // A piece said twice, or one that destroys its datagram, is gone; IPv6's queue
-            // shows nothing of itself, so there every piece counts as held.
-            None if piece
-                && (kept || v6)
-                && said("arrived").is_some()
-                && said("whole").is_none() =>
-            {
-                Verdict::Stolen
-            }
-            None => Verdict::Drop,
-        });
+        let arrived = said("arrived").is_some() && said("whole").is_none();
+        observed.verdict = match accepted {
+            Some(_) => Seen::Seen(Verdict::Accept),
+            None if rejected => Seen::Seen(Verdict::Reject),
+            // IPv6's queue shows nothing of itself: held or destroyed, nobody can tell.
+            None if piece && v6 && arrived => Seen::Unseen,
+            // A piece said twice, or one that destroys its datagram, is gone.
+            None if piece && !v6 && kept => Seen::Seen(Verdict::Stolen),
+            None => Seen::Seen(Verdict::Drop),
+        };
         let answer = answer_of(lines, of_answer, bytes);
         let answer = answer.filter(|_| accepted.is_none() && rejected);
         observed.answer = Seen::Seen(answer.map(|l| l.packet.clone()));
