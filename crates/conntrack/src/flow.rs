@@ -321,7 +321,7 @@ impl Conntrack {
 
     /// Kernel `nf_confirm`: after the last hook, the helper reads the packet (and may rewrite its payload),
     /// sequence numbers are shifted where payload grew or shrank, then a new connection enters the
-    /// table.
+    /// table. Call [`discard`](Self::discard) when the packet is gone: a connection that it ended goes with it.
     pub fn leave(
         &mut self,
         buffer: &mut Buffer<'_>,
@@ -340,7 +340,7 @@ impl Conntrack {
         let about = track.state == State::Related && track.direction == Direction::Reply
             || matches!(track.reason, Reason::RelatedByIcmp { .. });
         // Decided before the helper speaks: the segment that it changes is not shifted itself.
-        let shifted = connection.status.has(Status::SEQ_ADJUST) && !about;
+        let shifted = connection.status.has(Status::SEQ_ADJUST) && !about && !surroundings.looped();
         if !about
             && track.reason != Reason::Attached
             && let Some(name) = connection.helper
@@ -362,9 +362,7 @@ impl Conntrack {
             leave.drop = Some(DropReason::Options);
             return leave;
         }
-        if track.dying {
-            self.remove(id.index);
-        } else if track.fresh && track.direction == Direction::Original {
+        if track.fresh && !track.dying && track.direction == Direction::Original {
             match self.confirm(id, now) {
                 Ok(holder) => {
                     track.fresh = false;
@@ -426,7 +424,8 @@ impl Conntrack {
         }
     }
 
-    /// The packet died before [`leave`](Self::leave): its unconfirmed entry goes with it.
+    /// The packet is gone: with it goes an entry that it made and that was not confirmed, and one that it
+    /// ended.
     pub fn discard(&mut self, track: &Track) {
         if let Some(id) = track.connection
             && (track.fresh || track.dying)

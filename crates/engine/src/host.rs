@@ -178,12 +178,17 @@ fn link_local(address: IpAddr) -> bool {
 pub(crate) struct Around<'a> {
     pub(crate) host: &'a Host,
     pub(crate) made_here: bool,
+    pub(crate) looped: bool,
     pub(crate) out_interface: Option<&'a str>,
 }
 
 impl Surroundings for Around<'_> {
     fn made_here(&self) -> bool {
         self.made_here
+    }
+
+    fn looped(&self) -> bool {
+        self.looped
     }
 
     fn broadcast_network(&self, address: IpAddr) -> Option<u8> {

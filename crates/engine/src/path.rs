@@ -656,6 +656,7 @@ impl Engine {
         let around = Around {
             host: &self.host,
             made_here: matches!(journey.path, Path::Output | Path::Loopback),
+            looped: journey.path == Path::Loopback && journey.hook == Hook::Input,
             out_interface: journey.out_interface.as_deref(),
         };
         let left = self

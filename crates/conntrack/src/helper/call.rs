@@ -26,6 +26,11 @@ pub trait Surroundings {
         false
     }
 
+    /// Whether this host sent it to itself, and it was here before on its way out.
+    fn looped(&self) -> bool {
+        false
+    }
+
     /// The prefix length of the network whose broadcast address this is, if the packet leaves into it.
     fn broadcast_network(&self, _address: IpAddr) -> Option<u8> {
         None
