@@ -393,6 +393,10 @@ impl Engine {
         observer: &mut O,
     ) -> Step {
         let packet = journey.buffer.packet();
+        // Kernel `ip_forward` and `ip6_forward`, the first thing that they ask.
+        if let Some(PacketType::Broadcast | PacketType::Multicast) = journey.link.packet_type {
+            return Err(Stop(Verdict::Drop, Ended::FrameToAll, None));
+        }
         let ttl = packet.ttl();
         if ttl <= 1 {
             return Err(Stop(Verdict::Drop, Ended::TimeToLive(ttl), None));
@@ -598,7 +602,12 @@ impl Engine {
         let by = decision.decider(table, journey.family);
         match decision.verdict {
             linear::Verdict::Reject(with) => {
-                let reply = reject::answer(with, &journey.buffer.packet(), &self.host);
+                let reply = reject::answer(
+                    with,
+                    &journey.buffer.packet(),
+                    &self.host,
+                    journey.link.packet_type,
+                );
                 if with == RejectWith::TcpReset
                     && reply.is_ok()
                     && let Some(id) = journey.track.as_ref().and_then(|t| t.connection)
