@@ -8,9 +8,11 @@
 
 mod call;
 pub mod ftp;
+mod irc;
 mod options;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tftp;
 
 pub use call::{Call, Follower, Proposal, Surroundings};
 pub use options::Options;
@@ -102,8 +104,8 @@ const V4: Option<Family> = Some(Family::V4);
 #[rustfmt::skip]
 pub const CATALOGUE: &[HelperInfo] = &[
     row("ftp", proto::TCP, 21, None, &[class(1, 300)], Some(ftp::inspect)),
-    row("tftp", proto::UDP, 69, None, &[class(1, 300)], None),
-    row("irc", proto::TCP, 6667, V4, &[class(8, 300)], None),
+    row("tftp", proto::UDP, 69, None, &[class(1, 300)], Some(tftp::inspect)),
+    row("irc", proto::TCP, 6667, V4, &[class(8, 300)], Some(irc::inspect)),
     row("sip", proto::UDP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
     row("sip", proto::TCP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
     row("amanda", proto::UDP, 10080, None, &[class(4, 180)], None),
@@ -157,6 +159,16 @@ pub(crate) fn arrived(follower: &mut Follower<'_>, expectation: &Expectation) {
         Follow::Master => follower.follow_master(expectation),
         Follow::Sip | Follow::Pptp | Follow::Q931 | Follow::CallForwarding => {}
     }
+}
+
+/// The decimal digits at the start of `text` as a number, and how many they are. It wraps at 64 bits (kernel
+/// `simple_strtoul`); without digits it is 0.
+pub(crate) fn number(text: &[u8]) -> (u64, usize) {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit());
+    digits.fold((0, 0), |(value, count): (u64, usize), byte| {
+        let digit = u64::from(byte - b'0');
+        (value.wrapping_mul(10).wrapping_add(digit), count + 1)
+    })
 }
 
 /// Bytes as text for reasons: printable ASCII as it is, the rest escaped, at most 120 bytes.
