@@ -6,6 +6,7 @@
 //! in [`CATALOGUE`], a variant of [`HelperState`] if it remembers anything, and, if the connections that it
 //! announces need more than to follow their parent, an arm in [`arrived`].
 
+mod amanda;
 mod call;
 pub mod ftp;
 mod irc;
@@ -108,7 +109,7 @@ pub const CATALOGUE: &[HelperInfo] = &[
     row("irc", proto::TCP, 6667, V4, &[class(8, 300)], Some(irc::inspect)),
     row("sip", proto::UDP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
     row("sip", proto::TCP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
-    row("amanda", proto::UDP, 10080, None, &[class(4, 180)], None),
+    row("amanda", proto::UDP, 10080, None, &[class(4, 180)], Some(amanda::inspect)),
     row("pptp", proto::TCP, 1723, V4, &[class(2, 300)], None),
     row("RAS", proto::UDP, 1719, None, &[class(1, 240)], None),
     row("Q.931", proto::TCP, 1720, None, &[class(4, 240)], None),
