@@ -147,6 +147,11 @@ impl<'c, 'p> Call<'c, 'p> {
         &self.table.config().helpers
     }
 
+    /// The port that the kernel registers the helper for.
+    pub fn port(&self) -> u16 {
+        self.info.port
+    }
+
     /// What the host knows.
     pub fn surroundings(&self) -> &dyn Surroundings {
         self.surroundings

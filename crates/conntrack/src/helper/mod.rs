@@ -7,6 +7,7 @@
 //! announces need more than to follow their parent, an arm in [`arrived`].
 
 mod amanda;
+mod broadcast;
 mod call;
 pub mod ftp;
 mod irc;
@@ -114,8 +115,8 @@ pub const CATALOGUE: &[HelperInfo] = &[
     row("RAS", proto::UDP, 1719, None, &[class(1, 240)], None),
     row("Q.931", proto::TCP, 1720, None, &[class(4, 240)], None),
     row("H.245", proto::TCP, 0, None, &[class(4, 240)], None),
-    row("netbios-ns", proto::UDP, 137, V4, &[class(1, 3)], None),
-    row("snmp", proto::UDP, 161, V4, &[class(1, 30)], None),
+    row("netbios-ns", proto::UDP, 137, V4, &[class(1, 3)], Some(broadcast::netbios_ns)),
+    row("snmp", proto::UDP, 161, V4, &[class(1, 30)], Some(broadcast::snmp)),
     row("sane", proto::TCP, 6566, None, &[class(1, 300)], None),
 ];
 
