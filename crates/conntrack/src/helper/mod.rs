@@ -12,6 +12,7 @@ mod call;
 pub mod ftp;
 mod irc;
 mod options;
+pub mod sane;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tftp;
@@ -117,7 +118,7 @@ pub const CATALOGUE: &[HelperInfo] = &[
     row("H.245", proto::TCP, 0, None, &[class(4, 240)], None),
     row("netbios-ns", proto::UDP, 137, V4, &[class(1, 3)], Some(broadcast::netbios_ns)),
     row("snmp", proto::UDP, 161, V4, &[class(1, 30)], Some(broadcast::snmp)),
-    row("sane", proto::TCP, 6566, None, &[class(1, 300)], None),
+    row("sane", proto::TCP, 6566, None, &[class(1, 300)], Some(sane::inspect)),
 ];
 
 /// A helper of this name, for whatever protocol.
@@ -143,6 +144,8 @@ pub enum HelperState {
     None,
     /// FTP control connection.
     Ftp(Box<ftp::FtpState>),
+    /// SANE control connection.
+    Sane(sane::SaneState),
 }
 
 /// Asks a connection's helper about one packet. Helpers that are not evaluated pass everything.
