@@ -200,7 +200,8 @@ impl<'c, 'p> Call<'c, 'p> {
     fn add(&mut self, proposal: &Proposal, skip_master: bool) -> Result<ExpectId, Refused> {
         let options = &self.table.config().helpers;
         let class = self.info.class(proposal.class, options);
-        if proposal.destination_port < options.least_expected_port {
+        let keys = proposal.protocol == proto::GRE;
+        if !keys && proposal.destination_port < options.least_expected_port {
             return Err(Refused::Port);
         }
         let limits = Limits {

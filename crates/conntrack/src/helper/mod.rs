@@ -12,6 +12,7 @@ mod call;
 pub mod ftp;
 mod irc;
 mod options;
+pub mod pptp;
 pub mod sane;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -22,7 +23,9 @@ pub use options::Options;
 
 use palisade_wire::{Family, proto};
 
+use crate::connection::Connection;
 use crate::expect::{Expectation, Follow};
+use crate::table::Conntrack;
 use crate::tuple::Tuple;
 
 /// Limits of one class of expectations (kernel `struct nf_conntrack_expect_policy`).
@@ -112,7 +115,7 @@ pub const CATALOGUE: &[HelperInfo] = &[
     row("sip", proto::UDP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
     row("sip", proto::TCP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
     row("amanda", proto::UDP, 10080, None, &[class(4, 180)], Some(amanda::inspect)),
-    row("pptp", proto::TCP, 1723, V4, &[class(2, 300)], None),
+    row("pptp", proto::TCP, 1723, V4, &[class(2, 300)], Some(pptp::inspect)),
     row("RAS", proto::UDP, 1719, None, &[class(1, 240)], None),
     row("Q.931", proto::TCP, 1720, None, &[class(4, 240)], None),
     row("H.245", proto::TCP, 0, None, &[class(4, 240)], None),
@@ -144,6 +147,8 @@ pub enum HelperState {
     None,
     /// FTP control connection.
     Ftp(Box<ftp::FtpState>),
+    /// PPTP control connection.
+    Pptp(Box<pptp::PptpState>),
     /// SANE control connection.
     Sane(sane::SaneState),
 }
@@ -162,7 +167,15 @@ pub(crate) fn arrived(follower: &mut Follower<'_>, expectation: &Expectation) {
     match expectation.follow {
         Follow::Nothing => {}
         Follow::Master => follower.follow_master(expectation),
-        Follow::Sip | Follow::Pptp | Follow::Q931 | Follow::CallForwarding => {}
+        Follow::Pptp => pptp::arrived(follower, expectation),
+        Follow::Sip | Follow::Q931 | Follow::CallForwarding => {}
+    }
+}
+
+/// A connection that has a helper has ended and is out of the table (kernel `nf_ct_helper_destroy`).
+pub(crate) fn ended(table: &mut Conntrack, gone: &Connection) {
+    if gone.helper == Some("pptp") {
+        pptp::ended(table, gone);
     }
 }
 

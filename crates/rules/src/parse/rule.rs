@@ -919,4 +919,13 @@ fn remember(loaded: &mut Loaded, given: Given) {
 }
 
 /// Helpers whose announcements are read; a rule that assigns another says that they are not.
-const EVALUATED_HELPERS: &[&str] = &["ftp", "tftp", "irc", "amanda", "netbios-ns", "snmp", "sane"];
+const EVALUATED_HELPERS: &[&str] = &[
+    "ftp",
+    "tftp",
+    "irc",
+    "amanda",
+    "netbios-ns",
+    "snmp",
+    "sane",
+    "pptp",
+];
