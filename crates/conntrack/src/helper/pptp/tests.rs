@@ -121,6 +121,9 @@ fn the_calls_timeouts_are_the_usual_ones_of_gre() {
     assert_eq!(left(&talk), 180);
 }
 
+/// Who says it, and what.
+type Line = (Direction, Vec<u8>);
+
 #[test]
 fn what_makes_a_call_and_what_does_not() {
     use Direction::{Original as O, Reply as R};
@@ -134,7 +137,7 @@ fn what_makes_a_call_and_what_does_not() {
     let grant = || (R, message(OUT_REPLY, &ids(900, 7, 1)));
     let with =
         |more: Vec<(Direction, Vec<u8>)>| start().into_iter().chain(more).collect::<Vec<_>>();
-    let cases: Vec<(&str, Vec<(Direction, Vec<u8>)>, usize)> = vec![
+    let cases: Vec<(&str, Vec<Line>, usize)> = vec![
         ("granted", with(vec![ask(), grant()]), 2),
         ("granted twice", with(vec![ask(), grant(), grant()]), 2),
         ("no session", vec![ask(), grant()], 0),
