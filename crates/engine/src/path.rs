@@ -296,6 +296,9 @@ impl Engine {
                     self.route_anew(journey);
                 }
                 self.martian(&journey.buffer.packet())?;
+                if journey.path == Path::Forward {
+                    self.reachable(journey.buffer.packet().destination())?;
+                }
                 match journey.path {
                     Path::Input => self.deliver(journey, now, observer),
                     _ => self.forward(journey, now, observer),
@@ -468,6 +471,14 @@ impl Engine {
         };
         if bad {
             return Err(Stop(Verdict::Drop, Ended::Martian(source), None));
+        }
+        Ok(())
+    }
+
+    /// Whether there is a route, where all routes are known.
+    pub(crate) fn reachable(&self, destination: IpAddr) -> Step {
+        if self.host.closed && self.host.interface_towards(destination).is_none() {
+            return Err(Stop(Verdict::Drop, Ended::NoRoute(destination), None));
         }
         Ok(())
     }
