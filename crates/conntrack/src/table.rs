@@ -23,7 +23,7 @@
 use std::hash::Hasher;
 use std::time::Duration;
 
-use palisade_wire::Timestamp;
+use palisade_wire::{Timestamp, proto};
 use siphasher::sip::SipHasher13;
 
 use crate::config::Config;
@@ -416,6 +416,15 @@ impl Conntrack {
         if connection.helper.is_some() {
             self.expectations.forget_parent(connection.id);
             self.gre_keys.forget(connection.id);
+            if connection.confirmed() {
+                helper::ended(self, &connection);
+            }
+        }
+        // With a call its control connection's keys are gone too (kernel `destroy_gre_conntrack`).
+        if connection.tuples[0].protocol == proto::GRE
+            && let Some(master) = connection.master_id
+        {
+            self.gre_keys.forget(master);
         }
     }
 

@@ -152,6 +152,11 @@ impl<'c, 'p> Call<'c, 'p> {
         &self.table.config().helpers
     }
 
+    /// The port that the kernel registers the helper for.
+    pub fn port(&self) -> u16 {
+        self.info.port
+    }
+
     /// What the host knows.
     pub fn surroundings(&self) -> &dyn Surroundings {
         self.surroundings
@@ -200,7 +205,8 @@ impl<'c, 'p> Call<'c, 'p> {
     fn add(&mut self, proposal: &Proposal, skip_master: bool) -> Result<ExpectId, Refused> {
         let options = &self.table.config().helpers;
         let class = self.info.class(proposal.class, options);
-        if proposal.destination_port < options.least_expected_port {
+        let keys = proposal.protocol == proto::GRE;
+        if !keys && proposal.destination_port < options.least_expected_port {
             return Err(Refused::Port);
         }
         let limits = Limits {

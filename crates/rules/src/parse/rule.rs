@@ -868,7 +868,7 @@ impl Reader<'_, '_, '_> {
         }
         if let Target::Ct(ct) = target
             && let Some(helper) = &ct.helper
-            && helper != "ftp"
+            && !EVALUATED_HELPERS.contains(&helper.as_str())
             && KNOWN_HELPERS.contains(&helper.as_str())
         {
             // It can be assigned; what it would announce is NEW, and that is said.
@@ -921,3 +921,15 @@ fn remember(loaded: &mut Loaded, given: Given) {
     loaded.given.retain(|g| g.name != given.name);
     loaded.given.push(given);
 }
+
+/// Helpers whose announcements are read; a rule that assigns another says that they are not.
+const EVALUATED_HELPERS: &[&str] = &[
+    "ftp",
+    "tftp",
+    "irc",
+    "amanda",
+    "netbios-ns",
+    "snmp",
+    "sane",
+    "pptp",
+];

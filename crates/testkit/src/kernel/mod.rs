@@ -188,6 +188,7 @@ impl KernelSubject {
                 )
             };
             let sockets = [open(AddressFamily::Inet)?, open(AddressFamily::Inet6)?];
+            setsockopt(&sockets[0], sockopt::Broadcast, &true)?;
             self.raw = Some(sockets);
         }
         let [v4, v6] = self.raw.as_ref().context("raw sockets")?;

@@ -1,6 +1,7 @@
 //! A network namespace of the calling thread's own, with the script's firewall in it.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -137,13 +138,14 @@ impl Namespace {
             let mac = device.mac.map(|b| format!("{b:02x}")).join(":");
             commands += &format!("link set {name} address {mac} mtu {MTU} arp off up\n");
             for prefix in &interface.addresses {
-                let nodad = if prefix.address.is_ipv6() {
-                    "nodad"
-                } else {
-                    ""
-                };
                 let (address, length) = (prefix.address, prefix.length);
-                commands += &format!("addr add {address}/{length} dev {name} {nodad}\n");
+                // As every network manager sets them up: with their broadcast address.
+                let more = match address {
+                    IpAddr::V6(_) => "nodad",
+                    IpAddr::V4(_) if length < 31 => "broadcast +",
+                    IpAddr::V4(_) => "",
+                };
+                commands += &format!("addr add {address}/{length} dev {name} {more}\n");
             }
             self.devices.push(device);
         }
