@@ -9,6 +9,7 @@
 mod call;
 pub mod ftp;
 mod options;
+pub mod sip;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -104,8 +105,8 @@ pub const CATALOGUE: &[HelperInfo] = &[
     row("ftp", proto::TCP, 21, None, &[class(1, 300)], Some(ftp::inspect)),
     row("tftp", proto::UDP, 69, None, &[class(1, 300)], None),
     row("irc", proto::TCP, 6667, V4, &[class(8, 300)], None),
-    row("sip", proto::UDP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
-    row("sip", proto::TCP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
+    row("sip", proto::UDP, 5060, None, &[class(1, 180), class(4, 180), class(4, 180), class(2, 180)], Some(sip::inspect)),
+    row("sip", proto::TCP, 5060, None, &[class(1, 180), class(4, 180), class(4, 180), class(2, 180)], Some(sip::inspect)),
     row("amanda", proto::UDP, 10080, None, &[class(4, 180)], None),
     row("pptp", proto::TCP, 1723, V4, &[class(2, 300)], None),
     row("RAS", proto::UDP, 1719, None, &[class(1, 240)], None),
@@ -139,6 +140,8 @@ pub enum HelperState {
     None,
     /// FTP control connection.
     Ftp(Box<ftp::FtpState>),
+    /// SIP signalling.
+    Sip(Box<sip::SipState>),
 }
 
 /// Asks a connection's helper about one packet. Helpers that are not evaluated pass everything.
@@ -155,7 +158,8 @@ pub(crate) fn arrived(follower: &mut Follower<'_>, expectation: &Expectation) {
     match expectation.follow {
         Follow::Nothing => {}
         Follow::Master => follower.follow_master(expectation),
-        Follow::Sip | Follow::Pptp | Follow::Q931 | Follow::CallForwarding => {}
+        Follow::Sip => sip::arrived(follower, expectation),
+        Follow::Pptp | Follow::Q931 | Follow::CallForwarding => {}
     }
 }
 

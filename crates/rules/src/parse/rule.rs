@@ -864,7 +864,7 @@ impl Reader<'_, '_, '_> {
         }
         if let Target::Ct(ct) = target
             && let Some(helper) = &ct.helper
-            && helper != "ftp"
+            && !["ftp", "sip"].contains(&helper.as_str())
             && KNOWN_HELPERS.contains(&helper.as_str())
         {
             // It can be assigned; what it would announce is NEW, and that is said.
