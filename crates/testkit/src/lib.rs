@@ -6,6 +6,8 @@
 //! - [`generate`]: scripts by chance, for kernel and engine to disagree about.
 //! - [`kernel`]: [`kernel::KernelSubject`] runs a script's packets through the Linux kernel, in a network
 //!   namespace of its own.
+//! - [`tables`]: what a firewall remembers, and how two such memories differ.
+//! - [`machine`]: a script on both.
 //! - [`compare`]: what a subject showed in a whole script, and how two such records differ.
 //!
 //! Never published; nothing of it is part of the product.
@@ -15,3 +17,5 @@ pub mod engine;
 pub mod fuzz;
 pub mod generate;
 pub mod kernel;
+pub mod machine;
+pub mod tables;

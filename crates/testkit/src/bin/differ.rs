@@ -1,24 +1,39 @@
 //! Runs packet scripts on the kernel and on the engine and shows both side by side.
 //!
 //! ```text
-//! differ SCRIPT…
+//! differ [--nft] [--each-step] SCRIPT…
 //! differ by-chance SEED PACKETS      prints a script made by chance
 //! ```
+//!
+//! `--nft` loads the rules with iptables-nft rather than iptables-legacy; `--each-step` compares connections,
+//! expectations and lists after every packet, not only at the end of a test.
 //!
 //! As root. Exits with 1 when anything differs, 2 when something could not be run.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use palisade_capture::script::{Seen, parse};
-use palisade_testkit::compare::{Comparison, PacketRecord, Record, record};
-use palisade_testkit::engine::EngineSubject;
+use palisade_testkit::compare::{PacketRecord, Record};
 use palisade_testkit::generate::script;
-use palisade_testkit::kernel::KernelSubject;
+use palisade_testkit::kernel::Tools;
+use palisade_testkit::machine::{Options, Run, run};
 
 fn main() -> ExitCode {
-    let scripts: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let mut scripts: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let mut options = Options::default();
+    scripts.retain(|word| match word.to_str() {
+        Some("--nft") => {
+            options.tools = Tools::Nft;
+            false
+        }
+        Some("--each-step") => {
+            options.each_step = true;
+            false
+        }
+        _ => true,
+    });
     if scripts.is_empty() {
         eprintln!("usage: differ SCRIPT…");
         return ExitCode::from(2);
@@ -36,7 +51,7 @@ fn main() -> ExitCode {
     }
     let mut differences = 0;
     for script in &scripts {
-        match differ(script) {
+        match differ(script, options) {
             Ok(found) => differences += found,
             Err(e) => {
                 eprintln!("{}: {e:#}", script.display());
@@ -49,15 +64,18 @@ fn main() -> ExitCode {
 }
 
 /// Runs and shows one script; returns how many differences there are.
-fn differ(path: &Path) -> Result<usize> {
+fn differ(path: &Path, options: Options) -> Result<usize> {
     let text = std::fs::read_to_string(path)?;
     let (script, faults) = parse(&text);
     if let Some(fault) = faults.first() {
         bail!("{}", fault.draw(&path.display().to_string(), &text));
     }
     let base = path.parent().unwrap_or(Path::new("."));
-    let kernel = record(&script, |_| KernelSubject::new(&script, base)).context("the kernel")?;
-    let engine = record(&script, |_| EngineSubject::new(&script, base)).context("the engine")?;
+    let Run {
+        kernel,
+        engine,
+        comparison,
+    } = run(&script, base, options)?;
     println!("{}", path.display());
     let lines: Vec<&str> = text.lines().collect();
     for (k, e) in kernel.tests.iter().zip(&engine.tests) {
@@ -83,7 +101,6 @@ fn differ(path: &Path) -> Result<usize> {
         }
         record.failed.len()
     };
-    let comparison = Comparison::new(&kernel, &engine);
     for difference in &comparison.differences {
         println!("! {difference}");
     }
