@@ -314,7 +314,9 @@ impl<'c, 'p> Call<'c, 'p> {
 
     /// Expectations of this connection, newest first.
     pub fn expectations(&self) -> impl Iterator<Item = &Expectation> {
-        self.table.expectations.of_parent(self.id).rev()
+        let now = self.now;
+        let own = self.table.expectations.of_parent(self.id).rev();
+        own.filter(move |e| e.deadline > now)
     }
 
     /// An expectation of any connection that a tuple would fulfil (kernel `__nf_ct_expect_find`).
@@ -459,7 +461,9 @@ impl Follower<'_> {
 
     /// What else the parent expects, newest first.
     pub fn siblings(&self) -> impl Iterator<Item = &Expectation> {
-        self.table.expectations.of_parent(self.master).rev()
+        let now = self.now;
+        let all = self.table.expectations.of_parent(self.master).rev();
+        all.filter(move |e| e.deadline > now)
     }
 
     /// Takes an expectation back that a tuple would fulfil.

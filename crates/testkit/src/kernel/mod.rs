@@ -338,8 +338,13 @@ impl Subject for KernelSubject {
 
     fn expectations(&mut self, now: Timestamp) -> u64 {
         self.wait(now);
-        let listed = self.namespace.feed("conntrack", &["-L", "expect"], "");
-        self.kept("expectations", listed).lines().count() as u64
+        let listed = ["ipv4", "ipv6"].map(|family| {
+            let listed = self
+                .namespace
+                .feed("conntrack", &["-L", "expect", "-f", family], "");
+            self.kept("expectations", listed).lines().count() as u64
+        });
+        listed.iter().sum()
     }
 }
 

@@ -42,8 +42,8 @@ const SHORTEST: usize = 11;
 /// What begins an answer.
 const VERSION: &[u8] = b"SIP/2.0 ";
 
-/// Timer ticks a second of common kernels. A lifetime is counted in ticks of 32 bits; one that does not
-/// fit into 31 of them is over before it begins.
+/// Timer ticks a second of common kernels. A lifetime is counted in ticks, and of their number only 32 bits
+/// are kept.
 const TICKS: u32 = 250;
 
 /// What is known of a signalling connection (kernel `struct nf_ct_sip_master`).
@@ -381,9 +381,9 @@ fn registered(
         if let Some(id) = found
             && let Some(expectation) = call.expectation_mut(id)
         {
-            let ticks = seconds.wrapping_mul(TICKS).cast_signed();
-            let seconds = u64::try_from(ticks).unwrap_or(0) / u64::from(TICKS);
-            expectation.deadline = now + Duration::from_secs(seconds);
+            let ticks = u64::from(seconds.wrapping_mul(TICKS));
+            let tick = Duration::from_secs(1) / TICKS;
+            expectation.deadline = now + Duration::from_nanos(ticks * tick.as_nanos() as u64);
             expectation.inactive = false;
             return Word::Pass;
         }
