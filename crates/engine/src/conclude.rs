@@ -131,7 +131,7 @@ impl Engine {
             tcp,
             mark,
             verdict,
-            reply,
+            reply: reply.map(|r| *r),
             why: Why {
                 state: reason,
                 ended,

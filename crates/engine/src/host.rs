@@ -24,6 +24,9 @@ pub struct Host {
     pub local: Vec<IpAddr>,
     /// Packets from 127.0.0.0/8 are routed (sysctl `route_localnet`).
     pub route_localnet: bool,
+    /// The interfaces' prefixes are all the routes there are: what lies in none cannot be reached. Otherwise
+    /// a packet to anywhere is forwarded.
+    pub closed: bool,
 }
 
 /// What an address is to this host (kernel `inet_addr_type`).
@@ -51,6 +54,7 @@ impl Host {
             interfaces: interfaces.into_iter().collect(),
             local: local.into_iter().collect(),
             route_localnet: false,
+            closed: false,
         }
     }
 

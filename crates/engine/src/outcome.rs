@@ -124,6 +124,8 @@ pub enum Ended {
     Martian(IpAddr),
     /// Time to live used up on the way through.
     TimeToLive(u8),
+    /// No route leads there.
+    NoRoute(IpAddr),
     /// Its connection is translated, and it cannot be.
     Translation(Fault),
 }
@@ -191,6 +193,7 @@ impl fmt::Display for Ended {
                 f,
                 "dropped by routing: a packet with {address} cannot come this way"
             ),
+            Ended::NoRoute(address) => write!(f, "dropped by routing: no route to {address}"),
             Ended::Translation(fault) => write!(f, "dropped by address translation: {fault}"),
             Ended::TimeToLive(ttl) => {
                 write!(f, "dropped by routing: time to live {ttl} is used up here")

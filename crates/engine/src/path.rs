@@ -60,7 +60,7 @@ const DEEPEST_ANSWER: u8 = 3;
 pub(crate) struct Stop(
     pub(crate) Verdict,
     pub(crate) Ended,
-    pub(crate) Option<Reply>,
+    pub(crate) Option<Box<Reply>>,
 );
 
 pub(crate) type Step = Result<(), Stop>;
@@ -296,6 +296,9 @@ impl Engine {
                     self.route_anew(journey);
                 }
                 self.martian(&journey.buffer.packet())?;
+                if journey.path == Path::Forward {
+                    self.reachable(journey.buffer.packet().destination())?;
+                }
                 match journey.path {
                     Path::Input => self.deliver(journey, now, observer),
                     _ => self.forward(journey, now, observer),
@@ -472,6 +475,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether there is a route, where all routes are known.
+    pub(crate) fn reachable(&self, destination: IpAddr) -> Step {
+        if self.host.closed && self.host.interface_towards(destination).is_none() {
+            return Err(Stop(Verdict::Drop, Ended::NoRoute(destination), None));
+        }
+        Ok(())
+    }
+
     /// Connection tracking, unless a raw rule exempted the packet, it was seen already (loopback), or
     /// it is a fragment that nothing put together.
     fn track<O: Observer>(
@@ -599,7 +610,7 @@ impl Engine {
                         let reply = self.answer(bytes, journey, now);
                         let stopped = reply.sent.is_none();
                         (
-                            Some(reply),
+                            Some(Box::new(reply)),
                             stopped.then_some("the rules of OUTPUT stop it"),
                         )
                     }

@@ -12,7 +12,7 @@ use palisade_capture::script::{
 };
 use palisade_wire::{Packet, Timestamp, proto};
 
-use crate::tables::{self, Tables};
+use crate::tables::{self, Table, Tables};
 
 /// The name of a counter: of a rule, or of a built-in chain's policy.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -349,6 +349,8 @@ pub struct Comparison {
     pub compared: u64,
     /// Where they differ, ready to be shown.
     pub differences: Vec<String>,
+    /// Line of the first packet that differs.
+    pub first: Option<u32>,
     /// Values compared and differing, by protocol and property.
     pub sums: BTreeMap<(&'static str, Property), (u64, u64)>,
 }
@@ -374,7 +376,11 @@ impl Comparison {
         let packets = (theirs.packets.len(), ours.packets.len());
         self.hold((RULES, Property::State), &place, &packets.0, &packets.1);
         for (k, e) in theirs.packets.iter().zip(&ours.packets) {
+            let before = self.differences.len();
             self.packet(k, e, theirs.blind);
+            if self.differences.len() > before {
+                self.first = self.first.or(Some(k.line));
+            }
         }
         for (name, k) in &theirs.counters {
             if theirs.blind && name.number == 0 {
@@ -418,27 +424,21 @@ impl Comparison {
     }
 
     fn tables(&mut self, place: &str, kernel: &Tables, other: &Tables) {
-        let found = tables::compare(kernel, other, SLACK);
-        let lists = kernel.recent.len() as u64;
-        let kinds = [
-            (
-                Property::Connections,
-                found.connection_values,
-                found.connections,
-            ),
-            (
-                Property::Expectations,
-                found.expectation_values,
-                found.expectations,
-            ),
-            (Property::Recent, lists, found.recent),
-        ];
-        for (property, values, differences) in kinds {
-            self.compared += values;
-            let sums = self.sums.entry((RULES, property)).or_default();
-            sums.0 += values;
-            sums.1 += differences.len() as u64;
-            let placed = differences.into_iter().map(|d| format!("{place}, {d}"));
+        for held in tables::compare(kernel, other, SLACK) {
+            let property = match held.table {
+                Table::Connections => Property::Connections,
+                Table::Expectations => Property::Expectations,
+                Table::Recent => Property::Recent,
+            };
+            let row = held.protocol.map_or(RULES, name_of_protocol);
+            self.compared += held.values;
+            let sums = self.sums.entry((row, property)).or_default();
+            sums.0 += held.values;
+            sums.1 += held.differences.len() as u64;
+            let placed = held
+                .differences
+                .into_iter()
+                .map(|d| format!("{place}, {d}"));
             self.differences.extend(placed);
         }
     }
@@ -476,6 +476,21 @@ impl Comparison {
     pub fn kinds(&self) -> Vec<(&'static str, Property)> {
         let differing = self.sums.iter().filter(|(_, sums)| sums.1 > 0);
         differing.map(|(kind, _)| *kind).collect()
+    }
+}
+
+/// The row of a report for connections of a protocol.
+fn name_of_protocol(protocol: u8) -> &'static str {
+    match protocol {
+        proto::TCP => "TCP",
+        proto::UDP => "UDP",
+        proto::UDPLITE => "UDP-Lite",
+        proto::SCTP => "SCTP",
+        proto::GRE => "GRE",
+        proto::ESP | proto::AH => "ESP, AH",
+        proto::ICMP => "ICMP",
+        proto::ICMPV6 => "ICMPv6",
+        _ => "other protocols",
     }
 }
 

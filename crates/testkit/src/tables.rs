@@ -161,66 +161,82 @@ pub fn of_expectation(e: &Expectation, parent: Option<&Tuple>, now: Timestamp) -
     (key, entry)
 }
 
-/// How two subjects' tables differ.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TablesCompared {
-    /// Values of connections held against each other.
-    pub connection_values: u64,
-    /// Values of expectations.
-    pub expectation_values: u64,
-    /// Differences of connections, ready to be shown.
-    pub connections: Vec<String>,
-    /// Differences of expectations.
-    pub expectations: Vec<String>,
-    /// Differences of lists.
-    pub recent: Vec<String>,
+/// Which table an entry is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Table {
+    /// Connections.
+    Connections,
+    /// Expectations.
+    Expectations,
+    /// Lists of `-m recent`.
+    Recent,
 }
 
-/// Holds `other` against `kernel`; timeouts may differ by `slack` seconds.
-pub fn compare(kernel: &Tables, other: &Tables, slack: u64) -> TablesCompared {
-    let mut compared = TablesCompared::default();
-    compared.connection_values = entries(
-        "connection",
-        &kernel.connections,
-        &other.connections,
-        slack,
-        &mut compared.connections,
-    );
-    compared.expectation_values = entries(
-        "expectation",
-        &kernel.expectations,
-        &other.expectations,
-        slack,
-        &mut compared.expectations,
-    );
+/// An entry held against its like.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// Where it is.
+    pub table: Table,
+    /// IP protocol of a connection or expectation.
+    pub protocol: Option<u8>,
+    /// Values compared.
+    pub values: u64,
+    /// How they differ, ready to be shown.
+    pub differences: Vec<String>,
+}
+
+/// Holds `other` against `kernel`, entry by entry; timeouts may differ by `slack` seconds.
+pub fn compare(kernel: &Tables, other: &Tables, slack: u64) -> Vec<Held> {
+    let (connections, expectations) = (&kernel.connections, &kernel.expectations);
+    let mut held = entries(Table::Connections, connections, &other.connections, slack);
+    let theirs = &other.expectations;
+    held.extend(entries(Table::Expectations, expectations, theirs, slack));
     for (name, k) in &kernel.recent {
         let e = other.recent.get(name).cloned().unwrap_or_default();
-        if *k != e {
-            let difference = format!("recent list {name}: kernel {k:?}, engine {e:?}");
-            compared.recent.push(difference);
-        }
+        let differs = *k != e;
+        held.push(Held {
+            table: Table::Recent,
+            protocol: None,
+            values: 1,
+            differences: differs
+                .then(|| format!("recent list {name}: kernel {k:?}, engine {e:?}"))
+                .into_iter()
+                .collect(),
+        });
     }
-    compared
+    held
 }
 
 fn entries(
-    what: &str,
+    table: Table,
     kernel: &BTreeMap<String, Entry>,
     other: &BTreeMap<String, Entry>,
     slack: u64,
-    differences: &mut Vec<String>,
-) -> u64 {
-    let mut values = 0;
+) -> Vec<Held> {
+    let what = match table {
+        Table::Connections => "connection",
+        Table::Expectations => "expectation",
+        Table::Recent => "recent",
+    };
+    let held = |key: &str, values, differences| Held {
+        table,
+        protocol: key.split(' ').nth(1).and_then(|p| p.parse().ok()),
+        values,
+        differences,
+    };
     // Whoever looks a little later sees an entry that is about to end gone.
     let lone = |who: &str, key: &str, entry: &Entry| {
-        (entry.timeout > slack).then(|| format!("{what} {key}: only the {who} has it ({entry})"))
+        let lasting = entry.timeout > slack;
+        let words = lasting.then(|| format!("{what} {key}: only the {who} has it ({entry})"));
+        held(key, 1, words.into_iter().collect())
     };
+    let mut all = Vec::new();
     for (key, k) in kernel {
-        values += 1;
         let Some(e) = other.get(key) else {
-            differences.extend(lone("kernel", key, k));
+            all.push(lone("kernel", key, k));
             continue;
         };
+        let (mut values, mut differences) = (1, Vec::new());
         if k.timeout.abs_diff(e.timeout) > slack {
             let (k, e) = (k.timeout, e.timeout);
             differences.push(format!("{what} {key}, timeout: kernel {k}, engine {e}"));
@@ -237,14 +253,11 @@ fn entries(
                 differences.push(format!("{what} {key}, {name}: kernel {k}, engine {e}"));
             }
         }
+        all.push(held(key, values, differences));
     }
-    for (key, e) in other {
-        if !kernel.contains_key(key) {
-            values += 1;
-            differences.extend(lone("engine", key, e));
-        }
-    }
-    values
+    let ours = other.iter().filter(|(key, _)| !kernel.contains_key(*key));
+    all.extend(ours.map(|(key, e)| lone("engine", key, e)));
+    all
 }
 
 #[cfg(test)]
@@ -269,28 +282,28 @@ mod tests {
             (
                 &[("a", 10, "X")],
                 &[("a", 13, "X")],
-                "c a, timeout: kernel 10, engine 13",
+                "connection a, timeout: kernel 10, engine 13",
             ),
             (
                 &[("a", 10, "X")],
                 &[("a", 10, "Y")],
-                "c a, state: kernel X, engine Y",
+                "connection a, state: kernel X, engine Y",
             ),
             (
                 &[("a", 10, "X")],
                 &[],
-                "c a: only the kernel has it (10 s, state X)",
+                "connection a: only the kernel has it (10 s, state X)",
             ),
             (
                 &[],
                 &[("a", 10, "X")],
-                "c a: only the engine has it (10 s, state X)",
+                "connection a: only the engine has it (10 s, state X)",
             ),
             (&[("a", 1, "X")], &[("b", 2, "X")], ""),
         ];
         for (kernel, other, wanted) in rows {
-            let mut differences = Vec::new();
-            entries("c", &table(kernel), &table(other), 2, &mut differences);
+            let held = entries(Table::Connections, &table(kernel), &table(other), 2);
+            let differences: Vec<String> = held.into_iter().flat_map(|h| h.differences).collect();
             assert_eq!(differences.join(";"), wanted);
         }
     }

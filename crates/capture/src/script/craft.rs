@@ -149,7 +149,10 @@ pub(super) fn packets(
         damage(packet, &send.damage, line.transport(), &send.what);
     }
     match (&send.fragments, built.as_slice()) {
-        (Some(fragments), [packet]) => cut(packet, &fragments.cut, line.transport(), send, id),
+        (Some(fragments), [packet]) => {
+            let id = send.ip.id.map_or(id, |id| id.at(round));
+            cut(packet, &fragments.cut, line.transport(), send, id)
+        }
         _ => Ok(built),
     }
 }
@@ -208,11 +211,19 @@ impl Line<'_> {
         }
     }
 
-    /// Offset of the transport header: options are padded, extension headers not written.
+    /// Offset of the transport header: options are padded.
     fn transport(&self) -> usize {
         match self.family() {
             Family::V4 => 20 + self.send.ip.options.len().next_multiple_of(4).min(40),
-            Family::V6 => 40,
+            Family::V6 => {
+                40 + self
+                    .send
+                    .ip
+                    .extensions
+                    .iter()
+                    .map(|(_, h)| h.len())
+                    .sum::<usize>()
+            }
         }
     }
 
@@ -243,6 +254,7 @@ impl Line<'_> {
         ip.id = fields.id.map_or(self.id, |id| id.at(self.round)) as u16;
         ip.dont_fragment = fields.dont_fragment;
         ip.options = fields.options.clone();
+        ip.extensions = fields.extensions.clone();
         ip
     }
 
@@ -452,7 +464,12 @@ fn cut(
                 if send.from.address.is_ipv4() {
                     fragment4(header, start, part, more)
                 } else {
-                    fragment6(header, start, part, more, id)
+                    // Where the header that is followed by the fragment names what follows it.
+                    let place = match send.ip.extensions.split_last() {
+                        Some(((_, last), _)) => header.len().saturating_sub(last.len()),
+                        None => 6,
+                    };
+                    fragment6(header, place, start, part, more, id)
                 }
             })
             .ok_or_else(|| {
@@ -481,12 +498,20 @@ fn fragment4(header: &[u8], start: usize, part: &[u8], more: bool) -> Option<Vec
     Some(out)
 }
 
-/// An IPv6 fragment: a Fragment header between the fixed header and the part (RFC 8200 §4.5).
-fn fragment6(header: &[u8], start: usize, part: &[u8], more: bool, id: u32) -> Option<Vec<u8>> {
+/// An IPv6 fragment: a Fragment header between the headers and the part (RFC 8200 §4.5); the byte at
+/// `place` names it.
+fn fragment6(
+    header: &[u8],
+    place: usize,
+    start: usize,
+    part: &[u8],
+    more: bool,
+    id: u32,
+) -> Option<Vec<u8>> {
     let mut out = header.to_vec();
-    let length = u16::try_from(part.len() + 8).ok()?;
+    let length = u16::try_from(header.len().checked_sub(40)? + part.len() + 8).ok()?;
     put_u16(&mut out, 4, |_| length);
-    let next = std::mem::replace(out.get_mut(6)?, proto::FRAGMENT);
+    let next = std::mem::replace(out.get_mut(place)?, proto::FRAGMENT);
     let offset = u16::try_from(start).ok()? & 0xfff8 | u16::from(more);
     out.extend([next, 0]);
     out.extend(offset.to_be_bytes());

@@ -535,6 +535,8 @@ pub struct IpFields {
     pub dont_fragment: bool,
     /// IPv4 options; at most 40 bytes.
     pub options: Vec<u8>,
+    /// IPv6 extension headers: number and bytes, whose first is filled in.
+    pub extensions: Vec<(u8, Vec<u8>)>,
 }
 
 /// What is broken on purpose.

@@ -289,7 +289,7 @@ impl<'c, 'p> Call<'c, 'p> {
                 Err(Refused::Clash) if left > 0 => left -= 1,
                 Err(refused) => return Err(refused),
             }
-            let preferred = self.table.chance.preferred.port;
+            let preferred = self.table.chance.preferred.source;
             candidate = match preferred.filter(|p| *p >= port && *p != candidate) {
                 Some(preferred) => preferred,
                 None => port + self.table.chance.below(range.max(1)) as u16,

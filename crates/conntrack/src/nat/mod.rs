@@ -98,8 +98,10 @@ impl std::fmt::Display for Fault {
 /// What the next choices by chance should be, if the rules allow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Preferred {
-    /// Port, ICMP identifier or GRE key.
-    pub port: Option<u16>,
+    /// Source port or ICMP identifier; also the port of an expectation whose own is taken.
+    pub source: Option<u16>,
+    /// Destination port.
+    pub destination: Option<u16>,
 }
 
 /// Source of chance (splitmix64): the same seed, the same numbers.
@@ -123,7 +125,7 @@ impl Chance {
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (((z ^ (z >> 31)) >> 32) * u64::from(bound) >> 32) as u32
+        ((((z ^ (z >> 31)) >> 32) * u64::from(bound)) >> 32) as u32
     }
 }
 

@@ -50,16 +50,15 @@ impl Conntrack {
         choose_address(&mut tuple, range, end, zones[0]);
         if !range.draws() {
             match range.ports {
-                Some((first, last)) => {
+                Some((first, last))
                     if range.base_port.is_none()
                         && word_in_range(&tuple, end, first, last)
-                        && (first == last || !self.taken(&tuple, zones, id))
-                    {
-                        return tuple;
-                    }
+                        && (first == last || !self.taken(&tuple, zones, id)) =>
+                {
+                    return tuple;
                 }
                 None if !self.taken(&tuple, zones, id) => return tuple,
-                None => {}
+                _ => {}
             }
         }
         self.unique_word(&mut tuple, range, end, zones, id);
@@ -108,7 +107,7 @@ impl Conntrack {
         let by_chance = range.draws() || end == End::Source;
         let mut offset = match range.base_port {
             Some(base) => u32::from(present.wrapping_sub(base)),
-            None if by_chance => self.start(first, size),
+            None if by_chance => self.start(end, first, size),
             None => 0,
         };
         let mut attempts = size.min(MOST_ATTEMPTS);
@@ -131,8 +130,12 @@ impl Conntrack {
     }
 
     /// Where to start looking: by chance, or where the caller prefers.
-    fn start(&mut self, first: u32, size: u32) -> u32 {
-        match self.chance.preferred.port.map(u32::from) {
+    fn start(&mut self, end: End, first: u32, size: u32) -> u32 {
+        let preferred = match end {
+            End::Source => self.chance.preferred.source,
+            End::Destination => self.chance.preferred.destination,
+        };
+        match preferred.map(u32::from) {
             Some(port) if (first..first + size).contains(&port) => port - first,
             _ => self.chance.below(65_536),
         }

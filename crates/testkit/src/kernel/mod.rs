@@ -46,7 +46,7 @@ use palisade_capture::script::{
     Action, CheckKind, ConnectionSeen, Direction, FrameKind, Item, Observed, RuleName, RulesSource,
     Script, Seen, Sent, State, Step, Subject, Verdict, Way,
 };
-use palisade_wire::{Packet, Timestamp, proto, tcp::flags};
+use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::flags};
 
 pub use self::namespace::Tools;
 use self::namespace::{Device, Namespace};
@@ -259,11 +259,11 @@ impl KernelSubject {
         let answer = answer_of(lines, of_answer, bytes);
         let answer = answer.filter(|_| accepted.is_none() && rejected);
         observed.answer = Seen::Seen(answer.map(|l| l.packet.clone()));
-        observed.left = Seen::Seen(accepted.map(|l| l.packet.clone()));
+        observed.left = Seen::Seen(accepted.map(|l| finished(&l.packet)));
         let left = of_answer
             .iter()
             .find(|l| l.words == "left" || l.words == "delivered");
-        self.extras.answer_left = Seen::Seen(left.map(|l| l.packet.clone()));
+        self.extras.answer_left = Seen::Seen(left.map(|l| finished(&l.packet)));
         if self.track {
             self.extras.answer_state = Seen::Seen(tracked(of_answer));
         }
@@ -395,6 +395,41 @@ fn tracked(lines: &[Line]) -> (Option<State>, Option<Direction>) {
     (state, direction)
 }
 
+/// A packet with the transport checksum that its device would put in: where the kernel made or rewrote the
+/// segment, the field holds only the sum of the pseudo-header until then.
+fn finished(packet: &[u8]) -> Vec<u8> {
+    let mut bytes = packet.to_vec();
+    let Ok(parsed) = Packet::parse(packet) else {
+        return bytes;
+    };
+    let (protocol, transport) = (parsed.protocol(), parsed.transport());
+    let offset = match protocol {
+        proto::TCP => 16,
+        proto::UDP => 6,
+        _ => return bytes,
+    };
+    let pseudo = checksum::pseudo_header(
+        parsed.source(),
+        parsed.destination(),
+        protocol,
+        transport.len(),
+    );
+    let partial = !checksum::finish(pseudo);
+    let field = parsed.transport_offset() + offset;
+    if transport.get(offset..offset + 2) == Some(&partial.to_be_bytes()) {
+        bytes[field..field + 2].fill(0);
+        let data = &bytes[parsed.transport_offset()..];
+        let sum = checksum::finish(checksum::add(pseudo, data));
+        let sum = if sum == 0 && protocol == proto::UDP {
+            0xffff
+        } else {
+            sum
+        };
+        bytes[field..field + 2].copy_from_slice(&sum.to_be_bytes());
+    }
+    bytes
+}
+
 /// The answer of REJECT: the first that was let go on, or the first that was not.
 fn answer_of<'l>(lines: &'l [Line], of_answer: &'l [Line], bytes: &[u8]) -> Option<&'l Line> {
     let foreign = |l: &&Line| l.words == "foreign" && answers(&l.packet, bytes);
@@ -459,7 +494,7 @@ fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
 ///
 /// Without either nothing may ask, or fragments would be reassembled that the rules see one by one.
 pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
-    const WORDS: [&str; 8] = [
+    const WORDS: [&str; 13] = [
         "conntrack",
         "state",
         "CT",
@@ -468,6 +503,11 @@ pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
         "CONNMARK",
         "helper",
         "connbytes",
+        "SNAT",
+        "DNAT",
+        "MASQUERADE",
+        "REDIRECT",
+        "NETMAP",
     ];
     for rules in &script.rules {
         let text = match &rules.source {

@@ -223,6 +223,14 @@ fn recent(line: &str) -> Option<String> {
     Some(format!("{address} {}", moments.split(", ").count()))
 }
 
+/// Leading ones of a mask.
+fn ones(mask: IpAddr) -> u8 {
+    match mask {
+        IpAddr::V4(m) => u32::from(m).leading_ones() as u8,
+        IpAddr::V6(m) => u128::from(m).leading_ones() as u8,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,13 +244,5 @@ mod tests {
             "src=fd00:0001:0000:0000:0000:0000:0000:0002 ttl: 64 last_seen: 7 oldest_pkt: 1 7";
         assert_eq!(recent(six).as_deref(), Some("fd00:1::2 1"));
         assert_eq!(recent("nonsense"), None);
-    }
-}
-
-/// Leading ones of a mask.
-fn ones(mask: IpAddr) -> u8 {
-    match mask {
-        IpAddr::V4(m) => u32::from(m).leading_ones() as u8,
-        IpAddr::V6(m) => u128::from(m).leading_ones() as u8,
     }
 }

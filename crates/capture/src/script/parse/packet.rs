@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use palisade_wire::{Family, tcp::flags};
+use palisade_wire::{Family, proto, tcp::flags};
 
 use super::Parser;
 use super::cursor::{Cursor, Parsed, hex, mac, number, unknown};
@@ -26,6 +26,7 @@ const COMMON: &[&str] = &[
     "ipid",
     "df",
     "ipopt",
+    "ext",
     "badsum",
     "badipsum",
     "truncate",
@@ -245,6 +246,17 @@ impl<'a, 't> Line<'a, 't, '_> {
                     ));
                 }
                 send.ip.options = bytes;
+            }
+            "ext" => {
+                let word = cursor.word("extension headers, as hop,dst")?;
+                if send.from.address.is_ipv4() {
+                    return Err(ScriptDiagnostic::new(
+                        "wrong-word",
+                        word.span,
+                        "extension headers are IPv6's",
+                    ));
+                }
+                send.ip.extensions = extensions(word)?;
             }
             "badsum" => send.damage.bad_checksum = true,
             "badipsum" if send.from.address.is_ipv6() => {
@@ -577,6 +589,41 @@ fn interface(parser: &Parser, cursor: &mut Cursor<'_, '_>) -> Parsed<String> {
         return Err(unknown("interface", word, known().map(|i| i.name.as_str())));
     }
     Ok(word.text.to_owned())
+}
+
+/// `hop,dst,route,ah`: IPv6 extension headers (RFC 8200 §4), each as short as it can be and without effect.
+fn extensions(word: &Token<'_>) -> Parsed<Vec<(u8, Vec<u8>)>> {
+    // The first byte is filled in; PadN of six bytes, a routing header with nothing left to visit, an
+    // authentication header with an empty value.
+    let padded = vec![0, 0, 1, 4, 0, 0, 0, 0];
+    let known: [(&str, u8, Vec<u8>); 4] = [
+        ("hop", proto::HOPOPTS, padded.clone()),
+        ("dst", proto::DSTOPTS, padded),
+        ("route", proto::ROUTING, vec![0, 0, 4, 0, 0, 0, 0, 0]),
+        (
+            "ah",
+            proto::AH,
+            vec![0, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0],
+        ),
+    ];
+    let header = |name: &str| {
+        let found = known.iter().find(|(n, ..)| *n == name);
+        found
+            .map(|(_, number, bytes)| (*number, bytes.clone()))
+            .ok_or_else(|| {
+                let names = known.iter().map(|(n, ..)| *n);
+                unknown("extension header", word, names)
+            })
+    };
+    let headers: Vec<_> = word.text.split(',').map(header).collect::<Parsed<_>>()?;
+    if headers.len() > 16 {
+        return Err(ScriptDiagnostic::new(
+            "bad-number",
+            word.span,
+            "at most 16 extension headers",
+        ));
+    }
+    Ok(headers)
 }
 
 fn set_cut(send: &mut Send, cut: Cut) {
