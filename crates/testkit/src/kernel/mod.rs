@@ -27,6 +27,7 @@
 mod chains;
 mod namespace;
 mod netlink;
+mod options;
 mod shown;
 mod tables;
 pub mod watch;
