@@ -19,7 +19,11 @@ use palisade_wire::{Timestamp, link};
 const FLOOR: f64 = 0.997;
 
 const RULES: &str = "iptables -t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp\n\
-     ip6tables -t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp\n";
+     ip6tables -t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp\n\
+     iptables -t raw -A PREROUTING -p udp --dport 5060 -j CT --helper sip\n\
+     ip6tables -t raw -A PREROUTING -p udp --dport 5060 -j CT --helper sip\n\
+     iptables -t raw -A PREROUTING -p tcp --dport 5060 -j CT --helper sip\n\
+     ip6tables -t raw -A PREROUTING -p tcp --dport 5060 -j CT --helper sip\n";
 
 fn engine() -> Engine {
     let rules = parse::auto(RULES, Family::V4);
