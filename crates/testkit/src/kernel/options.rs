@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use nix::fcntl::{Flock, FlockArg};
 use palisade_capture::script::Script;
 
 /// The file that is locked: by many scripts together, or by one that sets an option.
@@ -15,7 +16,7 @@ pub struct Options {
     /// Values before, to be set again.
     before: Vec<(PathBuf, String)>,
     /// Held until the options are set back.
-    _lock: File,
+    _lock: Flock<File>,
 }
 
 impl Options {
@@ -26,17 +27,18 @@ impl Options {
     /// When an option is unknown or refused.
     pub fn set(script: &Script) -> Result<Options> {
         let place = std::env::temp_dir().join(LOCK);
-        let lock = File::create(&place).with_context(|| place.display().to_string())?;
+        let file = File::create(&place).with_context(|| place.display().to_string())?;
         let wanted: Vec<_> = script
             .sysctls
             .iter()
             .filter_map(|s| Some((path(&s.name)?, &s.value)))
             .collect();
-        if wanted.is_empty() {
-            lock.lock_shared().context("waiting for module options")?;
+        let kind = if wanted.is_empty() {
+            FlockArg::LockShared
         } else {
-            lock.lock().context("waiting for other scripts")?;
-        }
+            FlockArg::LockExclusive
+        };
+        let lock = Flock::lock(file, kind).map_err(|(_, e)| anyhow!("{}: {e}", place.display()))?;
         let mut options = Options {
             before: Vec::new(),
             _lock: lock,

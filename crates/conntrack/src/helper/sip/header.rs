@@ -205,7 +205,8 @@ pub(super) fn find(text: &[u8], family: Family, from: usize, kind: Kind) -> Foun
         let rest = &text[line..];
         let long = begins(rest, name);
         let short = letter.is_some_and(|letter| {
-            rest.first().is_some_and(|b| b.eq_ignore_ascii_case(&letter))
+            rest.first()
+                .is_some_and(|b| b.eq_ignore_ascii_case(&letter))
                 && rest.get(1).is_some_and(|b| !is_letter(*b))
         });
         if !long && !short {
@@ -400,4 +401,178 @@ pub(super) fn same_transport(text: &[u8], from: usize, protocol: u8) -> bool {
     };
     let rest = text.get(start..).unwrap_or_default();
     begins(rest, b"TCP") && protocol == proto::TCP || begins(rest, b"UDP") && protocol == proto::UDP
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The found text, "-" when there is none, "?" when it is garbled.
+    fn found(text: &str, kind: Kind) -> &str {
+        match find(text.as_bytes(), Family::V4, 0, kind) {
+            Found::At(place) => &text[place],
+            Found::Garbled(_) => "?",
+            Found::No => "-",
+        }
+    }
+
+    #[test]
+    fn headers_are_found_in_all_their_forms() {
+        for (text, kind, value) in [
+            ("X\r\nCSeq: 17 INVITE\r\n", Kind::Cseq, "17"),
+            ("X\r\ncseq\t :\r\n  17 INVITE\r\n", Kind::Cseq, "17"),
+            ("X\nCSEQ:17", Kind::Cseq, "17"),
+            ("X\rCSeq:17", Kind::Cseq, "17"),
+            ("X\r\nl:3\r\n", Kind::ContentLength, "3"),
+            ("X\r\nlength:3\r\n", Kind::ContentLength, "-"),
+            ("X\r\nCSeq: x\r\n", Kind::Cseq, "?"),
+            ("X\r\nCSeq\r\n: 1\r\n", Kind::Cseq, "-"),
+            ("X\r\nCSeq:\r\n \r\n 1\r\n", Kind::Cseq, "?"),
+            ("X\r\nCSeq:", Kind::Cseq, "-"),
+            ("CSeq: 1\r\n", Kind::Cseq, "-"),
+            // A name that only begins like it ends the search.
+            ("X\r\nCSequence: 1\r\nCSeq: 2\r\n", Kind::Cseq, "-"),
+            // A line is not seen behind the second of two equal newlines, but behind an empty line of two bytes.
+            ("X\n\nCSeq: 1\n", Kind::Cseq, "-"),
+            ("X\r\n\r\nCSeq: 1\r\n", Kind::Cseq, "1"),
+            ("X\r\n CSeq: 1\r\n", Kind::Cseq, "-"),
+            (
+                "X\r\nVia: SIP/2.0/UDP 10.0.0.2:5060;x\r\n",
+                Kind::ViaUdp,
+                "10.0.0.2:5060",
+            ),
+            (
+                "X\r\nv: SIP/2.0/udp 10.0.0.2;x\r\n",
+                Kind::ViaUdp,
+                "10.0.0.2",
+            ),
+            ("X\r\nVia: SIP/2.0/UDP  10.0.0.2\r\n", Kind::ViaUdp, "?"),
+            ("X\r\nVia: SIP/2.0/UDP me@10.0.0.2\r\n", Kind::ViaUdp, "?"),
+            ("X\r\nVia: SIP/2.0/UDP 10.0.0.2\r\n", Kind::ViaTcp, "?"),
+            (
+                "X\r\nContact: <sip:a@10.0.0.2>\r\n",
+                Kind::Contact,
+                "10.0.0.2",
+            ),
+            ("X\r\nm: sip:10.0.0.2:7060;x=a@b\r\n", Kind::Contact, "?"),
+            (
+                "X\r\nm: sip:10.0.0.2:7060;x=b\r\n",
+                Kind::Contact,
+                "10.0.0.2:7060",
+            ),
+            // Something must follow what is searched for, and a port.
+            ("X\r\nm: sip:10.0.0.2", Kind::Contact, "?"),
+            ("X\r\nm: sip:10.0.0.2:7060", Kind::Contact, "?"),
+            (
+                "X\r\nm: \"A\"\r\n <sip:10.0.0.2>",
+                Kind::Contact,
+                "10.0.0.2",
+            ),
+            ("X\r\nm: \"A\"\r\n sip:10.0.0.2>", Kind::Contact, "?"),
+        ] {
+            assert_eq!(found(text, kind), value, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ports_are_from_1024_on_and_followed_by_something() {
+        for (text, expect) in [
+            (";", Some((5060, 0))),
+            (":5061;", Some((5061, 5))),
+            (":05061;", Some((5061, 6))),
+            (":1024>", Some((1024, 5))),
+            (":1023>", None),
+            (":65535>", Some((65_535, 6))),
+            (":65536>", None),
+            (":005061>", None),
+            (":>", None),
+            (":5061", None),
+            ("", None),
+        ] {
+            assert_eq!(port(text.as_bytes()), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_32_bits_and_eleven_digits() {
+        for (text, expect) in [
+            ("17;", (17, 2)),
+            ("4294967295", (u32::MAX, 10)),
+            ("4294967296", (0, 0)),
+            ("04294967295", (u32::MAX, 11)),
+            ("004294967295", (0, 0)),
+            ("000000000000", (0, 0)),
+            ("x", (0, 0)),
+            ("", (0, 0)),
+        ] {
+            assert_eq!(number(text.as_bytes()), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn all_addresses_of_a_kind_of_header_in_their_order() {
+        let text = "X\r\nContact: <sip:a@10.0.0.1>;q=1, <sip:b@name>,\r\n <sip:c@10.0.0.2:7000>\r\n\
+                    To: x\r\nm: <sip:d@name>, <sip:e@10.0.0.3>\r\nm: sip:10.0.0.4\r\n\r\n";
+        let mut uris = Uris::new(Kind::Contact, Family::V4);
+        let mut all = Vec::new();
+        while let Some(uri) = uris.next(text.as_bytes()) {
+            all.push((uri.address.to_string(), uri.port));
+        }
+        // The one behind a name is found only when the header began with an address.
+        let expect = [("10.0.0.1", 5060), ("10.0.0.2", 7000), ("10.0.0.4", 5060)];
+        assert_eq!(all, expect.map(|(a, p)| (a.to_string(), p)));
+    }
+
+    #[test]
+    fn parameters_end_with_their_value() {
+        let text = b"10.0.0.2;Expires=60;rport=5060;received=10.0.0.9, 10.0.0.3;maddr=10.0.0.8\r\n";
+        assert_eq!(
+            number_parameter(text, 0, b"expires="),
+            Some(Some((17..19, 60)))
+        );
+        assert_eq!(
+            number_parameter(text, 0, b"received="),
+            Some(Some((40..42, 10)))
+        );
+        assert_eq!(number_parameter(text, 0, b"maddr="), None);
+        let found = address_parameter(text, Family::V4, 0, b"received=", Brackets::Optional);
+        assert_eq!(found.map(|(at, _)| at), Some(40..48));
+        // Up to the comma, or to the end when nothing but the value is left.
+        assert_eq!(
+            number_parameter(b"a;expires=x;", 0, b"expires="),
+            Some(None)
+        );
+        assert_eq!(number_parameter(b"a;expires=", 0, b"expires="), None);
+        for (text, protocol, same) in [
+            (b"a>\r\n".as_slice(), proto::UDP, true),
+            (b"a;transport=udp>\r\n", proto::UDP, true),
+            (b"a;transport=udp>\r\n", proto::TCP, false),
+            (b"a;transport=TCPx\r\n", proto::TCP, true),
+            (b"a;transport=tls\r\n", proto::TCP, false),
+        ] {
+            assert_eq!(same_transport(text, 0, protocol), same);
+        }
+    }
+
+    #[test]
+    fn the_address_of_a_request() {
+        for (text, expect) in [
+            (
+                "INVITE sip:bob@10.0.0.2:5070 SIP/2.0\r\n",
+                Some("10.0.0.2:5070"),
+            ),
+            ("X SIP:10.0.0.2 SIP/2.0\r\n", Some("10.0.0.2")),
+            ("X <sip:10.0.0.2> SIP/2.0\r\n", Some("10.0.0.2")),
+            ("X sip:bob@name SIP/2.0\r\n", None),
+            ("X \r\nsip:10.0.0.2 SIP/2.0\r\n", None),
+            ("X sips:10.0.0.2 SIP/2.0\r\n", None),
+            (" sip:10.0.0.2 SIP/2.0\r\n", None),
+            ("X", None),
+            ("X ", None),
+            ("INVITE", None),
+        ] {
+            let found = request_uri(text.as_bytes(), Family::V4);
+            assert_eq!(found.map(|uri| &text[uri.at]), expect, "{text}");
+        }
+    }
 }

@@ -161,10 +161,7 @@ pub(super) fn read(call: &mut Call<'_, '_>, message: &mut Message) -> Word {
         if word != Word::Pass {
             return word;
         }
-        if own.is_some()
-            && call.translated()
-            && !nat::medium_address(call, message, at, address)
-        {
+        if own.is_some() && call.translated() && !nat::medium_address(call, message, at, address) {
             return Word::Drop("a medium's address cannot be rewritten");
         }
         expected += 1;
