@@ -28,6 +28,8 @@ const HELPERS: &[(&str, u16, &str, bool)] = &[
     ("udp", 161, "snmp", false),
     ("tcp", 6566, "sane", true),
     ("tcp", 1723, "pptp", false),
+    ("udp", 5060, "sip", true),
+    ("tcp", 5060, "sip", true),
 ];
 
 fn rules() -> String {

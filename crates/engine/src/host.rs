@@ -222,6 +222,13 @@ impl Surroundings for Around<'_> {
         let way = |address| self.host.interface_towards(address).map(|i| &i.name);
         way(a).is_some() && way(a) == way(b)
     }
+
+    fn leaves_alike(&self, address: IpAddr) -> bool {
+        // What is for the host itself leaves by no interface of ours.
+        let towards = self.host.interface_towards(address);
+        !self.host.is_local(address)
+            && towards.is_some_and(|i| self.out_interface == Some(&*i.name))
+    }
 }
 
 fn mask(length: u8) -> u32 {

@@ -14,6 +14,7 @@ mod irc;
 mod options;
 pub mod pptp;
 pub mod sane;
+pub mod sip;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tftp;
@@ -112,8 +113,8 @@ pub const CATALOGUE: &[HelperInfo] = &[
     row("ftp", proto::TCP, 21, None, &[class(1, 300)], Some(ftp::inspect)),
     row("tftp", proto::UDP, 69, None, &[class(1, 300)], Some(tftp::inspect)),
     row("irc", proto::TCP, 6667, V4, &[class(8, 300)], Some(irc::inspect)),
-    row("sip", proto::UDP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
-    row("sip", proto::TCP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
+    row("sip", proto::UDP, 5060, None, &[class(1, 180), class(4, 180), class(4, 180), class(2, 180)], Some(sip::inspect)),
+    row("sip", proto::TCP, 5060, None, &[class(1, 180), class(4, 180), class(4, 180), class(2, 180)], Some(sip::inspect)),
     row("amanda", proto::UDP, 10080, None, &[class(4, 180)], Some(amanda::inspect)),
     row("pptp", proto::TCP, 1723, V4, &[class(2, 300)], Some(pptp::inspect)),
     row("RAS", proto::UDP, 1719, None, &[class(1, 240)], None),
@@ -151,6 +152,8 @@ pub enum HelperState {
     Pptp(Box<pptp::PptpState>),
     /// SANE control connection.
     Sane(sane::SaneState),
+    /// SIP signalling.
+    Sip(Box<sip::SipState>),
 }
 
 /// Asks a connection's helper about one packet. Helpers that are not evaluated pass everything.
@@ -168,7 +171,8 @@ pub(crate) fn arrived(follower: &mut Follower<'_>, expectation: &Expectation) {
         Follow::Nothing => {}
         Follow::Master => follower.follow_master(expectation),
         Follow::Pptp => pptp::arrived(follower, expectation),
-        Follow::Sip | Follow::Q931 | Follow::CallForwarding => {}
+        Follow::Sip => sip::arrived(follower, expectation),
+        Follow::Q931 | Follow::CallForwarding => {}
     }
 }
 

@@ -932,4 +932,5 @@ const EVALUATED_HELPERS: &[&str] = &[
     "snmp",
     "sane",
     "pptp",
+    "sip",
 ];

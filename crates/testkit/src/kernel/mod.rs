@@ -27,6 +27,7 @@
 mod chains;
 mod namespace;
 mod netlink;
+mod options;
 mod shown;
 mod tables;
 pub mod watch;
@@ -343,8 +344,13 @@ impl Subject for KernelSubject {
 
     fn expectations(&mut self, now: Timestamp) -> u64 {
         self.wait(now);
-        let listed = self.namespace.feed("conntrack", &["-L", "expect"], "");
-        self.kept("expectations", listed).lines().count() as u64
+        let listed = ["ipv4", "ipv6"].map(|family| {
+            let listed = self
+                .namespace
+                .feed("conntrack", &["-L", "expect", "-f", family], "");
+            self.kept("expectations", listed).lines().count() as u64
+        });
+        listed.iter().sum()
     }
 }
 
