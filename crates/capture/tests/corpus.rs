@@ -19,7 +19,9 @@ use palisade_wire::{Timestamp, link};
 const FLOOR: f64 = 0.997;
 
 const RULES: &str = "iptables -t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp\n\
-     ip6tables -t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp\n";
+     ip6tables -t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp\n\
+     iptables -t raw -A PREROUTING -p tcp --dport 1720 -j CT --helper Q.931\n\
+     iptables -t raw -A PREROUTING -p udp --dport 1719 -j CT --helper RAS\n";
 
 fn engine() -> Engine {
     let rules = parse::auto(RULES, Family::V4);

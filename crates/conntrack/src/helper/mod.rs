@@ -8,6 +8,7 @@
 
 mod call;
 pub mod ftp;
+pub mod h323;
 mod options;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -108,9 +109,9 @@ pub const CATALOGUE: &[HelperInfo] = &[
     row("sip", proto::TCP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
     row("amanda", proto::UDP, 10080, None, &[class(4, 180)], None),
     row("pptp", proto::TCP, 1723, V4, &[class(2, 300)], None),
-    row("RAS", proto::UDP, 1719, None, &[class(1, 240)], None),
-    row("Q.931", proto::TCP, 1720, None, &[class(4, 240)], None),
-    row("H.245", proto::TCP, 0, None, &[class(4, 240)], None),
+    row("RAS", proto::UDP, 1719, None, &[class(32, 240)], Some(h323::inspect_ras)),
+    row("Q.931", proto::TCP, 1720, None, &[class(20, 240)], Some(h323::inspect_q931)),
+    row("H.245", proto::TCP, 0, None, &[class(18, 240)], Some(h323::inspect_h245)),
     row("netbios-ns", proto::UDP, 137, V4, &[class(1, 3)], None),
     row("snmp", proto::UDP, 161, V4, &[class(1, 30)], None),
     row("sane", proto::TCP, 6566, None, &[class(1, 300)], None),
@@ -139,6 +140,8 @@ pub enum HelperState {
     None,
     /// FTP control connection.
     Ftp(Box<ftp::FtpState>),
+    /// A connection of an H.323 call.
+    H323(Box<h323::H323State>),
 }
 
 /// Asks a connection's helper about one packet. Helpers that are not evaluated pass everything.
@@ -155,7 +158,9 @@ pub(crate) fn arrived(follower: &mut Follower<'_>, expectation: &Expectation) {
     match expectation.follow {
         Follow::Nothing => {}
         Follow::Master => follower.follow_master(expectation),
-        Follow::Sip | Follow::Pptp | Follow::Q931 | Follow::CallForwarding => {}
+        Follow::Q931 => h323::called(follower, expectation),
+        Follow::CallForwarding => h323::call_forwarded(follower, expectation),
+        Follow::Sip | Follow::Pptp => {}
     }
 }
 
