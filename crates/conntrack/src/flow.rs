@@ -418,6 +418,13 @@ impl Conntrack {
         (word, announced)
     }
 
+    /// Ends a connection at once (kernel `nf_ct_kill`).
+    pub fn kill(&mut self, id: ConnId) {
+        if self.connection(id).is_some() {
+            self.remove(id.index);
+        }
+    }
+
     /// The packet died before [`leave`](Self::leave): its unconfirmed entry goes with it.
     pub fn discard(&mut self, track: &Track) {
         if let Some(id) = track.connection

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use palisade_conntrack::helper::Surroundings;
+
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Interface {
@@ -119,6 +121,88 @@ impl Host {
             .or_else(|| self.local.iter().find(same))
             .or_else(|| self.interfaces.iter().flat_map(|i| &i.addresses).find(same))
             .copied()
+    }
+}
+
+impl Host {
+    /// An interface by name.
+    pub fn interface(&self, name: &str) -> Option<&Interface> {
+        self.interfaces.iter().find(|i| i.name == name)
+    }
+
+    /// The address that packets leaving by an interface towards `next` are masqueraded with: one of the
+    /// network that `next` lies in, else the first (kernel `inet_select_addr`); of IPv6 the first of
+    /// the same scope.
+    pub fn masquerade_address(&self, interface: &str, next: IpAddr) -> Option<IpAddr> {
+        let interface = self.interface(interface)?;
+        let same = |a: &&IpAddr| {
+            a.is_ipv4() == next.is_ipv4() && link_local(**a) == (link_local(next) && next.is_ipv6())
+        };
+        let shares_network = |a: IpAddr| {
+            interface.prefixes.iter().any(|&(net, length)| {
+                length > 0 && within(a, net, length) && within(next, net, length)
+            })
+        };
+        let mut own = interface.addresses.iter().filter(same);
+        own.clone()
+            .find(|a| a.is_ipv4() && shares_network(**a))
+            .or_else(|| own.next())
+            .copied()
+    }
+
+    /// The address that packets which came by an interface are redirected to (kernel
+    /// `nf_nat_redirect_ipv4`, `nf_nat_redirect_ipv6`): its first, of IPv6 with the scope of `destination`.
+    pub fn redirect_address(&self, interface: &str, destination: IpAddr) -> Option<IpAddr> {
+        self.interface(interface)?
+            .addresses
+            .iter()
+            .find(|a| match (a, destination) {
+                (IpAddr::V4(_), IpAddr::V4(_)) => true,
+                (IpAddr::V6(_), IpAddr::V6(_)) => link_local(**a) == link_local(destination),
+                _ => false,
+            })
+            .copied()
+    }
+}
+
+/// IPv6 link-local.
+fn link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(a) if a.segments()[0] & 0xffc0 == 0xfe80)
+}
+
+/// What the host knows of a packet that leaves, for helpers.
+pub(crate) struct Around<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) made_here: bool,
+    pub(crate) out_interface: Option<&'a str>,
+}
+
+impl Surroundings for Around<'_> {
+    fn made_here(&self) -> bool {
+        self.made_here
+    }
+
+    fn broadcast_network(&self, address: IpAddr) -> Option<u8> {
+        let IpAddr::V4(v4) = address else {
+            return None;
+        };
+        let interface = self.host.interface(self.out_interface?)?;
+        interface
+            .prefixes
+            .iter()
+            .find(|&&(net, length)| {
+                matches!(net, IpAddr::V4(_))
+                    && (1..31).contains(&length)
+                    && within(address, net, length)
+                    && u32::from(v4) | mask(length) == u32::MAX
+                    && interface.addresses.iter().any(|a| within(*a, net, length))
+            })
+            .map(|(_, length)| *length)
+    }
+
+    fn same_way(&self, a: IpAddr, b: IpAddr) -> bool {
+        let way = |address| self.host.interface_towards(address).map(|i| &i.name);
+        way(a).is_some() && way(a) == way(b)
     }
 }
 

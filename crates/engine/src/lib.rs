@@ -21,9 +21,13 @@
 //! assert_eq!(outcome.why.to_string(), "first packet of a new connection; dropped by filter INPUT rule 1");
 //! ```
 
+mod conclude;
 pub mod host;
+mod input;
 mod linear;
 mod matches;
+mod nat;
+mod npt;
 mod observe;
 mod outcome;
 mod path;
@@ -34,10 +38,10 @@ pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;
 
 pub use host::{Host, Interface};
+pub use input::{Input, LinkInfo, Route};
 pub use matches::{Jiffies, Limits, RecentLists};
 pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
-pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Verdict, Why};
-pub use path::{Input, LinkInfo, Route};
+pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
 pub use program::SetupError;
 
 use palisade_conntrack::defrag::Defrag;
@@ -125,6 +129,11 @@ impl Engine {
     /// Fills in the TCP window arithmetic of every packet from now on; costs an allocation each.
     pub fn set_explain(&mut self, explain: bool) {
         self.conntrack.set_explain(explain);
+    }
+
+    /// What the next choices of address translation by chance should be; see [`Conntrack::prefer`].
+    pub fn prefer(&mut self, preferred: palisade_conntrack::nat::Preferred) {
+        self.conntrack.prefer(preferred);
     }
 
     /// Removes connections that ended by `now`.

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use palisade_conntrack::{Template, Track, ZoneSpec, helper};
+use palisade_wire::Buffer;
+
 use palisade_rules::{
     Base, Connmark, InterfacePattern, Kept, Match, Net, Not, Policy, RejectWith, Target,
     ZoneDirection,
 };
 
-use crate::matches::{Answer, Context, Shared, evaluate, ip_length};
+use crate::matches::{Answer, Context, Facts, Shared, evaluate, ip_length};
+use crate::npt;
 use crate::observe::{Effect, Failed, Observer, RuleRef, Visit};
 use crate::outcome::Decider;
 use crate::program::{ProgramChain, ProgramRule, ProgramTable};
@@ -21,6 +24,8 @@ pub(crate) enum Verdict {
     Accept,
     Drop,
     Reject(RejectWith),
+    /// The rule's target binds the connection's address.
+    Translate,
     Queue,
     /// Depends on what is not evaluated.
     Unknown(String),
@@ -62,16 +67,18 @@ pub(crate) struct RawState {
 pub(crate) fn run<O: Observer>(
     table: &mut ProgramTable,
     stack: &mut Vec<(u32, u32)>,
-    context: &Context<'_>,
+    buffer: &mut Buffer<'_>,
+    facts: Facts<'_>,
     shared: &mut Shared<'_>,
     raw: &mut RawState,
     visited: &mut u32,
     observer: &mut O,
 ) -> Option<Decision> {
-    let base = table.hooks[context.hook as usize]?;
+    let base = table.hooks[facts.hook as usize]?;
     if O::ACTIVE {
-        observer.enter(context.hook, table.kind);
+        observer.enter(facts.hook, table.kind);
     }
+    let mut context = facts.with(buffer.packet());
     let kind = table.kind;
     let length = ip_length(&context.packet) as u64;
     stack.clear();
@@ -119,7 +126,7 @@ pub(crate) fn run<O: Observer>(
             };
         };
         *visited += 1;
-        let visit = visit(rule, context, shared);
+        let visit = visit(rule, &context, shared);
         if O::ACTIVE {
             let shown = RuleRef {
                 table: kind,
@@ -181,6 +188,30 @@ pub(crate) fn run<O: Observer>(
             Target::Goto(to) => {
                 (chain, at) = (*to as u32, 0);
                 continue;
+            }
+            Target::Snat(_)
+            | Target::Dnat(_)
+            | Target::Masquerade(_)
+            | Target::Redirect(_)
+            | Target::Netmap(_) => break here(Verdict::Translate),
+            Target::Npt {
+                destination,
+                from,
+                to,
+            } => {
+                if !npt::map(buffer.edit(), *destination, *from, *to) {
+                    break here(Verdict::Drop);
+                }
+                context = facts.with(buffer.packet());
+                if O::ACTIVE {
+                    let packet = &context.packet;
+                    let now = if *destination {
+                        packet.destination()
+                    } else {
+                        packet.source()
+                    };
+                    observer.effect(Effect::Translated(format!("address becomes {now}")));
+                }
             }
             Target::Kept(kept) => match kept_target(kept) {
                 KeptFate::Continue => {

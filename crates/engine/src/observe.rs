@@ -76,6 +76,8 @@ pub enum Effect {
     NoTrack,
     /// Helper or zone set for the connection to come.
     Template(String),
+    /// Addresses or ports translated, in words.
+    Translated(String),
     /// A target that is not evaluated and cannot change the verdict.
     Passed(String),
 }

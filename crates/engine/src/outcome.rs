@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use palisade_conntrack::defrag::FragmentFault;
-use palisade_conntrack::{Announced, Direction, DropReason, Reason, State, TcpStep};
+use palisade_conntrack::nat::Fault;
+use palisade_conntrack::{
+    Announced, Connection, Direction, DropReason, Reason, State, TcpStep, Tuple,
+};
 use palisade_rules::{Family, Hook, TableKind};
 use palisade_wire::IpError;
 
@@ -121,6 +124,8 @@ pub enum Ended {
     Martian(IpAddr),
     /// Time to live used up on the way through.
     TimeToLive(u8),
+    /// Its connection is translated, and it cannot be.
+    Translation(Fault),
 }
 
 /// Why a packet has its state and its verdict.
@@ -186,6 +191,7 @@ impl fmt::Display for Ended {
                 f,
                 "dropped by routing: a packet with {address} cannot come this way"
             ),
+            Ended::Translation(fault) => write!(f, "dropped by address translation: {fault}"),
             Ended::TimeToLive(ttl) => {
                 write!(f, "dropped by routing: time to live {ttl} is used up here")
             }
@@ -214,6 +220,69 @@ pub struct ConnectionView {
     pub master: Option<u64>,
     /// In the table.
     pub confirmed: bool,
+    /// What it is translated to, if it is.
+    pub translation: Option<Translation>,
+}
+
+/// A translated connection: how its packets come, and how they leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// Original tuple, as the first packet came.
+    pub from: Tuple,
+    /// The same direction, as the packets leave.
+    pub to: Tuple,
+}
+
+impl Translation {
+    /// Of a connection; `None` when its addresses and ports stay.
+    pub(crate) fn of(connection: &Connection) -> Option<Translation> {
+        let [original, reply] = connection.tuples;
+        let to = reply.invert()?;
+        (connection.translated() && to != original).then_some(Translation { from: original, to })
+    }
+}
+
+impl fmt::Display for Translation {
+    /// Only the ends that change.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |address: IpAddr, port: Option<u16>| match (address, port) {
+            (address, None) => address.to_string(),
+            (IpAddr::V4(a), Some(port)) => format!("{a}:{port}"),
+            (IpAddr::V6(a), Some(port)) => format!("[{a}]:{port}"),
+        };
+        let ends = |t: &Tuple| {
+            [
+                end(t.source, t.source_port()),
+                end(t.destination, t.destination_port()),
+            ]
+        };
+        let (from, to) = (ends(&self.from), ends(&self.to));
+        let mut first = true;
+        for (name, i) in [("source", 0), ("destination", 1)] {
+            if from[i] != to[i] {
+                let comma = if first { "" } else { ", " };
+                write!(f, "{comma}{name} {} becomes {}", from[i], to[i])?;
+                first = false;
+            }
+        }
+        if first {
+            f.write_str("its identifier is changed")?;
+        }
+        Ok(())
+    }
+}
+
+/// The answer that REJECT made, and what became of it on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// As the rule made it.
+    pub made: Vec<u8>,
+    /// Its state.
+    pub state: Option<State>,
+    /// Its direction within the connection.
+    pub direction: Option<Direction>,
+    /// As it leaves, translated if its connection is; `None` when OUTPUT or POSTROUTING stops it.
+    pub sent: Option<Vec<u8>>,
 }
 
 /// What became of a packet.
@@ -242,11 +311,14 @@ pub struct Outcome {
     /// Verdict.
     pub verdict: Verdict,
     /// Answer of REJECT.
-    pub reply: Option<Vec<u8>>,
+    pub reply: Option<Reply>,
     /// Why.
     pub why: Why,
     /// Rules visited.
     pub visited: u32,
-    /// The reassembled datagram, when this packet completed one.
+    /// The datagram that this packet completed, as it was put together.
     pub reassembled: Option<Vec<u8>>,
+    /// The packet as it leaves or is delivered, when that is not how it came: put together from
+    /// fragments, translated, its time to live lowered. `None` too when it does not pass.
+    pub output: Option<Vec<u8>>,
 }

@@ -14,101 +14,60 @@ use std::sync::Arc;
 
 use palisade_conntrack::defrag::Defragged;
 use palisade_conntrack::{Announced, Track, TrackHook};
-use palisade_rules::{Family, Hook, TableKind, print};
-use palisade_wire::{Buffer, Packet, Timestamp, build, link::PacketType};
+use palisade_rules::{Family, Hook, RejectWith, TableKind, print};
+use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
 
-use crate::host::AddressKind;
+use crate::conclude::Pieces;
+use crate::host::{AddressKind, Around};
+use crate::input::{Input, LinkInfo, Route};
 use crate::linear::{self, RawState};
-use crate::matches::{Context, Shared};
+use crate::matches::{Facts, Shared};
 use crate::observe::Observer;
-use crate::outcome::{ConnectionView, Ended, Outcome, Path, Verdict, Why};
+use crate::outcome::{Ended, Outcome, Path, Reply, Verdict};
 use crate::{Engine, reject};
 
-/// What the link layer told about a packet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkInfo {
-    /// Source MAC address.
-    pub source_mac: Option<[u8; 6]>,
-    /// Destination MAC address.
-    pub destination_mac: Option<[u8; 6]>,
-    /// Packet type.
-    pub packet_type: Option<PacketType>,
-}
-
-/// Which way a packet takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Route {
-    /// By the host's addresses: to one of them is INPUT, from one OUTPUT, the rest FORWARD.
-    #[default]
-    Auto,
-    /// From the network by this interface; routing decides between INPUT and FORWARD.
-    In(Arc<str>),
-    /// Made by this host, leaving by this interface.
-    Out(Arc<str>),
-    /// Through this host.
-    Forward(Arc<str>, Arc<str>),
-}
-
-/// One packet.
-#[derive(Clone, Debug)]
-pub struct Input<'a> {
-    /// Bytes from the IP header on.
-    pub bytes: &'a [u8],
-    /// When it came.
-    pub time: Timestamp,
-    /// Which way.
-    pub route: Route,
-    /// Link layer.
-    pub link: LinkInfo,
-    /// The capture kept fewer bytes than there were: what is missing is not held against it.
-    pub snapped: bool,
-    /// Packet mark that it comes with.
-    pub mark: u32,
-}
-
-impl<'a> Input<'a> {
-    /// A packet at time zero, routed by the host's addresses.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Input {
-            bytes,
-            time: Timestamp::default(),
-            route: Route::Auto,
-            link: LinkInfo::default(),
-            snapped: false,
-            mark: 0,
-        }
-    }
-}
-
-/// What is known of a packet on its way.
-struct Journey {
-    family: Family,
-    path: Option<Path>,
-    hook: Hook,
-    in_interface: Option<Arc<str>>,
-    out_interface: Option<Arc<str>>,
-    link: LinkInfo,
-    track: Option<Track>,
-    raw: RawState,
-    mark: u32,
-    visited: u32,
-    announced: Option<Announced>,
+/// What is known of a packet on its way, and the packet.
+pub(crate) struct Journey<'a> {
+    pub(crate) buffer: Buffer<'a>,
+    pub(crate) family: Family,
+    pub(crate) path: Path,
+    pub(crate) hook: Hook,
+    pub(crate) in_interface: Option<Arc<str>>,
+    pub(crate) out_interface: Option<Arc<str>>,
+    pub(crate) link: LinkInfo,
+    pub(crate) track: Option<Track>,
+    pub(crate) raw: RawState,
+    pub(crate) mark: u32,
+    pub(crate) visited: u32,
+    pub(crate) announced: Option<Announced>,
+    /// Its destination was translated: the way is to be asked for anew.
+    pub(crate) redirected: bool,
+    /// An answer of REJECT to an answer of REJECT: how deep.
+    depth: u8,
     /// The rule or policy that accepted it last; filter's word outweighs that of other tables.
-    accepted: Option<(TableKind, linear::Decision)>,
+    pub(crate) accepted: Option<(TableKind, linear::Decision)>,
     /// A rule that would decide and is not evaluated, while its way goes on.
-    unknown: Option<(TableKind, linear::Decision)>,
+    pub(crate) unknown: Option<(TableKind, linear::Decision)>,
 }
 
 /// Keeps fragments for this host apart from those that tracking puts together.
 const LOCAL_DELIVERY: u32 = 2;
 
-/// The way ends here.
-struct Stop(Verdict, Ended, Option<Vec<u8>>);
+/// Answers of REJECT to answers of REJECT: errors are not answered, so that two are the most there are.
+const DEEPEST_ANSWER: u8 = 3;
 
-type Step = Result<(), Stop>;
+/// The way ends here.
+pub(crate) struct Stop(
+    pub(crate) Verdict,
+    pub(crate) Ended,
+    pub(crate) Option<Box<Reply>>,
+);
+
+pub(crate) type Step = Result<(), Stop>;
 
 impl Engine {
-    /// One packet through all hooks and tables.
+    /// One packet through all hooks and tables. The answer of REJECT, if there is one, goes out through
+    /// OUTPUT and POSTROUTING at once; the observer is told of the packet's own way only.
     pub fn process<O: Observer>(&mut self, input: &Input<'_>, observer: &mut O) -> Outcome {
         let parsed = if input.snapped {
             Packet::parse_truncated(input.bytes)
@@ -120,13 +79,40 @@ impl Engine {
             Err(error) => return Outcome::unseen(None, Ended::NotIp(error)),
         };
         let (path, in_interface, out_interface) = self.way(&packet, input);
+        let hook = match path {
+            Path::Output | Path::Loopback => Hook::Output,
+            _ => Hook::Prerouting,
+        };
+        let from_network = matches!(path, Path::Input | Path::Forward);
+        if from_network && let Some(ended) = refused_at_once(&packet, &input.link) {
+            return Outcome::unseen(Some(&packet), ended);
+        }
+        let mut whole = Vec::new();
+        let (packet, pieces) = match self.reassemble(&packet, from_network, input.time) {
+            Reassembled::Whole => (packet, Pieces::One),
+            Reassembled::Complete(bytes, pieces) => {
+                whole = bytes;
+                match Packet::parse(&whole) {
+                    Ok(packet) => (packet, Pieces::Many(pieces)),
+                    Err(error) => return Outcome::unseen(None, Ended::NotIp(error)),
+                }
+            }
+            Reassembled::Stop(verdict, ended) => {
+                let mut outcome = Outcome::unseen(Some(&packet), ended);
+                outcome.verdict = verdict;
+                outcome.path = Some(path);
+                outcome.hook = Some(hook);
+                outcome.in_interface = in_interface;
+                outcome.out_interface = out_interface;
+                return outcome;
+            }
+        };
+        let spare = std::mem::take(&mut self.scratch);
         let mut journey = Journey {
             family: packet.family(),
-            path: Some(path),
-            hook: match path {
-                Path::Output | Path::Loopback => Hook::Output,
-                _ => Hook::Prerouting,
-            },
+            buffer: Buffer::new(packet, spare),
+            path,
+            hook,
             in_interface,
             out_interface,
             link: input.link,
@@ -135,91 +121,79 @@ impl Engine {
             mark: input.mark,
             visited: 0,
             announced: None,
+            redirected: false,
+            depth: 0,
             accepted: None,
             unknown: None,
         };
-        let from_network = matches!(path, Path::Input | Path::Forward);
-        if from_network {
-            if input.link.packet_type == Some(PacketType::OtherHost) {
-                return Outcome::unseen(Some(&packet), Ended::OtherHost);
-            }
-            if !packet.header_checksum_ok() {
-                return Outcome::unseen(Some(&packet), Ended::HeaderChecksum);
-            }
-            // IPv6 looks at these before netfilter does (kernel `ip6_rcv_core`).
-            if let IpAddr::V6(source) = packet.source()
-                && (source.is_multicast()
-                    || source.is_loopback()
-                    || packet.destination().is_loopback())
-            {
-                return Outcome::unseen(Some(&packet), Ended::Martian(packet.source()));
-            }
-        }
-        let reassembled = match self.reassemble(&packet, from_network, input.time) {
-            Reassembled::Whole => None,
-            Reassembled::Complete(bytes, pieces) => Some((bytes, pieces)),
-            Reassembled::Stop(verdict, ended) => {
-                let mut outcome = Outcome::unseen(Some(&packet), ended);
-                outcome.verdict = verdict;
-                outcome.path = Some(path);
-                outcome.hook = Some(journey.hook);
-                outcome.in_interface = journey.in_interface;
-                outcome.out_interface = journey.out_interface;
-                return outcome;
-            }
-        };
-        let (step, pieces, bytes) = match reassembled {
-            None => (
-                self.travel(packet, &mut journey, input.time, observer),
-                1,
-                None,
-            ),
-            Some((bytes, pieces)) => {
-                let step = match Packet::parse(&bytes) {
-                    Ok(whole) => self.travel(whole, &mut journey, input.time, observer),
-                    Err(error) => Err(Stop(Verdict::Drop, Ended::NotIp(error), None)),
-                };
-                (step, pieces, Some(bytes))
-            }
-        };
+        let step = self.travel(&mut journey, input.time, observer);
         self.visited += u64::from(journey.visited);
-        self.conclude(journey, step, pieces, bytes, input.time)
+        let mut outcome = self.conclude(journey, step, pieces, input.time);
+        if pieces != Pieces::One {
+            outcome.reassembled = Some(whole);
+        }
+        outcome
     }
 
-    /// The answer of REJECT on its way out through OUTPUT and POSTROUTING, tied to the connection of the
-    /// packet that it answers (kernel `nf_ct_attach`) when `to` has one.
-    pub fn process_reply<O: Observer>(
-        &mut self,
-        input: &Input<'_>,
-        to: Option<&Track>,
-        observer: &mut O,
-    ) -> Outcome {
-        let attached = to.and_then(|t| self.conntrack.attach(t));
-        let Ok(packet) = Packet::parse(input.bytes) else {
-            return self.process(input, observer);
+    /// The answer that a REJECT rule made for `journey`'s packet, on its way out: tied to the connection of
+    /// that packet (kernel `nf_ct_attach`).
+    fn answer(&mut self, made: Vec<u8>, journey: &Journey<'_>, now: Timestamp) -> Reply {
+        let mut reply = Reply {
+            made,
+            state: None,
+            direction: None,
+            sent: None,
         };
-        let Some(track) = attached else {
-            return self.process(input, observer);
+        let bytes = &reply.made;
+        let Ok(packet) = Packet::parse(bytes) else {
+            return reply;
         };
-        let (path, in_interface, out_interface) = self.way(&packet, input);
-        let mut journey = Journey {
+        let destination = packet.destination();
+        let route = match self.host.interface_towards(destination) {
+            Some(interface) => Route::Out(Arc::from(interface.name.as_str())),
+            None => Route::Auto,
+        };
+        let input = Input {
+            time: now,
+            route,
+            ..Input::new(bytes)
+        };
+        let (path, in_interface, out_interface) = self.way(&packet, &input);
+        let mut own = Journey {
             family: packet.family(),
-            path: Some(path),
+            buffer: Buffer::new(packet, Vec::new()),
+            path: if path == Path::Loopback {
+                Path::Loopback
+            } else {
+                Path::Output
+            },
             hook: Hook::Output,
             in_interface,
-            out_interface,
-            link: input.link,
-            track: Some(track),
+            out_interface: out_interface.or_else(|| journey.in_interface.clone()),
+            link: LinkInfo::default(),
+            track: journey
+                .track
+                .as_ref()
+                .and_then(|t| self.conntrack.attach(t)),
             raw: RawState::default(),
-            mark: input.mark,
+            mark: 0,
             visited: 0,
             announced: None,
+            redirected: false,
+            depth: journey.depth + 1,
             accepted: None,
             unknown: None,
         };
-        let step = self.output(&packet, &mut journey, input.time, observer);
-        self.visited += u64::from(journey.visited);
-        self.conclude(journey, step, 1, None, input.time)
+        let step = self.travel(&mut own, now, &mut ());
+        if let Some(track) = &own.track {
+            self.conntrack.discard(track);
+        }
+        let track = own.track.as_ref();
+        let state = track.map(|t| t.state);
+        let direction = track.and_then(|t| t.connection.map(|_| t.direction));
+        let sent = step.ok().map(|()| own.buffer.bytes().to_vec());
+        (reply.state, reply.direction, reply.sent) = (state, direction, sent);
+        reply
     }
 
     /// Path and interfaces of a packet.
@@ -298,99 +272,121 @@ impl Engine {
     /// The route.
     fn travel<O: Observer>(
         &mut self,
-        packet: Packet<'_>,
-        journey: &mut Journey,
+        journey: &mut Journey<'_>,
         now: Timestamp,
         observer: &mut O,
     ) -> Step {
         match journey.path {
-            Some(Path::Output) => self.output(&packet, journey, now, observer),
-            Some(Path::Loopback) => {
-                self.output(&packet, journey, now, observer)?;
+            Path::Output | Path::Loopback => {
+                self.output(journey, now, observer)?;
+                if journey.path == Path::Output {
+                    return Ok(());
+                }
+                // What goes to this host itself comes in by the loopback interface.
                 journey.in_interface = Some(Arc::from("lo"));
                 journey.out_interface = None;
-                self.prerouting(&packet, journey, now, observer)?;
-                self.input(&packet, journey, now, observer)
+                self.prerouting(journey, now, observer)?;
+                self.input(journey, now, observer)
             }
-            Some(Path::Input) => {
+            Path::Input | Path::Forward => {
                 let out = journey.out_interface.take();
-                self.prerouting(&packet, journey, now, observer)?;
-                self.martian(&packet)?;
+                self.prerouting(journey, now, observer)?;
                 journey.out_interface = out;
-                if packet.family() == Family::V4 && packet.fragment().is_some() {
-                    return self.deliver_fragment(&packet, journey, now, observer);
+                if std::mem::take(&mut journey.redirected) {
+                    self.route_anew(journey);
                 }
-                self.input(&packet, journey, now, observer)
-            }
-            _ => {
-                let out = journey.out_interface.take();
-                self.prerouting(&packet, journey, now, observer)?;
-                self.martian(&packet)?;
-                journey.out_interface = out;
-                self.forward(&packet, journey, now, observer)
+                self.martian(&journey.buffer.packet())?;
+                match journey.path {
+                    Path::Input => self.deliver(journey, now, observer),
+                    _ => self.forward(journey, now, observer),
+                }
             }
         }
     }
 
-    /// An IPv4 fragment that nothing put together yet is put together for this host before INPUT
-    /// (kernel `ip_local_deliver`).
-    fn deliver_fragment<O: Observer>(
+    /// The routing decision for a destination that was translated.
+    fn route_anew(&self, journey: &mut Journey<'_>) {
+        let destination = journey.buffer.packet().destination();
+        let towards = |address| {
+            self.host
+                .interface_towards(address)
+                .map(|i| Arc::from(i.name.as_str()))
+        };
+        if matches!(
+            self.host.kind(destination),
+            AddressKind::Unicast | AddressKind::Unspecified
+        ) {
+            journey.path = Path::Forward;
+            journey.out_interface = towards(destination).or(journey.out_interface.take());
+        } else {
+            journey.path = Path::Input;
+            journey.out_interface = None;
+        }
+    }
+
+    /// To this host: an IPv4 fragment that nothing put together yet is put together before INPUT (kernel
+    /// `ip_local_deliver`).
+    fn deliver<O: Observer>(
         &mut self,
-        packet: &Packet<'_>,
-        journey: &mut Journey,
+        journey: &mut Journey<'_>,
         now: Timestamp,
         observer: &mut O,
     ) -> Step {
+        let packet = journey.buffer.packet();
+        if packet.family() != Family::V4 || packet.fragment().is_none() {
+            return self.input(journey, now, observer);
+        }
         let config = self.conntrack.config().clone();
-        match self.defrag.push(packet, LOCAL_DELIVERY, &config, now) {
-            Defragged::Whole => self.input(packet, journey, now, observer),
+        match self.defrag.push(&packet, LOCAL_DELIVERY, &config, now) {
+            Defragged::Whole => self.input(journey, now, observer),
             Defragged::Held => Err(Stop(Verdict::Stolen, Ended::Fragment, None)),
             Defragged::Dropped(fault) => {
                 Err(Stop(Verdict::Drop, Ended::FragmentFault(fault), None))
             }
-            Defragged::Complete { bytes, .. } => match Packet::parse(&bytes) {
-                Ok(whole) => self.input(&whole, journey, now, observer),
-                Err(error) => Err(Stop(Verdict::Drop, Ended::NotIp(error), None)),
-            },
+            Defragged::Complete { bytes, .. } => {
+                journey.buffer.replace_all(bytes);
+                match journey.buffer.reparse() {
+                    Ok(()) => self.input(journey, now, observer),
+                    Err(error) => Err(Stop(Verdict::Drop, Ended::NotIp(error), None)),
+                }
+            }
         }
     }
 
     fn prerouting<O: Observer>(
         &mut self,
-        packet: &Packet<'_>,
-        journey: &mut Journey,
+        journey: &mut Journey<'_>,
         now: Timestamp,
         observer: &mut O,
     ) -> Step {
         journey.hook = Hook::Prerouting;
-        self.table(TableKind::Raw, packet, journey, now, observer)?;
-        self.track(packet, journey, TrackHook::Prerouting, now, observer)?;
-        self.table(TableKind::Mangle, packet, journey, now, observer)?;
-        self.nat(packet, journey, now, observer)
+        self.table(TableKind::Raw, journey, now, observer)?;
+        self.track(journey, TrackHook::Prerouting, now, observer)?;
+        self.table(TableKind::Mangle, journey, now, observer)?;
+        self.nat(journey, now, observer)
     }
 
     fn input<O: Observer>(
         &mut self,
-        packet: &Packet<'_>,
-        journey: &mut Journey,
+        journey: &mut Journey<'_>,
         now: Timestamp,
         observer: &mut O,
     ) -> Step {
         journey.hook = Hook::Input;
-        self.table(TableKind::Mangle, packet, journey, now, observer)?;
-        self.table(TableKind::Filter, packet, journey, now, observer)?;
-        self.table(TableKind::Security, packet, journey, now, observer)?;
-        self.nat(packet, journey, now, observer)?;
-        self.leave(packet, journey, now)
+        self.table(TableKind::Mangle, journey, now, observer)?;
+        self.table(TableKind::Filter, journey, now, observer)?;
+        self.table(TableKind::Security, journey, now, observer)?;
+        self.nat(journey, now, observer)?;
+        self.leave(journey, now)
     }
 
     fn forward<O: Observer>(
         &mut self,
-        packet: &Packet<'_>,
-        journey: &mut Journey,
+        journey: &mut Journey<'_>,
         now: Timestamp,
         observer: &mut O,
     ) -> Step {
+        let packet = journey.buffer.packet();
         let ttl = packet.ttl();
         if ttl <= 1 {
             return Err(Stop(Verdict::Drop, Ended::TimeToLive(ttl), None));
@@ -402,60 +398,53 @@ impl Engine {
             return Err(Stop(Verdict::Drop, Ended::Martian(packet.source()), None));
         }
         // FORWARD sees the time to live lowered already, and REJECT quotes that packet.
-        let mut bytes = std::mem::take(&mut self.scratch);
-        bytes.clear();
-        bytes.extend_from_slice(packet.bytes());
-        build::set_ttl(&mut bytes, ttl - 1);
-        let step = match Packet::parse_truncated(&bytes) {
-            Ok(lowered) => self.forwarded(&lowered, journey, now, observer),
-            Err(error) => Err(Stop(Verdict::Drop, Ended::NotIp(error), None)),
-        };
-        self.scratch = bytes;
-        step
-    }
-
-    fn forwarded<O: Observer>(
-        &mut self,
-        packet: &Packet<'_>,
-        journey: &mut Journey,
-        now: Timestamp,
-        observer: &mut O,
-    ) -> Step {
+        journey.buffer.set_ttl(ttl - 1);
         journey.hook = Hook::Forward;
-        self.table(TableKind::Mangle, packet, journey, now, observer)?;
-        self.table(TableKind::Filter, packet, journey, now, observer)?;
-        self.table(TableKind::Security, packet, journey, now, observer)?;
-        self.postrouting(packet, journey, now, observer)
+        self.table(TableKind::Mangle, journey, now, observer)?;
+        self.table(TableKind::Filter, journey, now, observer)?;
+        self.table(TableKind::Security, journey, now, observer)?;
+        self.postrouting(journey, now, observer)
     }
 
     fn output<O: Observer>(
         &mut self,
-        packet: &Packet<'_>,
-        journey: &mut Journey,
+        journey: &mut Journey<'_>,
         now: Timestamp,
         observer: &mut O,
     ) -> Step {
         journey.hook = Hook::Output;
-        self.table(TableKind::Raw, packet, journey, now, observer)?;
-        self.track(packet, journey, TrackHook::Output, now, observer)?;
-        self.table(TableKind::Mangle, packet, journey, now, observer)?;
-        self.nat(packet, journey, now, observer)?;
-        self.table(TableKind::Filter, packet, journey, now, observer)?;
-        self.table(TableKind::Security, packet, journey, now, observer)?;
-        self.postrouting(packet, journey, now, observer)
+        self.table(TableKind::Raw, journey, now, observer)?;
+        self.track(journey, TrackHook::Output, now, observer)?;
+        self.table(TableKind::Mangle, journey, now, observer)?;
+        self.nat(journey, now, observer)?;
+        // A translated destination changes the way, but OUTPUT's rules still see the interface of before.
+        self.table(TableKind::Filter, journey, now, observer)?;
+        self.table(TableKind::Security, journey, now, observer)?;
+        if std::mem::take(&mut journey.redirected) {
+            let destination = journey.buffer.packet().destination();
+            if self.host.is_local(destination) {
+                journey.path = Path::Loopback;
+                journey.out_interface = Some(Arc::from("lo"));
+            } else {
+                journey.path = Path::Output;
+                if let Some(interface) = self.host.interface_towards(destination) {
+                    journey.out_interface = Some(Arc::from(interface.name.as_str()));
+                }
+            }
+        }
+        self.postrouting(journey, now, observer)
     }
 
     fn postrouting<O: Observer>(
         &mut self,
-        packet: &Packet<'_>,
-        journey: &mut Journey,
+        journey: &mut Journey<'_>,
         now: Timestamp,
         observer: &mut O,
     ) -> Step {
         journey.hook = Hook::Postrouting;
-        self.table(TableKind::Mangle, packet, journey, now, observer)?;
-        self.nat(packet, journey, now, observer)?;
-        self.leave(packet, journey, now)
+        self.table(TableKind::Mangle, journey, now, observer)?;
+        self.nat(journey, now, observer)?;
+        self.leave(journey, now)
     }
 
     /// Sources that no packet from the network may have (kernel `ip_route_input_slow`).
@@ -487,8 +476,7 @@ impl Engine {
     /// it is a fragment that nothing put together.
     fn track<O: Observer>(
         &mut self,
-        packet: &Packet<'_>,
-        journey: &mut Journey,
+        journey: &mut Journey<'_>,
         hook: TrackHook,
         now: Timestamp,
         observer: &mut O,
@@ -496,6 +484,7 @@ impl Engine {
         if journey.track.is_some() {
             return Ok(());
         }
+        let packet = journey.buffer.packet();
         if packet.fragment().is_some() && !self.reassemble[journey.family as usize] {
             return Ok(());
         }
@@ -503,7 +492,7 @@ impl Engine {
             Track::untracked()
         } else {
             self.conntrack
-                .track(packet, hook, journey.raw.template.as_ref(), now)
+                .track(&packet, hook, journey.raw.template.as_ref(), now)
         };
         if O::ACTIVE {
             observer.tracked(&track);
@@ -524,12 +513,11 @@ impl Engine {
     fn table<O: Observer>(
         &mut self,
         kind: TableKind,
-        packet: &Packet<'_>,
-        journey: &mut Journey,
+        journey: &mut Journey<'_>,
         now: Timestamp,
         observer: &mut O,
     ) -> Step {
-        let Some(decision) = self.decide(kind, packet, journey, now, observer) else {
+        let Some(decision) = self.decide(kind, journey, now, observer) else {
             return Ok(());
         };
         match decision.verdict {
@@ -541,21 +529,19 @@ impl Engine {
                 }
                 Ok(())
             }
-            _ => Err(self.stop(kind, decision, packet, journey)),
+            _ => Err(self.stop(kind, decision, journey, now)),
         }
     }
 
-    fn decide<O: Observer>(
+    pub(crate) fn decide<O: Observer>(
         &mut self,
         kind: TableKind,
-        packet: &Packet<'_>,
-        journey: &mut Journey,
+        journey: &mut Journey<'_>,
         now: Timestamp,
         observer: &mut O,
     ) -> Option<linear::Decision> {
         let table = self.programs[journey.family as usize].tables[kind as usize].as_mut()?;
-        let context = Context {
-            packet: *packet,
+        let facts = Facts {
             hook: journey.hook,
             in_interface: journey.in_interface.as_deref().unwrap_or_default(),
             out_interface: journey.out_interface.as_deref().unwrap_or_default(),
@@ -573,7 +559,8 @@ impl Engine {
         let decision = linear::run(
             table,
             &mut self.stack,
-            &context,
+            &mut journey.buffer,
+            facts,
             &mut shared,
             &mut journey.raw,
             &mut journey.visited,
@@ -583,13 +570,13 @@ impl Engine {
         decision
     }
 
-    /// A verdict other than ACCEPT ends the way.
-    fn stop(
+    /// A verdict other than ACCEPT ends the way; REJECT's answer goes its own way first.
+    pub(crate) fn stop(
         &mut self,
         kind: TableKind,
         decision: linear::Decision,
-        packet: &Packet<'_>,
-        journey: &Journey,
+        journey: &Journey<'_>,
+        now: Timestamp,
     ) -> Stop {
         let Some(table) = self.programs[journey.family as usize].table(kind) else {
             return Stop(Verdict::Drop, Ended::NoRules, None);
@@ -597,9 +584,25 @@ impl Engine {
         let by = decision.decider(table, journey.family);
         match decision.verdict {
             linear::Verdict::Reject(with) => {
-                let reply = reject::answer(with, packet, &self.host);
+                let reply = reject::answer(with, &journey.buffer.packet(), &self.host);
+                if with == RejectWith::TcpReset
+                    && reply.is_ok()
+                    && let Some(id) = journey.track.as_ref().and_then(|t| t.connection)
+                {
+                    self.conntrack.set_closing(id, now);
+                }
                 let (reply, silent) = match reply {
-                    Ok(bytes) => (Some(bytes), None),
+                    Ok(_) if journey.depth >= DEEPEST_ANSWER => {
+                        (None, Some("an answer to an answer"))
+                    }
+                    Ok(bytes) => {
+                        let reply = self.answer(bytes, journey, now);
+                        let stopped = reply.sent.is_none();
+                        (
+                            Some(Box::new(reply)),
+                            stopped.then_some("the rules of OUTPUT stop it"),
+                        )
+                    }
                     Err(why) => (None, Some(why)),
                 };
                 Stop(
@@ -616,207 +619,54 @@ impl Engine {
             linear::Verdict::Unknown(what) => {
                 Stop(Verdict::Unknown, Ended::Unknown { by, what }, None)
             }
-            linear::Verdict::Drop | linear::Verdict::Accept => {
+            linear::Verdict::Drop | linear::Verdict::Accept | linear::Verdict::Translate => {
                 Stop(Verdict::Drop, Ended::Dropped(by), None)
             }
         }
     }
 
-    /// The nat table sees the first packet of a connection only. Its targets are not evaluated: a rule
-    /// that would apply makes the verdict unknown, and the packet goes on as if it had not.
-    fn nat<O: Observer>(
-        &mut self,
-        packet: &Packet<'_>,
-        journey: &mut Journey,
-        now: Timestamp,
-        observer: &mut O,
-    ) -> Step {
-        if !journey.track.as_ref().is_some_and(|t| t.fresh) {
-            return Ok(());
-        }
-        let Some(decision) = self.decide(TableKind::Nat, packet, journey, now, observer) else {
-            return Ok(());
-        };
-        match decision.verdict {
-            linear::Verdict::Accept => {}
-            linear::Verdict::Unknown(_) => {
-                journey.unknown.get_or_insert((TableKind::Nat, decision));
-            }
-            _ => return Err(self.stop(TableKind::Nat, decision, packet, journey)),
-        }
-        Ok(())
-    }
-
-    /// After the last hook: helper and confirm.
-    fn leave(&mut self, packet: &Packet<'_>, journey: &mut Journey, now: Timestamp) -> Step {
+    /// After the last hook: helper, sequence numbers, confirm.
+    fn leave(&mut self, journey: &mut Journey<'_>, now: Timestamp) -> Step {
         let Some(track) = journey.track.as_mut() else {
             return Ok(());
         };
-        let mut buffer = Buffer::new(*packet, Vec::new());
-        let left = self.conntrack.leave(&mut buffer, track, &(), now);
-        journey.announced = left.announced;
+        let around = Around {
+            host: &self.host,
+            made_here: matches!(journey.path, Path::Output | Path::Loopback),
+            out_interface: journey.out_interface.as_deref(),
+        };
+        let left = self
+            .conntrack
+            .leave(&mut journey.buffer, track, &around, now);
+        if left.announced.is_some() {
+            journey.announced = left.announced;
+        }
         match left.drop {
             Some(reason) => Err(Stop(Verdict::Drop, Ended::Tracking(reason), None)),
             None => Ok(()),
         }
     }
+}
 
-    fn conclude(
-        &mut self,
-        journey: Journey,
-        step: Step,
-        pieces: usize,
-        reassembled: Option<Vec<u8>>,
-        now: Timestamp,
-    ) -> Outcome {
-        let Journey {
-            family,
-            path,
-            hook,
-            in_interface,
-            out_interface,
-            track,
-            mark,
-            visited,
-            announced,
-            accepted,
-            unknown,
-            ..
-        } = journey;
-        // A packet that came all the way is told by its way's own hook.
-        let hook = match (&step, path) {
-            (Err(_), _) | (Ok(()), None) => hook,
-            (Ok(()), Some(Path::Input | Path::Loopback)) => Hook::Input,
-            (Ok(()), Some(Path::Forward)) => Hook::Forward,
-            (Ok(()), Some(Path::Output)) => Hook::Output,
-        };
-        let decider = |kind: TableKind, decision: &linear::Decision| {
-            self.programs[family as usize]
-                .table(kind)
-                .map(|table| decision.decider(table, family))
-        };
-        let (verdict, ended, reply) = match step {
-            Err(Stop(verdict, ended, reply)) => (verdict, ended, reply),
-            Ok(()) => match (unknown, accepted) {
-                (Some((kind, decision)), _) => {
-                    let what = match &decision.verdict {
-                        linear::Verdict::Unknown(what) => what.clone(),
-                        _ => String::new(),
-                    };
-                    match decider(kind, &decision) {
-                        Some(by) => (Verdict::Unknown, Ended::Unknown { by, what }, None),
-                        None => (Verdict::Accept, Ended::NoRules, None),
-                    }
-                }
-                (None, Some((kind, decision))) => match decider(kind, &decision) {
-                    Some(by) => (Verdict::Accept, Ended::Accepted(by), None),
-                    None => (Verdict::Accept, Ended::NoRules, None),
-                },
-                (None, None) => (Verdict::Accept, Ended::NoRules, None),
-            },
-        };
-        let connection = track
-            .as_ref()
-            .and_then(|t| t.connection)
-            .and_then(|id| self.conntrack.connection(id))
-            .map(|c| ConnectionView {
-                number: c.number,
-                state: c.state_name(),
-                timeout: c.timeout(now),
-                assured: c.assured(),
-                replied: c.replied(),
-                mark: c.mark,
-                helper: c.helper,
-                master: c.master,
-                confirmed: c.confirmed(),
-            });
-        if let Some(track) = &track {
-            // A reset by REJECT closes the connection that it answers.
-            if let (
-                Verdict::Reject,
-                Ended::Rejected {
-                    with: "tcp-reset",
-                    silent: None,
-                    ..
-                },
-                Some(id),
-            ) = (verdict, &ended, track.connection)
-            {
-                self.conntrack.set_closing(id, now);
-            }
-            self.conntrack.discard(track);
-        }
-        let (state, direction, reason, tcp) = match track {
-            Some(t) => {
-                let related = t.connection.is_some();
-                let state = match t.drop {
-                    Some(_) => None,
-                    None => Some(t.state),
-                };
-                (
-                    state,
-                    related.then_some(t.direction),
-                    t.drop.is_none().then_some(t.reason),
-                    t.tcp,
-                )
-            }
-            None => (None, None, None, None),
-        };
-        Outcome {
-            family: Some(family),
-            path,
-            hook: Some(hook),
-            in_interface,
-            out_interface,
-            state,
-            direction,
-            connection,
-            tcp,
-            mark,
-            verdict,
-            reply,
-            why: Why {
-                state: reason,
-                ended,
-                announced,
-                pieces,
-            },
-            visited,
-            reassembled,
-        }
+/// What the IP layer drops before netfilter sees it.
+fn refused_at_once(packet: &Packet<'_>, link: &LinkInfo) -> Option<Ended> {
+    if link.packet_type == Some(PacketType::OtherHost) {
+        return Some(Ended::OtherHost);
     }
+    if !packet.header_checksum_ok() {
+        return Some(Ended::HeaderChecksum);
+    }
+    // IPv6 looks at these before netfilter does (kernel `ip6_rcv_core`).
+    if let IpAddr::V6(source) = packet.source()
+        && (source.is_multicast() || source.is_loopback() || packet.destination().is_loopback())
+    {
+        return Some(Ended::Martian(packet.source()));
+    }
+    None
 }
 
 enum Reassembled {
     Whole,
     Complete(Vec<u8>, usize),
     Stop(Verdict, Ended),
-}
-
-impl Outcome {
-    /// A packet that the rules never saw.
-    fn unseen(packet: Option<&Packet<'_>>, ended: Ended) -> Self {
-        Outcome {
-            family: packet.map(|p| p.family()),
-            path: None,
-            hook: None,
-            in_interface: None,
-            out_interface: None,
-            state: None,
-            direction: None,
-            connection: None,
-            tcp: None,
-            mark: 0,
-            verdict: Verdict::Drop,
-            reply: None,
-            why: Why {
-                state: None,
-                ended,
-                announced: None,
-                pieces: 1,
-            },
-            visited: 0,
-            reassembled: None,
-        }
-    }
 }

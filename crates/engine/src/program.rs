@@ -87,11 +87,7 @@ impl Program {
             }
             for table in &ruleset.tables {
                 check_jumps(table)?;
-                needs_tracking |= table
-                    .chains
-                    .iter()
-                    .flat_map(|c| &c.rules)
-                    .any(|rule| tracks(rule, table.kind));
+                needs_tracking |= table.chains.iter().flat_map(|c| &c.rules).any(tracks);
                 tables[table.kind as usize] = Some(compile(table, limits, recent));
             }
         }
@@ -166,7 +162,7 @@ fn compile(table: &Table, limits: &mut Limits, recent: &mut RecentLists) -> Prog
 }
 
 /// Whether a rule makes the kernel track connections of its family.
-fn tracks(rule: &Rule, table: TableKind) -> bool {
+fn tracks(rule: &Rule) -> bool {
     let by_match = rule.matches.iter().any(|m| match m {
         Match::State(_) | Match::Conntrack(_) => true,
         Match::Kept(kept) => matches!(
@@ -177,14 +173,14 @@ fn tracks(rule: &Rule, table: TableKind) -> bool {
     });
     by_match
         || match &rule.target {
-            Target::Connmark(_) | Target::Ct(_) => true,
-            Target::Kept(kept) => {
-                table == TableKind::Nat
-                    || matches!(
-                        kept.name.as_str(),
-                        "CONNSECMARK" | "SYNPROXY" | "MASQUERADE"
-                    )
-            }
+            Target::Connmark(_)
+            | Target::Ct(_)
+            | Target::Snat(_)
+            | Target::Dnat(_)
+            | Target::Masquerade(_)
+            | Target::Redirect(_)
+            | Target::Netmap(_) => true,
+            Target::Kept(kept) => matches!(kept.name.as_str(), "CONNSECMARK" | "SYNPROXY"),
             _ => false,
         }
 }

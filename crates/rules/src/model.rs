@@ -1,6 +1,6 @@
 //! A ruleset as data: what the text means, nothing derived.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 pub use palisade_wire::Family;
 
@@ -738,6 +738,23 @@ pub struct Ct {
     pub expect_events: Option<String>,
 }
 
+/// What an address translation may choose from (kernel `struct nf_nat_range2`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct NatRange {
+    /// First and last address.
+    pub addresses: Option<(IpAddr, IpAddr)>,
+    /// First and last port, or ICMP identifier.
+    pub ports: Option<(u16, u16)>,
+    /// Ports are shifted by their distance from this one.
+    pub base_port: Option<u16>,
+    /// `--random`.
+    pub random: bool,
+    /// `--random-fully`.
+    pub random_fully: bool,
+    /// `--persistent`.
+    pub persistent: bool,
+}
+
 /// What happens to a packet that fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -772,6 +789,25 @@ pub enum Target {
     Ct(Ct),
     /// `-j NOTRACK`.
     Notrack,
+    /// `-j SNAT`.
+    Snat(NatRange),
+    /// `-j DNAT`.
+    Dnat(NatRange),
+    /// `-j MASQUERADE`.
+    Masquerade(NatRange),
+    /// `-j REDIRECT`.
+    Redirect(NatRange),
+    /// `-j NETMAP`: the network that addresses are mapped to.
+    Netmap(Net),
+    /// `-j SNPT`, `-j DNPT`: stateless prefix translation (RFC 6296).
+    Npt {
+        /// The destination's prefix rather than the source's.
+        destination: bool,
+        /// Prefix before.
+        from: (Ipv6Addr, u8),
+        /// Prefix after.
+        to: (Ipv6Addr, u8),
+    },
     /// Anything else of the language.
     Kept(Kept),
 }

@@ -564,9 +564,72 @@ fn target(out: &mut String, table: &Table, target: &Target) {
             }
         }
         Target::Notrack => out.push_str(" -j NOTRACK"),
+        Target::Snat(range) => nat(out, "SNAT", " --to-source ", range),
+        Target::Dnat(range) => nat(out, "DNAT", " --to-destination ", range),
+        Target::Masquerade(range) => nat(out, "MASQUERADE", " --to-ports ", range),
+        Target::Redirect(range) => nat(out, "REDIRECT", " --to-ports ", range),
+        Target::Netmap(net) => {
+            let _ = write!(out, " -j NETMAP --to {}", self::net(net));
+        }
+        Target::Npt {
+            destination,
+            from,
+            to,
+        } => {
+            let name = if *destination { "DNPT" } else { "SNPT" };
+            let _ = write!(out, " -j {name}");
+            for (option, (address, length)) in [("src-pfx", from), ("dst-pfx", to)] {
+                if !address.is_unspecified() || *length != 0 {
+                    let _ = write!(out, " --{option} {address}/{length}");
+                }
+            }
+        }
         Target::Kept(kept) => {
             let _ = write!(out, " -j {}", kept.name);
             words(out, kept);
+        }
+    }
+}
+
+fn nat(out: &mut String, name: &str, option: &str, range: &NatRange) {
+    let _ = write!(out, " -j {name}");
+    let mut to = String::new();
+    if let Some((first, last)) = range.addresses {
+        let brackets = first.is_ipv6() && range.ports.is_some();
+        if brackets {
+            to.push('[');
+        }
+        let _ = write!(to, "{first}");
+        if last != first {
+            let _ = write!(to, "-{last}");
+        }
+        if brackets {
+            to.push(']');
+        }
+    }
+    if let Some((first, last)) = range.ports {
+        if !option.ends_with("ports ") {
+            to.push(':');
+        }
+        let _ = write!(to, "{first}");
+        if last != first {
+            let _ = write!(to, "-{last}");
+        }
+        if let Some(base) = range.base_port {
+            let _ = write!(to, "/{base}");
+        }
+    }
+    if !to.is_empty() {
+        out.push_str(option);
+        out.push_str(&to);
+    }
+    for (set, flag) in [
+        (range.random, " --random"),
+        (range.random_fully, " --random-fully"),
+        (range.persistent, " --persistent"),
+    ] {
+        if set {
+            out.push_str(flag);
         }
     }
 }

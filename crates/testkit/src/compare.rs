@@ -1,15 +1,18 @@
 //! What a subject showed in a whole script, and how two such records differ.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use palisade_capture::script::{
     ConnectionSeen, Direction, Mismatch, Observed, RuleName, RuleNumber, Script, Seen, Sent, State,
     Subject, Tally, Test, Told, Verdict, run,
 };
-use palisade_wire::{Timestamp, proto};
+use palisade_wire::{Packet, Timestamp, proto};
+
+use crate::tables::{self, Table, Tables};
 
 /// The name of a counter: of a rule, or of a built-in chain's policy.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -58,10 +61,35 @@ impl fmt::Display for CounterName {
 /// Packets and bytes of every rule and policy.
 pub type Counters = BTreeMap<CounterName, (u64, u64)>;
 
-/// A subject that can show all its counters.
+/// What a subject showed of the last packet beyond what scripts ask for.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Extras {
+    /// When it came, since the first one.
+    pub elapsed: Duration,
+    /// REJECT's answer as it left; `None` when OUTPUT or POSTROUTING stopped it.
+    pub answer_left: Seen<Option<Vec<u8>>>,
+    /// State and direction of REJECT's answer.
+    pub answer_state: Seen<(Option<State>, Option<Direction>)>,
+}
+
+/// A subject that can show all its counters and tables.
 pub trait Counted: Subject {
     /// Every rule's and policy's packets and bytes, of both families.
     fn all_counters(&mut self) -> Counters;
+
+    /// Everything it remembers; the script's clock stands at `now`.
+    fn tables(&mut self, now: Timestamp) -> Tables;
+
+    /// Time since the first packet, by the subject's own clock.
+    fn elapsed(&self) -> Duration;
+
+    /// More about the last packet.
+    fn extras(&mut self) -> Extras;
+
+    /// Whether it cannot tell a silent REJECT from a DROP, nor count policies.
+    fn blind(&self) -> bool {
+        false
+    }
 
     /// What went wrong with the subject itself; it makes every comparison worthless.
     fn faults(&mut self) -> Vec<String> {
@@ -84,6 +112,14 @@ pub struct PacketRecord {
     pub verdict: Seen<Verdict>,
     /// What REJECT sent back, without what differs from packet to packet.
     pub answer: Seen<Option<Vec<u8>>>,
+    /// The packet as it left or was delivered.
+    pub left: Seen<Option<Vec<u8>>>,
+    /// Protocol, for statistics.
+    pub protocol: &'static str,
+    /// More; its answer without what differs from packet to packet.
+    pub extras: Extras,
+    /// Tables after it, when they were asked for.
+    pub tables: Option<Tables>,
 }
 
 /// One test as a subject went through it.
@@ -95,6 +131,12 @@ pub struct TestRecord {
     pub packets: Vec<PacketRecord>,
     /// Counters after the last packet.
     pub counters: Counters,
+    /// Tables after the last packet.
+    pub tables: Tables,
+    /// When the tables were read, since the first packet, by the subject's own clock.
+    pub ended: Duration,
+    /// The subject cannot tell a silent REJECT from a DROP, nor count policies.
+    pub blind: bool,
 }
 
 /// A whole script as a subject went through it.
@@ -108,24 +150,35 @@ pub struct Record {
     pub tally: Tally,
 }
 
-/// Plays `script` against the subjects that `fresh` makes, and keeps what they showed.
+/// Plays `script` against the subjects that `fresh` makes, and keeps what they showed; the tables after
+/// every packet if `each_step`, otherwise at the end of each test.
 ///
 /// # Errors
 ///
 /// What `fresh` fails with.
 pub fn record<'s, S: Counted, E>(
     script: &'s Script,
+    each_step: bool,
     mut fresh: impl FnMut(&'s Test) -> Result<S, E>,
 ) -> Result<Record, E> {
     let (mut tests, mut failed) = (Vec::<TestRecord>::new(), Vec::new());
     let current: RefCell<Option<Rc<RefCell<S>>>> = RefCell::new(None);
-    let finished = RefCell::new(Vec::<(Counters, Vec<String>)>::new());
+    let finished = RefCell::new(Vec::<(TestRecord, Vec<String>)>::new());
+    let now = Cell::new(Timestamp::new(1_000, 0));
     // A test's counters are taken when the next one begins, or when all is over.
     let finish = || {
         if let Some(subject) = current.take() {
             let mut subject = subject.borrow_mut();
-            let last = (subject.all_counters(), subject.faults());
-            finished.borrow_mut().push(last);
+            let ended = subject.elapsed();
+            let last = TestRecord {
+                tables: subject.tables(now.get()),
+                counters: subject.all_counters(),
+                ended,
+                blind: subject.blind(),
+                ..TestRecord::default()
+            };
+            let faults = subject.faults();
+            finished.borrow_mut().push((last, faults));
         }
     };
     let start = Timestamp::new(1_000, 0);
@@ -150,6 +203,17 @@ pub fn record<'s, S: Counted, E>(
                 failed: mismatches,
             } => {
                 failed.extend(mismatches.iter().map(shown));
+                now.set(sent.time);
+                let (mut extras, mut tables) = (Extras::default(), None);
+                if let Some(subject) = &*current.borrow() {
+                    let mut subject = subject.borrow_mut();
+                    extras = subject.extras();
+                    tables = each_step.then(|| subject.tables(sent.time));
+                }
+                extras.answer_left = match extras.answer_left {
+                    Seen::Unseen => Seen::Unseen,
+                    Seen::Seen(a) => Seen::Seen(a.as_deref().map(settled)),
+                };
                 if let Some(test) = tests.last_mut() {
                     test.packets.push(PacketRecord {
                         line: sent.step.span.line,
@@ -161,17 +225,30 @@ pub fn record<'s, S: Counted, E>(
                             Seen::Unseen => Seen::Unseen,
                             Seen::Seen(a) => Seen::Seen(a.as_deref().map(settled)),
                         },
+                        left: observed.left.clone(),
+                        protocol: protocol_of(&sent.bytes),
+                        extras,
+                        tables,
                     });
                 }
             }
             Told::Check {
-                failed: mismatch, ..
-            } => failed.extend(mismatch.map(shown)),
+                failed: mismatch,
+                time,
+                ..
+            } => {
+                now.set(time);
+                failed.extend(mismatch.map(shown));
+            }
         },
     )?;
     finish();
-    for (test, (counters, faults)) in tests.iter_mut().zip(finished.into_inner()) {
-        test.counters = counters;
+    for (test, (last, faults)) in tests.iter_mut().zip(finished.into_inner()) {
+        *test = TestRecord {
+            title: std::mem::take(&mut test.title),
+            packets: std::mem::take(&mut test.packets),
+            ..last
+        };
         failed.extend(faults);
     }
     Ok(Record {
@@ -206,6 +283,65 @@ impl<S: Subject> Subject for Shared<S> {
     }
 }
 
+/// What of a packet or a firewall is compared.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Property {
+    /// State at first sight.
+    State,
+    /// Direction.
+    Direction,
+    /// Verdict.
+    Verdict,
+    /// What REJECT sends back, where it is made and as it leaves.
+    Answer,
+    /// Bytes as they leave.
+    Bytes,
+    /// Counters of rules and policies.
+    Counters,
+    /// The connection table.
+    Connections,
+    /// Expectations.
+    Expectations,
+    /// Lists of `-m recent`.
+    Recent,
+}
+
+impl Property {
+    /// All, in the order of a report's columns.
+    pub const ALL: [Property; 9] = [
+        Property::State,
+        Property::Direction,
+        Property::Verdict,
+        Property::Answer,
+        Property::Bytes,
+        Property::Counters,
+        Property::Connections,
+        Property::Expectations,
+        Property::Recent,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Property::State => "state",
+            Property::Direction => "direction",
+            Property::Verdict => "verdict",
+            Property::Answer => "answer",
+            Property::Bytes => "bytes",
+            Property::Counters => "counters",
+            Property::Connections => "connections",
+            Property::Expectations => "expectations",
+            Property::Recent => "recent",
+        }
+    }
+}
+
+/// Seconds by which timeouts may differ: the kernel rounds down, and its clock went on meanwhile.
+const SLACK: u64 = 2;
+
+/// Row of a report for what belongs to no protocol.
+pub const RULES: &str = "rules";
+
 /// Two records held against each other.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Comparison {
@@ -213,6 +349,10 @@ pub struct Comparison {
     pub compared: u64,
     /// Where they differ, ready to be shown.
     pub differences: Vec<String>,
+    /// Line of the first packet that differs.
+    pub first: Option<u32>,
+    /// Values compared and differing, by protocol and property.
+    pub sums: BTreeMap<(&'static str, Property), (u64, u64)>,
 }
 
 impl Comparison {
@@ -222,41 +362,163 @@ impl Comparison {
     /// kernel without a table keeps no policy counters for it.
     pub fn new(kernel: &Record, other: &Record) -> Self {
         let mut comparison = Comparison::default();
-        comparison.hold("tests", &kernel.tests.len(), &other.tests.len());
+        let tests = (kernel.tests.len(), other.tests.len());
+        comparison.hold((RULES, Property::State), "tests", &tests.0, &tests.1);
         for (theirs, ours) in kernel.tests.iter().zip(&other.tests) {
-            let title = &theirs.title;
-            let place = format!("test {title:?}, packets");
-            comparison.hold(&place, &theirs.packets.len(), &ours.packets.len());
-            for (k, e) in theirs.packets.iter().zip(&ours.packets) {
-                let place = format!("line {}, packet {}", k.line, k.number);
-                comparison.seen(&place, &k.state, &e.state);
-                comparison.seen(&place, &k.direction, &e.direction);
-                comparison.seen(&place, &k.verdict, &e.verdict);
-                comparison.seen(&place, &k.answer, &e.answer);
-            }
-            for (name, k) in &theirs.counters {
-                if let Some(e) = ours.counters.get(name) {
-                    let counted = |c: &(u64, u64)| format!("[{}:{}]", c.0, c.1);
-                    let place = format!("test {title:?}, {name}");
-                    comparison.hold(&place, &counted(k), &counted(e));
-                }
-            }
+            comparison.test(theirs, ours);
         }
         comparison
     }
 
-    fn hold<T: PartialEq + fmt::Debug>(&mut self, place: &str, kernel: &T, other: &T) {
+    fn test(&mut self, theirs: &TestRecord, ours: &TestRecord) {
+        let title = &theirs.title;
+        let place = format!("test {title:?}, packets");
+        let packets = (theirs.packets.len(), ours.packets.len());
+        self.hold((RULES, Property::State), &place, &packets.0, &packets.1);
+        for (k, e) in theirs.packets.iter().zip(&ours.packets) {
+            let before = self.differences.len();
+            self.packet(k, e, theirs.blind);
+            if self.differences.len() > before {
+                self.first = self.first.or(Some(k.line));
+            }
+        }
+        for (name, k) in &theirs.counters {
+            if theirs.blind && name.number == 0 {
+                continue;
+            }
+            if let Some(e) = ours.counters.get(name) {
+                let counted = |c: &(u64, u64)| format!("[{}:{}]", c.0, c.1);
+                let place = format!("test {title:?}, {name}");
+                let (k, e) = (counted(k), counted(e));
+                self.hold((RULES, Property::Counters), &place, &k, &e);
+            }
+        }
+        self.tables(&format!("test {title:?}"), &theirs.tables, &ours.tables);
+    }
+
+    fn packet(&mut self, k: &PacketRecord, e: &PacketRecord, blind: bool) {
+        let place = format!("line {}, packet {} ({})", k.line, k.number, k.protocol);
+        let row = |property| (k.protocol, property);
+        self.seen(row(Property::State), &place, &k.state, &e.state);
+        self.seen(row(Property::Direction), &place, &k.direction, &e.direction);
+        let silent = blind && e.answer == Seen::Seen(None);
+        match &e.verdict {
+            Seen::Seen(Verdict::Reject) if silent => {
+                let dropped = Seen::Seen(Verdict::Drop);
+                self.seen(row(Property::Verdict), &place, &k.verdict, &dropped);
+            }
+            verdict => self.seen(row(Property::Verdict), &place, &k.verdict, verdict),
+        }
+        self.seen(row(Property::Answer), &place, &k.answer, &e.answer);
+        let (k_more, e_more) = (&k.extras, &e.extras);
+        let leaving = format!("{place}, the answer as it leaves");
+        let (k_left, e_left) = (&k_more.answer_left, &e_more.answer_left);
+        self.seen(row(Property::Answer), &leaving, k_left, e_left);
+        let (k_state, e_state) = (&k_more.answer_state, &e_more.answer_state);
+        self.seen(row(Property::Answer), &leaving, k_state, e_state);
+        let leaving = format!("{place}, as it leaves");
+        self.seen(row(Property::Bytes), &leaving, &k.left, &e.left);
+        if let (Some(k), Some(e)) = (&k.tables, &e.tables) {
+            self.tables(&place, k, e);
+        }
+    }
+
+    fn tables(&mut self, place: &str, kernel: &Tables, other: &Tables) {
+        for held in tables::compare(kernel, other, SLACK) {
+            let property = match held.table {
+                Table::Connections => Property::Connections,
+                Table::Expectations => Property::Expectations,
+                Table::Recent => Property::Recent,
+            };
+            let row = held.protocol.map_or(RULES, name_of_protocol);
+            self.compared += held.values;
+            let sums = self.sums.entry((row, property)).or_default();
+            sums.0 += held.values;
+            sums.1 += held.differences.len() as u64;
+            let placed = held
+                .differences
+                .into_iter()
+                .map(|d| format!("{place}, {d}"));
+            self.differences.extend(placed);
+        }
+    }
+
+    fn hold<T: PartialEq + fmt::Debug>(
+        &mut self,
+        kind: (&'static str, Property),
+        place: &str,
+        kernel: &T,
+        other: &T,
+    ) {
         self.compared += 1;
+        let sums = self.sums.entry(kind).or_default();
+        sums.0 += 1;
         if kernel != other {
+            sums.1 += 1;
             let difference = format!("{place}: kernel {kernel:02x?}, engine {other:02x?}");
             self.differences.push(difference);
         }
     }
 
-    fn seen<T: PartialEq + fmt::Debug>(&mut self, place: &str, kernel: &Seen<T>, other: &Seen<T>) {
+    fn seen<T: PartialEq + fmt::Debug>(
+        &mut self,
+        kind: (&'static str, Property),
+        place: &str,
+        kernel: &Seen<T>,
+        other: &Seen<T>,
+    ) {
         if let (Seen::Seen(kernel), Seen::Seen(other)) = (kernel, other) {
-            self.hold(place, kernel, other);
+            self.hold(kind, place, kernel, other);
         }
+    }
+
+    /// The protocols and properties that differ.
+    pub fn kinds(&self) -> Vec<(&'static str, Property)> {
+        let differing = self.sums.iter().filter(|(_, sums)| sums.1 > 0);
+        differing.map(|(kind, _)| *kind).collect()
+    }
+}
+
+/// The row of a report for connections of a protocol.
+fn name_of_protocol(protocol: u8) -> &'static str {
+    match protocol {
+        proto::TCP => "TCP",
+        proto::UDP => "UDP",
+        proto::UDPLITE => "UDP-Lite",
+        proto::SCTP => "SCTP",
+        proto::GRE => "GRE",
+        proto::ESP | proto::AH => "ESP, AH",
+        proto::ICMP => "ICMP",
+        proto::ICMPV6 => "ICMPv6",
+        _ => "other protocols",
+    }
+}
+
+/// The protocol of a packet, as a report names it.
+pub fn protocol_of(bytes: &[u8]) -> &'static str {
+    let Ok(packet) = Packet::parse_truncated(bytes) else {
+        return "broken";
+    };
+    let v6 = packet.source().is_ipv6();
+    if packet.fragment().is_some() {
+        return if v6 { "fragments (IPv6)" } else { "fragments" };
+    }
+    let kind = packet.transport().first().copied().unwrap_or(0);
+    match (packet.protocol(), v6) {
+        (proto::TCP, false) => "TCP",
+        (proto::TCP, true) => "TCP (IPv6)",
+        (proto::UDP, false) => "UDP",
+        (proto::UDP, true) => "UDP (IPv6)",
+        (proto::UDPLITE, _) => "UDP-Lite",
+        (proto::SCTP, false) => "SCTP",
+        (proto::SCTP, true) => "SCTP (IPv6)",
+        (proto::GRE, _) => "GRE",
+        (proto::ESP | proto::AH, _) => "ESP, AH",
+        (proto::ICMP, _) if matches!(kind, 3 | 4 | 5 | 11 | 12) => "ICMP errors",
+        (proto::ICMP, _) => "ICMP",
+        (proto::ICMPV6, _) if kind < 128 => "ICMPv6 errors",
+        (proto::ICMPV6, _) => "ICMPv6",
+        _ => "other protocols",
     }
 }
 
@@ -297,7 +559,14 @@ mod tests {
             direction: Seen::Seen(Some(Direction::Original)),
             verdict: Seen::Seen(Verdict::Reject),
             answer: Seen::Seen(Some(vec![0x45, 0])),
+            left: Seen::Seen(Some(vec![0x45, 1])),
+            protocol: "TCP",
+            extras: Extras::default(),
+            tables: None,
         };
+        packet.extras.answer_left = Seen::Seen(Some(vec![0x45]));
+        let entry = tables::Entry::new(9);
+        test.tables.connections.insert("c".to_owned(), entry);
         change(&mut test, &mut packet);
         test.packets.push(packet);
         Record {
@@ -309,26 +578,38 @@ mod tests {
     #[test]
     fn each_property_of_a_packet_and_each_counter_can_differ() {
         type Change = fn(&mut TestRecord, &mut PacketRecord);
-        let changes: [(Change, &str); 6] = [
+        let changes: [(Change, &str); 9] = [
             (
                 |_, p| p.state = Seen::Seen(Some(State::Invalid)),
-                "line 7, packet 1: kernel Some(New), engine Some(Invalid)",
+                "line 7, packet 1 (TCP): kernel Some(New), engine Some(Invalid)",
             ),
             (
                 |_, p| p.direction = Seen::Seen(None),
-                "line 7, packet 1: kernel Some(Original), engine None",
+                "line 7, packet 1 (TCP): kernel Some(Original), engine None",
             ),
             (
                 |_, p| p.verdict = Seen::Seen(Verdict::Drop),
-                "line 7, packet 1: kernel Reject, engine Drop",
+                "line 7, packet 1 (TCP): kernel Reject, engine Drop",
             ),
             (
                 |_, p| p.answer = Seen::Seen(None),
-                "line 7, packet 1: kernel Some([45, 00]), engine None",
+                "line 7, packet 1 (TCP): kernel Some([45, 00]), engine None",
             ),
             (
                 |t, _| t.counters.values_mut().for_each(|c| c.1 = 181),
                 "test \"\", filter INPUT 1: kernel \"[3:180]\", engine \"[3:181]\"",
+            ),
+            (
+                |_, p| p.left = Seen::Seen(None),
+                "line 7, packet 1 (TCP), as it leaves: kernel Some([45, 01]), engine None",
+            ),
+            (
+                |_, p| p.extras.answer_left = Seen::Seen(None),
+                "line 7, packet 1 (TCP), the answer as it leaves: kernel Some([45]), engine None",
+            ),
+            (
+                |t, _| t.tables.connections.clear(),
+                "test \"\", connection c: only the kernel has it (9 s)",
             ),
             (|_, p| p.state = Seen::Unseen, ""),
         ];
@@ -341,7 +622,7 @@ mod tests {
             let got = Comparison::new(&kernel, &one_packet(change));
             assert_eq!(got.differences.join("|"), wanted);
             let unseen = u64::from(wanted.is_empty());
-            assert_eq!(got.compared, 7 - unseen);
+            assert_eq!(got.compared, 10 - unseen, "{wanted}");
         }
     }
 

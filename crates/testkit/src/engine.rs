@@ -1,18 +1,23 @@
 //! The engine as a subject of packet scripts, made from a script as the kernel's namespace is.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use palisade_capture::report::Matched;
 use palisade_capture::script::{
     ConnectionSeen, Observed, RuleName, RulesFamily, RulesSource, Script, Seen, Sent, Subject,
+    direction, input, observed, state,
 };
-use palisade_conntrack::Config;
-use palisade_engine::{Engine, Reassembly, Setup};
+use palisade_conntrack::{Config, Connection, Direction, Tuple};
+use palisade_engine::{Engine, Outcome, Reassembly, Setup, Verdict};
 use palisade_rules::{Chain, Family, Ruleset, TableKind, parse};
-use palisade_wire::Timestamp;
+use palisade_wire::{Packet, Timestamp};
 
-use crate::compare::{Counted, CounterName, Counters};
+use crate::compare::{Counted, CounterName, Counters, Extras, TestRecord};
 use crate::kernel::tracks;
+use crate::tables::{Tables, connection_key, of_connection, of_expectation};
 
 /// The engine with a script's firewall.
 #[derive(Debug)]
@@ -20,6 +25,20 @@ pub struct EngineSubject {
     inner: palisade_capture::script::EngineSubject,
     /// Whether states are to be shown: as on the kernel, where tracking changes what fragments do.
     track: bool,
+    /// Whether traffic is counted (`nf_conntrack_acct`).
+    counted: bool,
+    /// What another subject showed, whose clock is followed.
+    led: Option<Led>,
+    extras: Extras,
+}
+
+/// When another subject's packets came, and how they left.
+#[derive(Debug)]
+struct Led {
+    start: Option<Timestamp>,
+    packets: std::vec::IntoIter<Duration>,
+    now: Duration,
+    ended: Duration,
 }
 
 impl EngineSubject {
@@ -35,6 +54,7 @@ impl EngineSubject {
         for sysctl in &script.sysctls {
             conntrack.set(&sysctl.name, &sysctl.value)?;
         }
+        let counted = conntrack.acct != 0;
         let setup = Setup {
             rules4,
             rules6,
@@ -49,7 +69,32 @@ impl EngineSubject {
         Ok(EngineSubject {
             inner: palisade_capture::script::EngineSubject::new(Engine::new(setup)?),
             track,
+            counted,
+            led: None,
+            extras: Extras::default(),
         })
+    }
+
+    /// Follows another subject through the same test: packets come when they came there. The real clock
+    /// is not the script's, and rates and timeouts depend on it.
+    pub fn following(mut self, test: &TestRecord) -> EngineSubject {
+        let moments: Vec<Duration> = test.packets.iter().map(|p| p.extras.elapsed).collect();
+        self.led = Some(Led {
+            start: None,
+            packets: moments.into_iter(),
+            now: Duration::ZERO,
+            ended: test.ended,
+        });
+        self
+    }
+}
+
+impl Led {
+    /// The moment of the next packet, which the script has at `time`.
+    fn next(&mut self, time: Timestamp) -> Timestamp {
+        let start = *self.start.get_or_insert(time);
+        self.now = self.packets.next().unwrap_or(self.now);
+        start + self.now
     }
 }
 
@@ -103,9 +148,35 @@ fn replace(all: &mut Option<Ruleset>, new: Option<Ruleset>) {
 
 impl Subject for EngineSubject {
     fn packet(&mut self, sent: &Sent<'_>) -> Observed {
-        let mut observed = self.inner.packet(sent);
+        let time = match &mut self.led {
+            Some(led) => led.next(sent.time),
+            None => sent.time,
+        };
+        let mut input = input(sent);
+        input.time = time;
+        let mut matched = Matched::default();
+        let outcome = self.inner.engine_mut().process(&input, &mut matched);
+        let mut observed = observed(self.inner.engine(), &outcome, &matched, time);
+        observed.left = Seen::Seen(left(&outcome, &sent.bytes));
+        let reply = outcome.reply.as_ref();
+        self.extras = Extras {
+            answer_left: Seen::Seen(reply.and_then(|r| r.sent.clone())),
+            answer_state: match self.track {
+                true => Seen::Seen((
+                    reply.and_then(|r| r.state).map(state),
+                    reply.and_then(|r| r.direction).map(direction),
+                )),
+                false => Seen::Unseen,
+            },
+            ..Extras::default()
+        };
         if !self.track {
             (observed.state, observed.direction) = (Seen::Unseen, Seen::Unseen);
+        }
+        if self.led.is_some()
+            && let Seen::Seen(Some(connection)) = &mut observed.connection
+        {
+            connection.timeout_slack = 2;
         }
         observed
     }
@@ -115,12 +186,49 @@ impl Subject for EngineSubject {
     }
 
     fn connections(&mut self, now: Timestamp) -> Vec<ConnectionSeen> {
-        self.inner.connections(now)
+        let now = self.moment(now);
+        let mut all = self.inner.connections(now);
+        if self.led.is_some() {
+            all.iter_mut().for_each(|c| c.timeout_slack = 2);
+        }
+        all
     }
 
     fn expectations(&mut self, now: Timestamp) -> u64 {
+        let now = self.moment(now);
         self.inner.expectations(now)
     }
+}
+
+impl EngineSubject {
+    /// The moment that the script calls `now`: the followed subject's clock is not behind the script's.
+    fn moment(&self, now: Timestamp) -> Timestamp {
+        match &self.led {
+            Some(Led {
+                start: Some(start),
+                now: since,
+                ..
+            }) => now.max(*start + *since),
+            _ => now,
+        }
+    }
+}
+
+/// The packet as it leaves.
+fn left(outcome: &Outcome, sent: &[u8]) -> Option<Vec<u8>> {
+    if outcome.verdict != Verdict::Accept {
+        return None;
+    }
+    if let Some(output) = &outcome.output {
+        return Some(output.clone());
+    }
+    let mut bytes = sent.to_vec();
+    // What follows the packet in its frame is cut off before any hook.
+    if let Ok(packet) = Packet::parse(&bytes) {
+        let length = packet.declared_len();
+        bytes.truncate(length);
+    }
+    Some(bytes)
 }
 
 impl Counted for EngineSubject {
@@ -140,6 +248,55 @@ impl Counted for EngineSubject {
             }
         }
         all
+    }
+
+    fn tables(&mut self, now: Timestamp) -> Tables {
+        let now = match &self.led {
+            // At the end the followed subject took its time to look.
+            Some(led) if led.packets.len() == 0 => {
+                self.moment(now).max(led.start.unwrap_or(now) + led.ended)
+            }
+            _ => self.moment(now),
+        };
+        let engine = self.inner.engine_mut();
+        engine.expire(now);
+        let table = engine.conntrack();
+        let mut tables = Tables::default();
+        let originals: HashMap<u64, &Tuple> = table
+            .connections()
+            .map(|c| (c.number, c.tuple(Direction::Original)))
+            .collect();
+        let parent = |number: u64| originals.get(&number).copied();
+        // Where nothing asks for tracking the kernel has no table.
+        let confirmed = |c: &&Connection| self.track && c.confirmed();
+        for connection in table.connections().filter(confirmed) {
+            let key = connection_key(connection.tuple(Direction::Original), connection.zones);
+            let parent = connection.master.and_then(parent);
+            let entry = of_connection(connection, parent, self.counted, now);
+            tables.connections.insert(key, entry);
+        }
+        for expectation in table.expectations() {
+            let parent = parent(expectation.parent);
+            let (key, entry) = of_expectation(expectation, parent, now);
+            tables.expectations.insert(key, entry);
+        }
+        for (name, entries) in engine.recent().contents() {
+            let mut addresses: Vec<String> = entries
+                .iter()
+                .map(|(address, moments)| format!("{address} {moments}"))
+                .collect();
+            addresses.sort();
+            tables.recent.insert(name.to_owned(), addresses);
+        }
+        tables
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.led.as_ref().map_or(Duration::ZERO, |led| led.now)
+    }
+
+    fn extras(&mut self) -> Extras {
+        std::mem::take(&mut self.extras)
     }
 }
 

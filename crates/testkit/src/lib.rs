@@ -6,6 +6,9 @@
 //! - [`generate`]: scripts by chance, for kernel and engine to disagree about.
 //! - [`kernel`]: [`kernel::KernelSubject`] runs a script's packets through the Linux kernel, in a network
 //!   namespace of its own.
+//! - [`hunt`]: many of them, on both subjects, until one differs; [`shrink`]: that one made small.
+//! - [`tables`]: what a firewall remembers, and how two such memories differ.
+//! - [`machine`]: a script on both.
 //! - [`compare`]: what a subject showed in a whole script, and how two such records differ.
 //!
 //! Never published; nothing of it is part of the product.
@@ -14,4 +17,8 @@ pub mod compare;
 pub mod engine;
 pub mod fuzz;
 pub mod generate;
+pub mod hunt;
 pub mod kernel;
+pub mod machine;
+pub mod shrink;
+pub mod tables;

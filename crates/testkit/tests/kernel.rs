@@ -2,7 +2,7 @@
 //!
 //! The scripts' own expectations are what the engine is held to in its tests; here the kernel is held
 //! to them, so that they cannot drift from the truth. The engine goes through the same scripts beside it:
-//! every packet's state, direction, verdict and answer and every rule's counters must be the same,
+//! every packet's state, direction, verdict, answer and bytes, every rule's counters and all tables must be the same,
 //! whether a script asks for them or not. Needs root, network namespaces and the legacy
 //! iptables; without them it says SKIPPED, which is a failure where `PALISADE_REQUIRE_KERNEL=1`.
 
@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use palisade_capture::script::{KernelUse, Script, parse};
-use palisade_testkit::compare::{Comparison, Record, record};
-use palisade_testkit::engine::EngineSubject;
+use palisade_capture::script::{KernelUse, parse};
+use palisade_testkit::compare::{Comparison, Record};
 use palisade_testkit::generate;
-use palisade_testkit::kernel::{KernelSubject, unavailable};
+use palisade_testkit::kernel::unavailable;
+use palisade_testkit::machine::{Options, run};
 
 /// Scripts run at once. More only wait for each other: the kernel has locks of its own.
 const WORKERS: usize = 2;
@@ -49,14 +49,6 @@ fn scripts() -> Vec<PathBuf> {
     found
 }
 
-fn on_the_kernel(script: &Script, base: &Path) -> anyhow::Result<Record> {
-    record(script, |_| KernelSubject::new(script, base))
-}
-
-fn on_the_engine(script: &Script, base: &Path) -> anyhow::Result<Record> {
-    record(script, |_| EngineSubject::new(script, base))
-}
-
 /// Where a script comes from.
 enum Source {
     File(PathBuf),
@@ -83,7 +75,7 @@ fn compare(source: &Source) -> Option<Result> {
             std::fs::read_to_string(path).expect("a readable script"),
             path.as_path(),
         ),
-        Source::Seed(seed) => (generate::script(*seed, PACKETS), Path::new(".")),
+        Source::Seed(seed) => (generate::script(*seed, PACKETS, &[]).text, Path::new(".")),
     };
     let (script, faults) = parse(&text);
     assert!(faults.is_empty(), "{name}: {faults:?}");
@@ -91,26 +83,22 @@ fn compare(source: &Source) -> Option<Result> {
         return None;
     }
     let base = path.parent().unwrap_or(Path::new("."));
-    let mut compared = 0;
-    let (record, differences) = match on_the_kernel(&script, base) {
-        Ok(record) => {
-            let mut found = record.failed.clone();
-            match on_the_engine(&script, base) {
-                Ok(engine) => {
-                    let comparison = Comparison::new(&record, &engine);
-                    compared = comparison.compared;
-                    found.extend(comparison.differences);
-                }
-                Err(e) => found.push(format!("the engine: {e:#}")),
-            }
-            (record, found)
+    let ran = run(&script, base, Options::default());
+    let (record, comparison) = match ran {
+        Ok(run) => (run.kernel, run.comparison),
+        Err(e) => {
+            let failed = Record {
+                failed: vec![format!("{e:#}")],
+                ..Record::default()
+            };
+            (failed, Comparison::default())
         }
-        Err(e) => (Record::default(), vec![format!("{e:#}")]),
     };
+    let differences = [record.failed.clone(), comparison.differences].concat();
     Some(Result {
         name,
         record,
-        compared,
+        compared: comparison.compared,
         differences,
     })
 }

@@ -182,6 +182,12 @@ impl<'a> Buffer<'a> {
         put16(own, field, sum);
     }
 
+    /// Other bytes altogether, such as a datagram put together; [`reparse`](Self::reparse) has to follow.
+    pub fn replace_all(&mut self, bytes: Vec<u8>) {
+        self.own = bytes;
+        self.changed = true;
+    }
+
     /// Parses the bytes anew, after a change that moved something.
     ///
     /// # Errors

@@ -115,6 +115,26 @@ pub fn udp(ip: &Ip, source_port: u16, destination_port: u16, payload: &[u8]) -> 
     raw(ip, proto::UDP, &datagram)
 }
 
+/// An SCTP packet: common header with the right CRC32c, then `chunks` as they are.
+pub fn sctp(
+    ip: &Ip,
+    source_port: u16,
+    destination_port: u16,
+    verification_tag: u32,
+    chunks: &[u8],
+) -> Vec<u8> {
+    let mut packet = Vec::with_capacity(12 + chunks.len());
+    packet.extend_from_slice(&source_port.to_be_bytes());
+    packet.extend_from_slice(&destination_port.to_be_bytes());
+    packet.extend_from_slice(&verification_tag.to_be_bytes());
+    packet.extend_from_slice(&[0; 4]);
+    packet.extend_from_slice(chunks);
+    // The reflected sum goes out with its low byte first (RFC 9260 appendix A).
+    let sum = crate::sctp::checksum(&packet);
+    packet[8..12].copy_from_slice(&sum.to_le_bytes());
+    raw(ip, proto::SCTP, &packet)
+}
+
 /// An ICMP message, or an ICMPv6 one when the addresses are IPv6. `rest` is bytes 4 to 7:
 /// identifier and sequence number of a query, MTU or pointer of an error.
 pub fn icmp(ip: &Ip, kind: u8, code: u8, rest: [u8; 4], body: &[u8]) -> Vec<u8> {
@@ -377,11 +397,16 @@ mod tests {
                 tcp(&ip, &header, b"odd"),
                 udp(&ip, 5, 6, b"payload"),
                 icmp(&ip, 8, 0, [0, 1, 0, 2], b"abc"),
+                sctp(&ip, 5, 6, 77, &[11, 0, 0, 4]),
             ] {
                 let packet = Packet::parse(&bytes).unwrap();
                 assert!(packet.header_checksum_ok(), "{packet:?}");
                 let ok = match packet.protocol() {
                     proto::ICMP => checksum::of(packet.transport()) == 0,
+                    proto::SCTP => {
+                        let sctp = crate::sctp::Sctp::new(packet.transport()).unwrap();
+                        sctp.checksum() == crate::sctp::checksum(packet.transport())
+                    }
                     p => packet.transport_checksum_ok(p),
                 };
                 assert!(ok, "{packet:?}");

@@ -56,6 +56,15 @@ pub(crate) fn target_name(rule: &Rule) -> String {
         Target::Connmark(_) => "CONNMARK".into(),
         Target::Ct(_) => "CT".into(),
         Target::Notrack => "NOTRACK".into(),
+        Target::Snat(_) => "SNAT".into(),
+        Target::Dnat(_) => "DNAT".into(),
+        Target::Masquerade(_) => "MASQUERADE".into(),
+        Target::Redirect(_) => "REDIRECT".into(),
+        Target::Netmap(_) => "NETMAP".into(),
+        Target::Npt {
+            destination: true, ..
+        } => "DNPT".into(),
+        Target::Npt { .. } => "SNPT".into(),
         Target::Kept(kept) => kept.name.clone(),
     }
 }

@@ -334,6 +334,7 @@ fn connection_words(item: &Item) -> String {
         Item::ConnectionMark(m) => format!("ctmark {m:#x}"),
         Item::Helper(h) => format!("helper {}", h.as_deref().unwrap_or("none")),
         Item::TcpState(s) => format!("tcp {s}"),
+        Item::SctpState(s) => format!("sctp {s}"),
         Item::Assured(yes) => (if *yes { "assured" } else { "unassured" }).to_owned(),
         Item::Replied(yes) => (if *yes { "replied" } else { "unreplied" }).to_owned(),
         Item::Timeout(t) => format!("timeout {t}"),
@@ -358,6 +359,9 @@ fn hold_connection(item: &Item, connection: &ConnectionSeen) -> Option<(bool, St
         Item::Helper(h) => compare(&connection.helper, h, Item::Helper),
         Item::TcpState(s) => compare(&connection.state, &Some(s.clone()), |got| {
             Item::TcpState(got.unwrap_or_else(|| "without a state".to_owned()))
+        }),
+        Item::SctpState(s) => compare(&connection.state, &Some(s.clone()), |got| {
+            Item::SctpState(got.unwrap_or_else(|| "without a state".to_owned()))
         }),
         Item::Assured(yes) => compare(&connection.assured, yes, Item::Assured),
         Item::Replied(yes) => compare(&connection.replied, yes, Item::Replied),

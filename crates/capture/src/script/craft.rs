@@ -3,12 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_wire::tcp::flags;
-use palisade_wire::{Family, build, proto};
+use palisade_wire::{Family, Packet, build, proto};
 
 use super::diagnostic::ScriptDiagnostic;
 use super::flow::{Flows, Socket, apply};
 use super::model::{
-    Cut, Damage, Endpoint, IcmpRest, IcmpSpec, Number, Quote, Send, TcpOption, TcpSpec, What,
+    Cut, Damage, Endpoint, IcmpRest, IcmpSpec, Number, Quote, SctpSpec, Send, TcpOption, TcpSpec,
+    What,
 };
 use super::play::{Known, address_in_round};
 
@@ -21,6 +22,15 @@ const DNS_CLIENT_PORT: u16 = 33_000;
 /// Largest IP packet.
 const MAX_PACKET: usize = 65_535;
 
+/// How many packets a shorthand sends; `None` for a line of one packet.
+pub(super) fn parts(what: &What) -> Option<u32> {
+    match what {
+        What::Handshake { .. } | What::Close => Some(3),
+        What::Ping { .. } | What::Dns { .. } => Some(2),
+        _ => None,
+    }
+}
+
 /// Whether packet `index` (from 1) of a line goes from its receiver to its sender.
 pub(super) fn turned(what: &What, index: u32) -> bool {
     let answers = matches!(
@@ -30,20 +40,37 @@ pub(super) fn turned(what: &What, index: u32) -> bool {
     answers && index == 2
 }
 
-/// The packets of a line in `round` (from 0): several for a shorthand, the pieces for a packet that is
-/// cut. `id` is the IP identification unless the line says another.
+/// Which packet of which line is to be built.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Round of the innermost `repeat`, from 0.
+    pub round: u32,
+    /// IP identification unless the line says another.
+    pub id: u32,
+    /// Which packet of a shorthand, from 1.
+    pub index: u32,
+}
+
+/// A packet of a line, or its pieces if it is cut.
 pub(super) fn packets(
     send: &Send,
-    round: u32,
-    id: u32,
+    place: Place,
     flows: &mut Flows,
     known: &Known,
 ) -> Result<Vec<Vec<u8>>, ScriptDiagnostic> {
+    let Place { round, id, index } = place;
+    let turned = turned(&send.what, index);
+    let answered = match &send.answers {
+        Some(answers) => known.answered(&answers.packet),
+        None if turned => known.asked(),
+        None => None,
+    };
     let mut line = Line {
         send,
         round,
         id,
         flows,
+        answered: answered.and_then(Wire::answering),
     };
     let mut built = match &send.what {
         What::Tcp(spec) => vec![line.tcp(spec, false)],
@@ -57,6 +84,7 @@ pub(super) fn packets(
             }
             vec![packet]
         }
+        What::Sctp(spec) => vec![line.sctp(spec)],
         What::Icmp(spec) => vec![line.icmp(spec, known)?],
         What::Raw { protocol, payload } => {
             vec![build::raw(
@@ -66,40 +94,40 @@ pub(super) fn packets(
             )]
         }
         What::Handshake { options, window } => {
-            let segment = |bits, options: &[u8]| TcpSpec {
+            let (bits, options) = match index {
+                1 => (flags::SYN, options.clone()),
+                2 => (flags::SYN | flags::ACK, options.clone()),
+                _ => (flags::ACK, Vec::new()),
+            };
+            let segment = TcpSpec {
                 flags: bits,
                 window: *window,
-                options: vec![TcpOption::Bytes(options.to_vec())],
+                options: vec![TcpOption::Bytes(options)],
                 ..TcpSpec::default()
             };
-            vec![
-                line.tcp(&segment(flags::SYN, options), false),
-                line.tcp(&segment(flags::SYN | flags::ACK, options), true),
-                line.tcp(&segment(flags::ACK, &[]), false),
-            ]
+            vec![line.tcp(&segment, turned)]
         }
         What::Close => {
-            let segment = |bits| TcpSpec {
-                flags: bits,
+            let segment = TcpSpec {
+                flags: match index {
+                    1 | 2 => flags::FIN | flags::ACK,
+                    _ => flags::ACK,
+                },
                 window: 64_240,
                 ..TcpSpec::default()
             };
-            vec![
-                line.tcp(&segment(flags::FIN | flags::ACK), false),
-                line.tcp(&segment(flags::FIN | flags::ACK), true),
-                line.tcp(&segment(flags::ACK), false),
-            ]
+            vec![line.tcp(&segment, turned)]
         }
         What::Ping { id, sequence } => {
             let rest = query(id.at(round), sequence.at(round));
-            let (request, reply) = match line.family() {
-                Family::V4 => (8, 0),
-                Family::V6 => (128, 129),
+            let rest = line.answered.map_or(rest, |a| a.rest);
+            let kind = match (line.family(), turned) {
+                (Family::V4, false) => 8,
+                (Family::V4, true) => 0,
+                (Family::V6, false) => 128,
+                (Family::V6, true) => 129,
             };
-            vec![
-                build::icmp(&line.ip(false), request, 0, rest, b"ping"),
-                build::icmp(&line.ip(true), reply, 0, rest, b"ping"),
-            ]
+            vec![build::icmp(&line.ip(turned), kind, 0, rest, b"ping")]
         }
         What::Dns {
             name,
@@ -107,7 +135,7 @@ pub(super) fn packets(
             answer,
         } => {
             let (ask, tell) = dns(id as u16, name, *record, *answer);
-            vec![line.udp(&ask, false), line.udp(&tell, true)]
+            vec![line.udp(if turned { &tell } else { &ask }, turned)]
         }
     };
     for packet in &mut built {
@@ -131,6 +159,45 @@ struct Line<'a> {
     round: u32,
     id: u32,
     flows: &'a mut Flows,
+    /// The ends that this packet really has, when it answers one.
+    answered: Option<Wire>,
+}
+
+/// The ends of a packet that answers another, as that one was seen.
+#[derive(Clone, Copy)]
+struct Wire {
+    from: IpAddr,
+    to: IpAddr,
+    ports: Option<(u16, u16)>,
+    /// Bytes 4 to 7 of an ICMP message.
+    rest: [u8; 4],
+}
+
+impl Wire {
+    fn answering(bytes: &[u8]) -> Option<Wire> {
+        let packet = Packet::parse_truncated(bytes).ok()?;
+        let transport = packet.transport();
+        let word = |at: usize| {
+            transport
+                .get(at..)?
+                .first_chunk()
+                .map(|b| u16::from_be_bytes(*b))
+        };
+        let has_ports = matches!(
+            packet.protocol(),
+            proto::TCP | proto::UDP | proto::SCTP | proto::UDPLITE
+        );
+        Some(Wire {
+            from: packet.destination(),
+            to: packet.source(),
+            ports: word(2).zip(word(0)).filter(|_| has_ports),
+            rest: transport
+                .get(4..)
+                .and_then(|t| t.first_chunk::<4>())
+                .copied()
+                .unwrap_or_default(),
+        })
+    }
 }
 
 impl Line<'_> {
@@ -141,11 +208,19 @@ impl Line<'_> {
         }
     }
 
-    /// Offset of the transport header: options are padded, extension headers not written.
+    /// Offset of the transport header: options are padded.
     fn transport(&self) -> usize {
         match self.family() {
             Family::V4 => 20 + self.send.ip.options.len().next_multiple_of(4).min(40),
-            Family::V6 => 40,
+            Family::V6 => {
+                40 + self
+                    .send
+                    .ip
+                    .extensions
+                    .iter()
+                    .map(|(_, h)| h.len())
+                    .sum::<usize>()
+            }
         }
     }
 
@@ -159,10 +234,13 @@ impl Line<'_> {
 
     fn ip(&self, turned: bool) -> build::Ip {
         let (from, to) = self.ends(turned);
-        let mut ip = build::Ip::new(
-            address_in_round(from, self.round),
-            address_in_round(to, self.round),
-        );
+        let mut ip = match &self.answered {
+            Some(wire) => build::Ip::new(wire.from, wire.to),
+            None => build::Ip::new(
+                address_in_round(from, self.round),
+                address_in_round(to, self.round),
+            ),
+        };
         let fields = &self.send.ip;
         if let Some(ttl) = fields.ttl {
             ip.ttl = ttl;
@@ -173,12 +251,20 @@ impl Line<'_> {
         ip.id = fields.id.map_or(self.id, |id| id.at(self.round)) as u16;
         ip.dont_fragment = fields.dont_fragment;
         ip.options = fields.options.clone();
+        ip.extensions = fields.extensions.clone();
         ip
     }
 
     fn socket(&self, end: &Endpoint, default: u16) -> Socket {
         let port = end.port.map_or(default, |p| p.at(self.round) as u16);
         (address_in_round(end, self.round), port)
+    }
+
+    /// The ports on the wire, where the line's own are these.
+    fn ports(&self, from: u16, to: u16) -> (u16, u16) {
+        self.answered
+            .and_then(|wire| wire.ports)
+            .unwrap_or((from, to))
     }
 
     fn tcp(&mut self, spec: &TcpSpec, turned: bool) -> Vec<u8> {
@@ -212,9 +298,10 @@ impl Line<'_> {
         while options.len() % 4 != 0 {
             options.push(1);
         }
+        let (source_port, destination_port) = self.ports(from.1, to.1);
         let header = build::Tcp {
-            source_port: from.1,
-            destination_port: to.1,
+            source_port,
+            destination_port,
             seq: numbers.seq.0,
             ack: numbers.ack.0,
             flags: spec.flags,
@@ -233,13 +320,23 @@ impl Line<'_> {
         } else {
             (client, server)
         };
+        let (source, destination) = self.ports(source, destination);
         build::udp(&self.ip(turned), source, destination, payload)
+    }
+
+    fn sctp(&mut self, spec: &SctpSpec) -> Vec<u8> {
+        let from = self.socket(&self.send.from, 0);
+        let to = self.socket(&self.send.to, 0);
+        let (tag, chunks) = self.flows.associations.packet(from, to, spec, self.round);
+        let (source, destination) = self.ports(from.1, to.1);
+        build::sctp(&self.ip(false), source, destination, tag, &chunks)
     }
 
     fn icmp(&self, spec: &IcmpSpec, known: &Known) -> Result<Vec<u8>, ScriptDiagnostic> {
         let rest = match spec.rest {
             IcmpRest::Query { id, sequence } => query(id.at(self.round), sequence.at(self.round)),
             IcmpRest::Bytes(bytes) => bytes,
+            IcmpRest::Answered => self.answered.map_or([0, 1, 0, 1], |wire| wire.rest),
         };
         let mut body = match &spec.quote {
             Some(quote) => self.quoted(quote, known)?,
@@ -256,7 +353,7 @@ impl Line<'_> {
     }
 
     fn quoted(&self, quote: &Quote, known: &Known) -> Result<Vec<u8>, ScriptDiagnostic> {
-        let Some(packet) = known.packet(&quote.packet, true) else {
+        let Some(packet) = known.quoted(quote) else {
             return Err(ScriptDiagnostic::new(
                 "no-packet",
                 quote.span,
@@ -293,6 +390,7 @@ fn damage(packet: &mut [u8], damage: &Damage, transport: usize, what: &What) {
         let field = match what {
             What::Tcp(_) | What::Handshake { .. } | What::Close => Some(16),
             What::Udp { .. } | What::Dns { .. } => Some(6),
+            What::Sctp(_) => Some(8),
             What::Icmp(_) | What::Ping { .. } => Some(2),
             What::Raw { .. } => None,
         };
@@ -363,7 +461,12 @@ fn cut(
                 if send.from.address.is_ipv4() {
                     fragment4(header, start, part, more)
                 } else {
-                    fragment6(header, start, part, more, id)
+                    // Where the header that is followed by the fragment names what follows it.
+                    let place = match send.ip.extensions.split_last() {
+                        Some(((_, last), _)) => header.len().saturating_sub(last.len()),
+                        None => 6,
+                    };
+                    fragment6(header, place, start, part, more, id)
                 }
             })
             .ok_or_else(|| {
@@ -392,12 +495,20 @@ fn fragment4(header: &[u8], start: usize, part: &[u8], more: bool) -> Option<Vec
     Some(out)
 }
 
-/// An IPv6 fragment: a Fragment header between the fixed header and the part (RFC 8200 §4.5).
-fn fragment6(header: &[u8], start: usize, part: &[u8], more: bool, id: u32) -> Option<Vec<u8>> {
+/// An IPv6 fragment: a Fragment header between the headers and the part (RFC 8200 §4.5); the byte at
+/// `place` names it.
+fn fragment6(
+    header: &[u8],
+    place: usize,
+    start: usize,
+    part: &[u8],
+    more: bool,
+    id: u32,
+) -> Option<Vec<u8>> {
     let mut out = header.to_vec();
-    let length = u16::try_from(part.len() + 8).ok()?;
+    let length = u16::try_from(header.len().checked_sub(40)? + part.len() + 8).ok()?;
     put_u16(&mut out, 4, |_| length);
-    let next = std::mem::replace(out.get_mut(6)?, proto::FRAGMENT);
+    let next = std::mem::replace(out.get_mut(place)?, proto::FRAGMENT);
     let offset = u16::try_from(start).ok()? & 0xfff8 | u16::from(more);
     out.extend([next, 0]);
     out.extend(offset.to_be_bytes());

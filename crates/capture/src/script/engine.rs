@@ -187,10 +187,7 @@ pub fn observed(engine: &Engine, outcome: &Outcome, matched: &Matched, now: Time
     });
     Observed {
         state: Known(outcome.state.map(state)),
-        direction: Known(outcome.direction.map(|d| match d {
-            conntrack::Direction::Original => Direction::Original,
-            conntrack::Direction::Reply => Direction::Reply,
-        })),
+        direction: Known(outcome.direction.map(direction)),
         verdict: Known(verdict(outcome.verdict)),
         by: Known(by),
         matched: Known(
@@ -206,14 +203,24 @@ pub fn observed(engine: &Engine, outcome: &Outcome, matched: &Matched, now: Time
         ),
         hook: Known(outcome.hook.map_or(String::new(), |h| h.name().to_string())),
         why: Known(outcome.why.to_string()),
-        answer: Known(outcome.reply.clone()),
+        answer: Known(outcome.reply.as_ref().map(|r| r.made.clone())),
+        left: Seen::Unseen,
         mark: Known(outcome.mark),
         visited: Known(outcome.visited),
         connection: Known(connection),
     }
 }
 
-fn state(state: conntrack::State) -> State {
+/// A direction in the script's words.
+pub fn direction(direction: conntrack::Direction) -> Direction {
+    match direction {
+        conntrack::Direction::Original => Direction::Original,
+        conntrack::Direction::Reply => Direction::Reply,
+    }
+}
+
+/// A state in the script's words.
+pub fn state(state: conntrack::State) -> State {
     match state {
         conntrack::State::New => State::New,
         conntrack::State::Established => State::Established,

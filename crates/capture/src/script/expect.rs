@@ -184,6 +184,8 @@ pub enum Item {
     SameConnection(Reference),
     /// `tcp SYN_SENT`: the connection's protocol state, in conntrack(8)'s words.
     TcpState(String),
+    /// `sctp COOKIE_WAIT`: the same of SCTP.
+    SctpState(String),
     /// `assured`, `unassured`.
     Assured(bool),
     /// `replied`, `unreplied`.
@@ -310,6 +312,9 @@ pub struct Observed {
     pub why: Seen<String>,
     /// The packet sent back, from its IP header on.
     pub answer: Seen<Option<Vec<u8>>>,
+    /// The packet as it left the firewall or was delivered to it, from its IP header on; `None` when it
+    /// did neither.
+    pub left: Seen<Option<Vec<u8>>>,
     /// The packet's mark.
     pub mark: Seen<u32>,
     /// Rules looked at.

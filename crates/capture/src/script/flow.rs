@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use palisade_wire::{SeqNumber, tcp::flags};
 
 use super::model::Number;
+use super::sctp::Associations;
 
 const FIRST_ISN: u32 = 1000;
 const SECOND_ISN: u32 = 5000;
@@ -26,6 +27,8 @@ pub(super) type Socket = (IpAddr, u16);
 #[derive(Default)]
 pub(super) struct Flows {
     flows: HashMap<(Socket, Socket), Flow>,
+    /// The same for SCTP: verification tags.
+    pub(super) associations: Associations,
 }
 
 struct Flow {
@@ -40,6 +43,9 @@ struct Side {
     next: Option<SeqNumber>,
     /// Sent FIN, or the flow was reset.
     closed: bool,
+    /// How much further on the other side sees this side's numbers: the firewall changed the length of
+    /// what this side said.
+    shift: u32,
 }
 
 impl Side {
@@ -54,6 +60,7 @@ impl Side {
         }
         self.next = None;
         self.closed = false;
+        self.shift = 0;
     }
 }
 
@@ -86,6 +93,7 @@ impl Flows {
                 isn,
                 next: None,
                 closed: false,
+                shift: 0,
             };
             // Index 0 is the smaller socket; the first sender starts at FIRST_ISN.
             Flow {
@@ -116,7 +124,7 @@ impl Flows {
             None if rst && acks => SeqNumber(0),
             _ => me.next(),
         };
-        let expected = other.next();
+        let expected = other.next() + other.shift;
         let seq_number = apply(seq, default_seq);
         let ack_number = match (ack, acks) {
             (Number::Follow, false) => SeqNumber(0),
@@ -148,6 +156,24 @@ impl Flows {
             seq: seq_number,
             ack: ack_number,
             expected,
+        }
+    }
+}
+
+impl Flows {
+    /// Notes that `from`'s bytes, which end at `sent`, end at `left` for whoever receives them.
+    pub fn left(&mut self, from: Socket, to: Socket, sent: SeqNumber, left: SeqNumber) {
+        let (key, mine) = if from <= to {
+            ((from, to), 0)
+        } else {
+            ((to, from), 1)
+        };
+        let side = self.flows.get_mut(&key);
+        // Only what the side said last tells: an old segment may have been shifted otherwise.
+        if let Some(side) = side.and_then(|f| f.sides.get_mut(mine))
+            && side.next == Some(sent)
+        {
+            side.shift = left.0.wrapping_sub(sent.0);
         }
     }
 }

@@ -35,6 +35,7 @@ mod names;
 mod parse;
 mod play;
 mod run;
+mod sctp;
 #[cfg(test)]
 mod tests;
 
@@ -44,16 +45,17 @@ pub use check::{
     Compared, Connections, Difference, Mismatch, check, check_connection, check_count,
 };
 pub use diagnostic::{ScriptDiagnostic, nearest};
-pub use engine::{EngineSubject, Prepared, input, observed};
+pub use engine::{EngineSubject, Prepared, direction, input, observed, state};
 pub use expect::{
     Answer, Check, CheckKind, ConnectionPattern, ConnectionSeen, Direction, Expectation, Item,
     Observed, RuleName, RuleNumber, Seen, State, TupleSeen, Verdict, Which,
 };
 pub use link::{FrameKind, Link, Way};
 pub use model::{
-    Action, Counted, Cut, Damage, Endpoint, Firewall, Fragments, HostName, IcmpRest, IcmpSpec,
-    Interface, IpFields, KernelUse, Number, Payload, Prefix, Quote, Reference, Route, Rules,
-    RulesFamily, RulesSource, Script, Send, Span, Step, Sysctl, TcpOption, TcpSpec, Test, What,
+    Action, Answered, Counted, Cut, Damage, Endpoint, Firewall, Fragments, HostName, IcmpRest,
+    IcmpSpec, Interface, IpFields, KernelUse, Number, Payload, Prefix, Quote, Reference, Route,
+    Rules, RulesFamily, RulesSource, Script, SctpChunk, SctpSpec, Send, Span, Step, Sysctl,
+    TcpOption, TcpSpec, Test, What,
 };
 pub use parse::parse;
 pub use play::{Event, Player, Sent};

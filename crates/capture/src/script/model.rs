@@ -295,6 +295,9 @@ pub struct Send {
     pub from: Endpoint,
     /// Receiver.
     pub to: Endpoint,
+    /// `answer LABEL`: addresses, and ports where there are any, are those of that packet as it left,
+    /// turned round. [`Send::from`] and [`Send::to`] are the ends as that line was written, turned.
+    pub answers: Option<Answered>,
     /// What is sent.
     pub what: What,
     /// Header fields of IP.
@@ -313,6 +316,15 @@ pub struct Send {
     pub to_span: Span,
 }
 
+/// The packet that an `answer` line answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answered {
+    /// Which one; the last of its line that went the line's own way and left.
+    pub packet: Reference,
+    /// Place of the reference.
+    pub span: Span,
+}
+
 /// What a packet line sends.
 #[derive(Clone, PartialEq, Debug)]
 pub enum What {
@@ -325,6 +337,8 @@ pub enum What {
         /// Checksum field zero.
         no_checksum: bool,
     },
+    /// An SCTP packet.
+    Sctp(SctpSpec),
     /// An ICMP or ICMPv6 message, by the addresses' family.
     Icmp(IcmpSpec),
     /// Any protocol: `proto 47 hex:…`.
@@ -401,6 +415,30 @@ pub enum TcpOption {
     Sack(Vec<(Number, Number)>),
 }
 
+/// An SCTP packet.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SctpSpec {
+    /// Verification tag.
+    pub tag: Number,
+    /// Chunks in order.
+    pub chunks: Vec<SctpChunk>,
+}
+
+/// A chunk of an SCTP packet as written.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SctpChunk {
+    /// Type; `None` for bytes that are put there as they are.
+    pub kind: Option<u8>,
+    /// Initiate tag of INIT and INIT ACK.
+    pub init_tag: Number,
+    /// Flags, where they are not the usual ones of the type.
+    pub flags: Option<u8>,
+    /// Length field, where it is not the true length.
+    pub length: Option<u16>,
+    /// What follows the fixed part of the type.
+    pub payload: Payload,
+}
+
 /// An ICMP or ICMPv6 message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IcmpSpec {
@@ -428,6 +466,8 @@ pub enum IcmpRest {
     },
     /// Anything else.
     Bytes([u8; 4]),
+    /// Identifier and sequence number of the packet that is answered.
+    Answered,
 }
 
 /// Which packet an ICMP error quotes.
@@ -435,6 +475,8 @@ pub enum IcmpRest {
 pub struct Quote {
     /// The packet.
     pub packet: Reference,
+    /// `quoting left PACKET`: as it left the firewall rather than as it was sent.
+    pub left: bool,
     /// Bytes of it that are quoted; as many as the RFC allows unless given.
     pub bytes: Option<u16>,
     /// Place of the reference.
@@ -493,6 +535,8 @@ pub struct IpFields {
     pub dont_fragment: bool,
     /// IPv4 options; at most 40 bytes.
     pub options: Vec<u8>,
+    /// IPv6 extension headers: number and bytes, whose first is filled in.
+    pub extensions: Vec<(u8, Vec<u8>)>,
 }
 
 /// What is broken on purpose.

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use palisade_wire::Timestamp;
+use palisade_wire::tcp::{Tcp, flags};
+use palisade_wire::{Packet, SeqNumber, Timestamp, proto};
 
-use super::craft;
+use super::craft::{self, Place};
 use super::diagnostic::ScriptDiagnostic;
 use super::expect::{Check, Expectation};
 use super::flow::Flows;
 use super::link::{FrameKind, Way};
-use super::model::{Action, Cut, Endpoint, Reference, Script, Send, Step, Test, What};
+use super::model::{Action, Cut, Endpoint, Quote, Reference, Script, Send, Step, Test, What};
 
 /// Something that happens in a test.
 #[derive(Debug)]
@@ -101,37 +102,85 @@ struct Frame<'s> {
 struct Queued<'s> {
     step: &'s Step,
     send: &'s Send,
-    index: u32,
+    place: Place,
     of: u32,
-    round: u32,
+    /// `None` for a packet of a shorthand: built when its turn comes, because it may answer the one
+    /// before as that left.
+    bytes: Option<Vec<u8>>,
+}
+
+/// A packet that others may refer to.
+#[derive(Default, Clone)]
+struct Referable {
+    sent: Vec<u8>,
+    /// As it left the firewall, when somebody said.
+    left: Option<Vec<u8>>,
+    /// It went from the line's receiver to its sender.
     turned: bool,
-    bytes: Vec<u8>,
+}
+
+impl Referable {
+    fn seen(&self) -> &[u8] {
+        self.left.as_deref().unwrap_or(&self.sent)
+    }
 }
 
 /// Packets that others may refer to.
 #[derive(Default)]
 pub(super) struct Known {
-    labels: HashMap<String, Vec<Vec<u8>>>,
-    numbers: HashMap<u64, Option<Vec<u8>>>,
-    previous: Option<Vec<u8>>,
+    /// By label: of a line in pieces every piece, sent or not.
+    labels: HashMap<String, Vec<Referable>>,
+    numbers: HashMap<u64, Option<Referable>>,
+    previous: Option<Referable>,
+    /// The last packet that went from the sender of a shorthand to its receiver.
+    asked: Option<Referable>,
 }
 
 impl Known {
-    /// The packet meant, if it was sent.
-    pub fn packet(&self, reference: &Reference, fragments_first: bool) -> Option<&[u8]> {
-        let found = match reference {
+    /// The bytes that an error quotes, if the packet was sent: of a line in pieces the first one's.
+    pub fn quoted(&self, quote: &Quote) -> Option<&[u8]> {
+        let found = match &quote.packet {
             Reference::Label(label, part) => {
                 let packets = self.labels.get(label)?;
                 match part {
-                    Some(n) => packets.get((*n as usize).checked_sub(1)?),
-                    None if fragments_first => packets.first(),
-                    None => packets.last(),
+                    Some(n) => packets.get((*n as usize).checked_sub(1)?)?,
+                    // What was put together leaves with the last piece.
+                    None if quote.left => match packets.iter().rfind(|p| p.left.is_some()) {
+                        Some(left) => left,
+                        None => packets.first()?,
+                    },
+                    None => packets.first()?,
                 }
             }
-            Reference::Number(n) => self.numbers.get(n)?.as_ref(),
-            Reference::Previous => self.previous.as_ref(),
+            Reference::Number(n) => self.numbers.get(n)?.as_ref()?,
+            Reference::Previous => self.previous.as_ref()?,
         };
-        found.map(Vec::as_slice)
+        Some(if quote.left {
+            found.seen()
+        } else {
+            &found.sent
+        })
+    }
+
+    /// The packet that an `answer` line answers, as its receiver saw it.
+    pub fn answered(&self, reference: &Reference) -> Option<&[u8]> {
+        let Reference::Label(label, part) = reference else {
+            return None;
+        };
+        let packets = self.labels.get(label)?;
+        if let Some(n) = part {
+            return packets
+                .get((*n as usize).checked_sub(1)?)
+                .map(Referable::seen);
+        }
+        let own = || packets.iter().filter(|p| !p.turned);
+        let left = own().rfind(|p| p.left.is_some());
+        left.or_else(|| own().next()).map(Referable::seen)
+    }
+
+    /// The packet that the answer within a shorthand answers.
+    pub fn asked(&self) -> Option<&[u8]> {
+        self.asked.as_ref().map(Referable::seen)
     }
 }
 
@@ -203,7 +252,7 @@ impl<'s> Player<'s> {
     fn advance(&mut self) -> Option<Result<Event<'s>, ScriptDiagnostic>> {
         loop {
             if let Some(queued) = self.queue.pop() {
-                return Some(Ok(Event::Packet(self.emit(queued))));
+                return Some(self.emit(queued).map(Event::Packet));
             }
             let frame = self.frames.last_mut()?;
             let Some(step) = frame.steps.get(frame.next) else {
@@ -265,12 +314,43 @@ impl<'s> Player<'s> {
         }
     }
 
-    /// Builds the packets of a line.
+    /// Builds the packets of a line, as far as they can be built before any is sent.
     fn line(&mut self, step: &'s Step, send: &'s Send, round: u32) -> Result<(), ScriptDiagnostic> {
         self.ids = self.ids.wrapping_add(1);
-        let mut built = craft::packets(send, round, self.ids, &mut self.flows, &self.known)?;
+        let place = |index| Place {
+            round,
+            id: self.ids,
+            index,
+        };
         if let Some(label) = &send.label {
-            self.known.labels.insert(label.clone(), built.clone());
+            self.known.labels.insert(label.clone(), Vec::new());
+        }
+        self.known.asked = None;
+        if let Some(of) = craft::parts(&send.what)
+            && !send.lost
+        {
+            let queued = (1..=of).rev().map(|index| Queued {
+                step,
+                send,
+                place: place(index),
+                of,
+                bytes: None,
+            });
+            self.queue = queued.collect();
+            return Ok(());
+        }
+        let mut built = Vec::new();
+        for index in 1..=craft::parts(&send.what).unwrap_or(1) {
+            let place = place(index);
+            built.extend(craft::packets(send, place, &mut self.flows, &self.known)?);
+        }
+        if let Some(label) = &send.label {
+            let referable = |sent: &Vec<u8>| Referable {
+                sent: sent.clone(),
+                ..Referable::default()
+            };
+            let packets = built.iter().map(referable).collect();
+            self.known.labels.insert(label.clone(), packets);
         }
         // `order` picks among the pieces; without it all go as they are.
         if let Some(f) = send.fragments.as_ref().filter(|f| !f.order.is_empty()) {
@@ -288,61 +368,137 @@ impl<'s> Player<'s> {
             })?;
         }
         if send.lost {
-            self.known.previous = built.pop();
+            self.known.previous = built.pop().map(|sent| Referable {
+                sent,
+                ..Referable::default()
+            });
             return Ok(());
         }
         let of = built.len() as u32;
         let queued = built.into_iter().zip(1..).map(|(bytes, index)| Queued {
             step,
             send,
-            index,
+            place: place(index),
             of,
-            round,
-            turned: craft::turned(&send.what, index),
-            bytes,
+            bytes: Some(bytes),
         });
         self.queue = queued.collect();
         self.queue.reverse();
         Ok(())
     }
 
-    fn emit(&mut self, queued: Queued<'s>) -> Sent<'s> {
+    fn emit(&mut self, queued: Queued<'s>) -> Result<Sent<'s>, ScriptDiagnostic> {
+        let Queued {
+            step,
+            send,
+            place,
+            of,
+            bytes,
+        } = queued;
+        let Place { round, index, .. } = place;
+        let turned = craft::turned(&send.what, index);
+        let mut bytes = match bytes {
+            Some(bytes) => bytes,
+            None => {
+                let built = craft::packets(send, place, &mut self.flows, &self.known)?;
+                let sent = built.into_iter().next().unwrap_or_default();
+                if let Some(packets) = send
+                    .label
+                    .as_ref()
+                    .and_then(|l| self.known.labels.get_mut(l))
+                {
+                    packets.push(Referable {
+                        sent: sent.clone(),
+                        left: None,
+                        turned,
+                    });
+                }
+                sent
+            }
+        };
         if self.due {
             self.now = self.now + self.tick;
         }
         self.due = true;
         self.sent += 1;
-        let mut bytes = queued.bytes;
-        if let Some(place) = self.known.numbers.get_mut(&self.sent) {
-            *place = Some(bytes.clone());
+        let referable = Referable {
+            sent: bytes.clone(),
+            left: None,
+            turned,
+        };
+        if let Some(number) = self.known.numbers.get_mut(&self.sent) {
+            *number = Some(referable.clone());
         }
-        self.known.previous = Some(bytes.clone());
+        if !turned {
+            self.known.asked = Some(referable.clone());
+        }
+        self.known.previous = Some(referable);
         let original_len = bytes.len();
-        if let Some(length) = queued.send.damage.truncate {
+        if let Some(length) = send.damage.truncate {
             bytes.truncate(usize::from(length));
         }
-        let send = queued.send;
-        let source = if queued.turned { &send.to } else { &send.from };
-        let source = address_in_round(source, queued.round);
+        let source = if turned { &send.to } else { &send.from };
+        let source = match Packet::parse_truncated(&bytes) {
+            Ok(packet) if turned || send.answers.is_some() => packet.source(),
+            _ => address_in_round(source, round),
+        };
         let way = match &send.link.way {
             // `in` and `out` speak of the line's sender; what comes back takes its own way.
             Way::ByAddress => self.way(source),
-            _ if queued.turned => self.way(source),
+            _ if turned => self.way(source),
             way => way.clone(),
         };
-        Sent {
+        Ok(Sent {
             number: self.sent,
             time: self.now,
-            step: queued.step,
+            step,
             send,
-            index: queued.index,
-            of: queued.of,
-            round: queued.round,
+            index,
+            of,
+            round,
             bytes,
             original_len,
             way,
             kind: send.link.kind,
-            source_mac: send.link.source_mac.filter(|_| !queued.turned),
+            source_mac: send.link.source_mac.filter(|_| !turned),
+        })
+    }
+
+    /// Tells how a packet left the firewall: what answers or quotes it follows that. To be called after
+    /// the packet and before the next one; `None` when it did not leave.
+    pub fn left(&mut self, sent: &Sent<'s>, bytes: Option<&[u8]>) {
+        let Some(bytes) = bytes else {
+            return;
+        };
+        let turned = craft::turned(&sent.send.what, sent.index);
+        let note = |referable: &mut Referable| referable.left = Some(bytes.to_vec());
+        let known = &mut self.known;
+        if let Some(packets) = sent
+            .send
+            .label
+            .as_ref()
+            .and_then(|l| known.labels.get_mut(l))
+        {
+            // Of pieces in an order of their own, it is the bytes that tell which one this was.
+            let at = packets.iter().position(|p| p.sent == sent.bytes);
+            let at = at.unwrap_or((sent.index as usize).saturating_sub(1));
+            packets.get_mut(at).map(note);
+        }
+        if let Some(Some(number)) = known.numbers.get_mut(&sent.number) {
+            note(number);
+        }
+        known.previous.as_mut().map(note);
+        if !turned {
+            known.asked.as_mut().map(note);
+        }
+        if let (Some(sent_end), Some(left_end)) = (tcp_end(&sent.bytes), tcp_end(bytes)) {
+            let socket = |end: &Endpoint| {
+                let port = end.port.map_or(0, |p| p.at(sent.round) as u16);
+                (address_in_round(end, sent.round), port)
+            };
+            let (from, to) = (socket(&sent.send.from), socket(&sent.send.to));
+            let (from, to) = if turned { (to, from) } else { (from, to) };
+            self.flows.left(from, to, sent_end, left_end);
         }
     }
 
@@ -356,6 +512,21 @@ impl<'s> Player<'s> {
             None => Way::ByAddress,
         }
     }
+}
+
+/// The sequence number behind a segment's last byte.
+fn tcp_end(bytes: &[u8]) -> Option<SeqNumber> {
+    let packet = Packet::parse_truncated(bytes).ok()?;
+    if packet.protocol() != proto::TCP || packet.fragment().is_some() {
+        return None;
+    }
+    let tcp = Tcp::new(packet.transport())?;
+    let payload = packet.transport_len().saturating_sub(tcp.data_offset());
+    let bit = |flag| u32::from(tcp.flags() & flag != 0);
+    let length = (payload as u32)
+        .wrapping_add(bit(flags::SYN))
+        .wrapping_add(bit(flags::FIN));
+    Some(tcp.seq() + length)
 }
 
 /// An endpoint's address in `round` (from 0).
@@ -380,9 +551,7 @@ pub(super) fn packets(steps: &[Step]) -> u64 {
                 Cut::At(offsets) => offsets.len() as u64 + 1,
                 Cut::Ranges(ranges) => ranges.len() as u64,
             },
-            (None, What::Handshake { .. } | What::Close) => 3,
-            (None, What::Ping { .. } | What::Dns { .. }) => 2,
-            _ => 1,
+            (None, what) => u64::from(craft::parts(what).unwrap_or(1)),
         },
         Action::Repeat { count, steps } => u64::from(*count).saturating_mul(packets(steps)),
         _ => 0,
@@ -420,7 +589,7 @@ fn span_of(steps: &[Step], tick: Duration) -> Duration {
 }
 
 /// Notes which packets are referred to by number.
-fn referenced(steps: &[Step], numbers: &mut HashMap<u64, Option<Vec<u8>>>) {
+fn referenced(steps: &[Step], numbers: &mut HashMap<u64, Option<Referable>>) {
     for step in steps {
         match &step.action {
             Action::Send(send) => {

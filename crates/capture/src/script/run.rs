@@ -8,7 +8,7 @@
 use palisade_wire::Timestamp;
 
 use super::check::{Compared, Connections, Mismatch, check, check_connection, check_count};
-use super::expect::{Check, CheckKind, ConnectionSeen, Observed, RuleName};
+use super::expect::{Check, CheckKind, ConnectionSeen, Observed, RuleName, Seen};
 use super::model::{Script, Test};
 use super::play::{Event, Sent};
 
@@ -111,7 +111,8 @@ fn play<'s, S: Subject>(
     tell: &mut impl FnMut(Told<'_, 's>),
 ) {
     let mut known = Connections::default();
-    for event in script.play(test, start) {
+    let mut player = script.play(test, start);
+    while let Some(event) = player.next() {
         match event {
             Event::Packet(sent) => {
                 let observed = subject.packet(&sent);
@@ -123,6 +124,9 @@ fn play<'s, S: Subject>(
                     failed.extend(result.err());
                 }
                 known.note(&sent, &observed);
+                if let Seen::Seen(left) = &observed.left {
+                    player.left(&sent, left.as_deref());
+                }
                 tell(Told::Packet {
                     number: test.packets_before.saturating_add(sent.number),
                     sent: &sent,
@@ -174,7 +178,7 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
-    use crate::script::{Seen, State, Verdict, parse};
+    use crate::script::{State, Verdict, parse};
 
     /// Takes the first packet for NEW, the rest for ESTABLISHED, and counts.
     #[derive(Default)]

@@ -68,6 +68,17 @@ fn every_kind_of_fault_has_its_place() {
         ("client:1 > server:2 udp \"x", "unclosed-text", 25),
         ("client:1 > server:2 udp \"\\q\"", "bad-escape", 26),
         ("client:1 > server:2 udp in dmz0", "unknown-word", 28),
+        ("client > server sctp init", "no-port", 1),
+        ("client:1 > server:2 sctp initack", "unknown-word", 26),
+        ("client:1 > server:2 sctp T init", "wrong-word", 26),
+        ("client:1 > server:2 sctp data tag 7", "wrong-word", 31),
+        ("client:1 > server:2 sctp data vtag x", "bad-number", 36),
+        ("client:1 > server:2 sctp chunk 256", "bad-number", 32),
+        (
+            "client:1 > server:2 sctp init\nexpect sctp SYN_SENT",
+            "unknown-word",
+            13,
+        ),
         (
             "client:1 > server:2 udp len 20 fragment-at 12",
             "bad-cut",
@@ -380,6 +391,11 @@ fn word() -> impl Strategy<Value = String> {
             ">",
             "tcp",
             "udp",
+            "sctp",
+            "init",
+            "cookie-echo",
+            "vtag",
+            "raw",
             "icmp",
             "S",
             "SA",
@@ -495,4 +511,106 @@ proptest! {
         let played = play.filter(|e| matches!(e, Event::Packet(_))).count() as u64;
         prop_assert_eq!(script.tests[1].packets_before, played);
     }
+}
+
+/// The packets of a script through a firewall that changes each with `firewall` (`None`: drops it).
+fn through(lines: &str, firewall: impl Fn(u64, &[u8]) -> Option<Vec<u8>>) -> Vec<Vec<u8>> {
+    let script = script(lines);
+    let mut player = script.play(&script.tests[0], Timestamp::new(100, 0));
+    let mut sent = Vec::new();
+    while let Some(event) = player.next() {
+        if let Event::Packet(packet) = event {
+            let left = firewall(packet.number, &packet.bytes);
+            player.left(&packet, left.as_deref());
+            sent.push(packet.bytes);
+        }
+    }
+    sent
+}
+
+/// Source, destination and the first bytes of the transport header.
+fn ends(bytes: &[u8], transport: usize) -> (String, String, Vec<u8>) {
+    let packet = Packet::parse(bytes).expect("a packet");
+    let part = packet.transport().get(..transport).expect("long enough");
+    let (source, destination) = (packet.source(), packet.destination());
+    (source.to_string(), destination.to_string(), part.to_vec())
+}
+
+/// A firewall that gives everything from the client the address 10.2.0.77 and the port or identifier 0x7777.
+fn masquerade(_: u64, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = bytes.to_vec();
+    if bytes.get(12..16) == Some(&[10, 1, 0, 2]) {
+        out[12..16].copy_from_slice(&[10, 2, 0, 77]);
+        let port = if bytes[9] == proto::ICMP { 24 } else { 20 };
+        out[port..port + 2].copy_from_slice(&[0x77, 0x77]);
+    }
+    Some(out)
+}
+
+#[test]
+fn answers_go_where_the_packet_really_came_from() {
+    let lines = "asked: client:5000 > server:53 udp\nanswer asked udp\n\
+                 ping client > server id 9\n\
+                 lone: client > server icmp echo-request id 9 seq 3\nanswer lone icmp echo-reply\n\
+                 answer asked icmp port-unreachable quoting left asked\n\
+                 answer asked icmp port-unreachable quoting asked\n";
+    let sent = through(lines, masquerade);
+    let nat = "10.2.0.77".to_owned();
+    let server = "10.2.0.2".to_owned();
+    let to_nat = |part: &[u8]| (server.clone(), nat.clone(), part.to_vec());
+    assert_eq!(ends(&sent[1], 4), to_nat(&[0, 53, 0x77, 0x77]));
+    let echo = |n: usize| ends(&sent[n], 8).2[4..].to_vec();
+    assert_eq!(
+        (echo(3), echo(5)),
+        (vec![0x77, 0x77, 0, 1], vec![0x77, 0x77, 0, 3])
+    );
+    // The source within the quote, 8 bytes into the error, 12 into the quoted header.
+    let quoted = |n: usize| ends(&sent[n], 24).2[20..].to_vec();
+    assert_eq!(
+        (quoted(6), quoted(7)),
+        (vec![10, 2, 0, 77], vec![10, 1, 0, 2])
+    );
+    // What was dropped is answered as it was sent.
+    let sent = through(
+        "asked: client:5000 > server:53 udp\nanswer asked udp\n",
+        |_, _| None,
+    );
+    assert_eq!(ends(&sent[1], 4).1, "10.1.0.2");
+}
+
+#[test]
+fn sequence_numbers_follow_a_payload_that_the_firewall_made_longer() {
+    let lines = "a: handshake client:40000 > server:21\nb: client:40000 > server:21 tcp \"PORT\"\n\
+                 answer b tcp A\nclient:40000 > server:21 tcp A\n";
+    let sent = through(lines, |number, bytes| {
+        let mut out = masquerade(number, bytes)?;
+        if number == 4 {
+            out.extend(*b"four");
+            let length = (out.len() as u16).to_be_bytes();
+            out[2..4].copy_from_slice(&length);
+        }
+        Some(out)
+    });
+    let numbers = |n: usize| {
+        let packet = Packet::parse(&sent[n]).expect("a packet");
+        let tcp = Tcp::new(packet.transport()).expect("a segment");
+        (tcp.destination_port(), tcp.seq().0, tcp.ack().0)
+    };
+    // The handshake's answer, then the acknowledgement of four bytes more than were sent.
+    assert_eq!(numbers(1), (0x7777, 5000, 1001));
+    assert_eq!(numbers(4), (0x7777, 5001, 1009));
+    assert_eq!(numbers(5), (21, 1005, 5001));
+}
+
+#[test]
+fn only_what_has_a_label_and_ports_can_be_answered() {
+    check_faults("answer nobody udp\n", &[("unknown-word", 1, 8, None)]);
+    check_faults(
+        "client:1 > server:2 udp\nanswer previous udp\n",
+        &[("no-packet", 2, 8, None)],
+    );
+    check_faults(
+        "p: client > server icmp echo-request\nanswer p udp\n",
+        &[("no-port", 2, 8, None)],
+    );
 }

@@ -50,16 +50,15 @@ impl Conntrack {
         choose_address(&mut tuple, range, end, zones[0]);
         if !range.draws() {
             match range.ports {
-                Some((first, last)) => {
+                Some((first, last))
                     if range.base_port.is_none()
                         && word_in_range(&tuple, end, first, last)
-                        && (first == last || !self.taken(&tuple, zones, id))
-                    {
-                        return tuple;
-                    }
+                        && (first == last || !self.taken(&tuple, zones, id)) =>
+                {
+                    return tuple;
                 }
                 None if !self.taken(&tuple, zones, id) => return tuple,
-                None => {}
+                _ => {}
             }
         }
         self.unique_word(&mut tuple, range, end, zones, id);

@@ -113,7 +113,7 @@ fn put(bytes: &mut [u8], transport: usize, offset: usize, value: u32) {
     let new = value.to_be_bytes();
     field.copy_from_slice(&new);
     // A number that does not stand at an even offset counts its bytes the other way round.
-    let (old, new) = if offset % 2 == 0 {
+    let (old, new) = if offset.is_multiple_of(2) {
         (old, new)
     } else {
         (

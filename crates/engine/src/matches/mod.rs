@@ -15,12 +15,36 @@ use palisade_rules::{AddrType, AddrtypeMatch, Hook, Match, Not, PktType, Side, T
 use palisade_wire::{Family, Packet, Timestamp, link::PacketType};
 
 use crate::host::{AddressKind, Host};
-use crate::path::LinkInfo;
+use crate::input::LinkInfo;
+
+/// What a rule can look at beside the packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) hook: Hook,
+    pub(crate) in_interface: &'a str,
+    pub(crate) out_interface: &'a str,
+    pub(crate) link: &'a LinkInfo,
+    pub(crate) host: &'a Host,
+    pub(crate) now: Timestamp,
+}
+
+impl<'a> Facts<'a> {
+    /// Together with the packet as it is now.
+    pub(crate) fn with(self, packet: Packet<'a>) -> Context<'a> {
+        Context {
+            packet,
+            in_interface: self.in_interface,
+            out_interface: self.out_interface,
+            link: self.link,
+            host: self.host,
+            now: self.now,
+        }
+    }
+}
 
 /// Everything a rule can look at.
 pub(crate) struct Context<'a> {
     pub(crate) packet: Packet<'a>,
-    pub(crate) hook: Hook,
     pub(crate) in_interface: &'a str,
     pub(crate) out_interface: &'a str,
     pub(crate) link: &'a LinkInfo,

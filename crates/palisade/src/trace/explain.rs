@@ -132,7 +132,7 @@ pub fn write(
     writeln!(out, "  after   {}", after.as_deref().unwrap_or("none"))?;
     writeln!(out, "{}", heading("verdict"))?;
     writeln!(out, "  {}: {}", outcome.verdict.name(), outcome.why)?;
-    if let Some(reply) = &outcome.reply {
+    if let Some(reply) = outcome.reply.as_ref().and_then(|r| r.sent.as_ref()) {
         writeln!(out, "  answer  {}", super::json::hex(reply))?;
     }
     Ok(())
@@ -184,6 +184,7 @@ fn effect_text(effect: &Effect) -> String {
         Effect::Logged(prefix) if prefix.is_empty() => "logged".into(),
         Effect::Logged(prefix) => format!("logged with \"{prefix}\""),
         Effect::NoTrack => "exempted from tracking".into(),
+        Effect::Translated(text) => format!("translated: {text}"),
         Effect::Template(text) => format!("for a new connection: {text}"),
         Effect::Passed(name) => format!("{name} is not evaluated and cannot change the verdict"),
     }

@@ -40,6 +40,16 @@ struct Connection {
     mark: u32,
     helper: Option<&'static str>,
     master: Option<u64>,
+    nat: Option<Nat>,
+}
+
+/// How packets of the original direction leave, when that is not how they come.
+#[derive(Serialize)]
+struct Nat {
+    src: IpAddr,
+    sport: Option<u16>,
+    dst: IpAddr,
+    dport: Option<u16>,
 }
 
 #[derive(Serialize)]
@@ -89,9 +99,17 @@ pub fn line(out: &mut impl Write, record: &TraceRecord, leaves: Option<&[u8]>) -
             mark: c.mark,
             helper: c.helper,
             master: c.master,
+            nat: c.translation.map(|t| Nat {
+                src: t.to.source,
+                sport: t.to.source_port(),
+                dst: t.to.destination,
+                dport: t.to.destination_port(),
+            }),
         }),
         verdict: outcome.map(|o| o.verdict.name()),
-        reply: outcome.and_then(|o| o.reply.as_deref()).map(hex),
+        reply: outcome
+            .and_then(|o| o.reply.as_ref()?.sent.as_deref())
+            .map(hex),
         rules: record
             .rules
             .iter()

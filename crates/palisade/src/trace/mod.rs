@@ -16,10 +16,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use palisade_capture::pcap::{self, Frame, Writer};
 use palisade_capture::report::{Explanation, Matched, Summary, TraceRecord};
 use palisade_conntrack::Config;
-use palisade_engine::{Engine, Host, Input, LinkInfo, Outcome, Path as Way, Route, Setup, Verdict};
+use palisade_engine::{Engine, Host, Input, LinkInfo, Outcome, Route, Setup, Verdict};
 use palisade_rules::{Family, Severity};
 use palisade_wire::link::{self, LinkType, ethertype};
-use palisade_wire::{Packet, Timestamp, build, proto};
+use palisade_wire::{Packet, Timestamp, proto};
 
 use crate::Exit;
 use crate::args::{Format, TraceArguments};
@@ -137,21 +137,16 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// The bytes of an accepted packet as it leaves: reassembled, time to live lowered on the way
+/// The bytes of an accepted packet as it leaves: put together, translated, time to live lowered on the way
 /// through.
 fn leaving(outcome: &Outcome, bytes: &[u8]) -> Option<Vec<u8>> {
     if outcome.verdict != Verdict::Accept {
         return None;
     }
-    let mut bytes = match &outcome.reassembled {
-        Some(whole) => whole.clone(),
-        None => Packet::parse_truncated(bytes).ok()?.bytes().to_vec(),
-    };
-    if outcome.path == Some(Way::Forward) {
-        let ttl = Packet::parse_truncated(&bytes).ok()?.ttl();
-        build::set_ttl(&mut bytes, ttl.saturating_sub(1));
+    match &outcome.output {
+        Some(output) => Some(output.clone()),
+        None => Some(Packet::parse_truncated(bytes).ok()?.bytes().to_vec()),
     }
-    Some(bytes)
 }
 
 /// Runs the command.

@@ -558,10 +558,16 @@ fn allowed(
     let tables: &[TableKind] = match target {
         Target::Reject(_) => &[TableKind::Filter],
         Target::Ct(_) | Target::Notrack => &[TableKind::Raw],
+        Target::Snat(_)
+        | Target::Dnat(_)
+        | Target::Masquerade(_)
+        | Target::Redirect(_)
+        | Target::Netmap(_) => &[TableKind::Nat],
+        Target::Npt { .. } => &[TableKind::Mangle],
         Target::Kept(kept) => match kept.name.as_str() {
-            "SNAT" | "DNAT" | "MASQUERADE" | "REDIRECT" | "NETMAP" => &[TableKind::Nat],
-            "TPROXY" | "TTL" | "HL" | "DSCP" | "TOS" | "ECN" | "CHECKSUM" | "DNPT" | "SNPT"
-            | "TCPOPTSTRIP" => &[TableKind::Mangle],
+            "TPROXY" | "TTL" | "HL" | "DSCP" | "TOS" | "ECN" | "CHECKSUM" | "TCPOPTSTRIP" => {
+                &[TableKind::Mangle]
+            }
             _ => &[],
         },
         _ => &[],
@@ -578,12 +584,22 @@ fn allowed(
         return;
     }
     let hooks: &[Hook] = match target {
-        Target::Kept(kept) => match kept.name.as_str() {
-            "DNAT" | "REDIRECT" => &[Hook::Prerouting, Hook::Output],
-            "SNAT" => &[Hook::Postrouting, Hook::Input],
-            "MASQUERADE" => &[Hook::Postrouting],
-            _ => &[],
-        },
+        Target::Dnat(_) | Target::Redirect(_) => &[Hook::Prerouting, Hook::Output],
+        Target::Snat(_) => &[Hook::Postrouting, Hook::Input],
+        Target::Masquerade(_) => &[Hook::Postrouting],
+        Target::Netmap(_) => &[
+            Hook::Prerouting,
+            Hook::Input,
+            Hook::Output,
+            Hook::Postrouting,
+        ],
+        Target::Npt { destination, .. } => {
+            if *destination {
+                &[Hook::Prerouting, Hook::Output]
+            } else {
+                &[Hook::Input, Hook::Postrouting]
+            }
+        }
         _ => &[],
     };
     if let Some(hook) = hook

@@ -54,7 +54,7 @@ impl Loaded {
     }
 
     /// As [`value`](Self::value), and `!` is not allowed.
-    fn plain<T>(
+    pub(super) fn plain<T>(
         &self,
         names: &[&str],
         parse: impl Fn(&str) -> Value<T>,
@@ -69,11 +69,11 @@ impl Loaded {
         }
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.find(&[name]).is_some()
     }
 
-    fn required<T>(&self, value: Option<T>, option: &str) -> Result<T, Fault> {
+    pub(super) fn required<T>(&self, value: Option<T>, option: &str) -> Result<T, Fault> {
         value.ok_or_else(|| {
             (
                 self.word.clone(),
@@ -543,7 +543,10 @@ pub(crate) fn build_target(l: &Loaded, family: Family) -> Result<Target, Fault> 
             })
         }
         "NOTRACK" => Target::Notrack,
-        _ => Target::Kept(l.kept()),
+        _ => match super::nat::build(l, family)? {
+            Some(target) => target,
+            None => Target::Kept(l.kept()),
+        },
     })
 }
 

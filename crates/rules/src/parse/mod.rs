@@ -6,6 +6,7 @@
 
 mod command;
 mod extension;
+mod nat;
 mod repair;
 mod rule;
 mod save;

@@ -862,6 +862,10 @@ impl Reader<'_, '_, '_> {
                 );
             }
         }
+        let protocol = self.protocol.as_ref().map(|p| p.value);
+        if let Err(bad) = super::nat::ports_fit(target, protocol) {
+            self.fail("target-needs-protocol", &loaded.word, bad);
+        }
         if let Target::Ct(ct) = target
             && let Some(helper) = &ct.helper
             && helper != "ftp"

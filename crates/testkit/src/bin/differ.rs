@@ -1,63 +1,156 @@
 //! Runs packet scripts on the kernel and on the engine and shows both side by side.
 //!
 //! ```text
-//! differ SCRIPT…
-//! differ by-chance SEED PACKETS      prints a script made by chance
+//! differ [--nft] [--each-step] SCRIPT…
+//! differ by-chance SEED PACKETS [--without NAMES]     prints a script made by chance
+//! differ hunt [--packets N] [--seed S] [--jobs J] [--lines L] [--minutes M] [--nft | --legacy] [--each-step]
+//!             [--without NAMES] [--regressions DIR] [--failures N] [--report FILE]
 //! ```
+//!
+//! `--nft` loads the rules with iptables-nft rather than iptables-legacy; `--each-step` compares connections,
+//! expectations and lists after every packet, not only at the end of a test.
+//!
+//! `hunt` runs scripts by chance until N packets went through both, M minutes passed or something differs
+//! too often. What differs is shrunk and written to DIR; the sums go to FILE as a table. `--without` names
+//! stories to leave out, with commas between.
 //!
 //! As root. Exits with 1 when anything differs, 2 when something could not be run.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use palisade_capture::script::{Seen, parse};
-use palisade_testkit::compare::{Comparison, PacketRecord, Record, record};
-use palisade_testkit::engine::EngineSubject;
+use palisade_testkit::compare::{PacketRecord, Record};
 use palisade_testkit::generate::script;
-use palisade_testkit::kernel::KernelSubject;
+use palisade_testkit::hunt::{Found, Hunt, hunt};
+use palisade_testkit::kernel::{Tools, unavailable};
+use palisade_testkit::machine::{Options, Run, run};
+
+/// What the command line says.
+#[derive(Default)]
+struct Arguments {
+    words: Vec<String>,
+    tools: Option<Tools>,
+    each_step: bool,
+    hunt: Hunt,
+    report: Option<PathBuf>,
+}
 
 fn main() -> ExitCode {
-    let scripts: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    if scripts.is_empty() {
-        eprintln!("usage: differ SCRIPT…");
-        return ExitCode::from(2);
-    }
-    if let [word, seed, packets] = scripts.as_slice()
-        && word.as_os_str() == "by-chance"
-    {
-        let number = |p: &Path| p.to_str().and_then(|s| s.parse::<u64>().ok());
-        let (Some(seed), Some(packets)) = (number(seed), number(packets)) else {
-            eprintln!("SEED and PACKETS are numbers");
-            return ExitCode::from(2);
-        };
-        print!("{}", script(seed, packets as usize));
-        return ExitCode::SUCCESS;
-    }
-    let mut differences = 0;
-    for script in &scripts {
-        match differ(script) {
-            Ok(found) => differences += found,
-            Err(e) => {
-                eprintln!("{}: {e:#}", script.display());
-                return ExitCode::from(2);
-            }
+    match arguments().and_then(|arguments| command(&arguments)) {
+        Ok(clean) => ExitCode::from(u8::from(!clean)),
+        Err(e) => {
+            eprintln!("{e:#}");
+            ExitCode::from(2)
         }
     }
-    println!("{differences} differences");
-    ExitCode::from(u8::from(differences > 0))
+}
+
+fn arguments() -> Result<Arguments> {
+    let mut all = Arguments::default();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || {
+            words
+                .next()
+                .with_context(|| format!("{word} needs a value"))
+        };
+        let hunt = &mut all.hunt;
+        match word.as_str() {
+            "--nft" => all.tools = Some(Tools::Nft),
+            "--legacy" => all.tools = Some(Tools::Legacy),
+            "--each-step" => all.each_step = true,
+            "--packets" => hunt.packets = value()?.parse().context("--packets")?,
+            "--seed" => hunt.seed = value()?.parse().context("--seed")?,
+            "--jobs" => hunt.jobs = value()?.parse().context("--jobs")?,
+            "--lines" => hunt.lines = value()?.parse().context("--lines")?,
+            "--failures" => hunt.failures = value()?.parse().context("--failures")?,
+            "--minutes" => {
+                let minutes: f64 = value()?.parse().context("--minutes")?;
+                let longest = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes")?;
+                hunt.longest = Some(longest);
+            }
+            "--without" => hunt.without = value()?.split(',').map(str::to_owned).collect(),
+            "--regressions" => hunt.regressions = Some(PathBuf::from(value()?)),
+            "--report" => all.report = Some(PathBuf::from(value()?)),
+            _ if word.starts_with("--") => bail!("no such option: {word}"),
+            _ => all.words.push(word),
+        }
+    }
+    all.hunt.tools = all.tools;
+    all.hunt.each_step = all.each_step;
+    Ok(all)
+}
+
+/// Does what was asked for; whether nothing differs.
+fn command(arguments: &Arguments) -> Result<bool> {
+    let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => bail!("usage: differ SCRIPT… | by-chance SEED PACKETS | hunt"),
+        ["by-chance", seed, packets] => {
+            let (seed, packets) = (seed.parse()?, packets.parse()?);
+            print!("{}", script(seed, packets, &arguments.hunt.without).text);
+            Ok(true)
+        }
+        ["hunt"] => {
+            if let Some(reason) = unavailable() {
+                bail!("the kernel cannot be asked: {reason}");
+            }
+            let found = hunt(&arguments.hunt, &|words| eprintln!("{words}"));
+            println!("{}\n{}", found.summary(), found.table());
+            if let Some(path) = &arguments.report {
+                std::fs::write(path, report(&found)).context("the report")?;
+            }
+            Ok(found.clean())
+        }
+        scripts => {
+            let options = Options {
+                tools: arguments.tools.unwrap_or_default(),
+                each_step: arguments.each_step,
+            };
+            let mut differences = 0;
+            for script in scripts {
+                differences +=
+                    differ(Path::new(script), options).with_context(|| (*script).to_owned())?;
+            }
+            println!("{differences} differences");
+            Ok(differences == 0)
+        }
+    }
+}
+
+/// What a hunt found, as a page of documentation.
+fn report(found: &Found) -> String {
+    let mut text = String::from(
+        "# How the kernel and Palisade compare\n\n\
+         Written by the run itself. Packet scripts by chance went through the Linux kernel and through the\n\
+         engine, with the same rules and settings. A number is how many values were held against each other; all\n\
+         of them were equal unless the table says that some differ. `state`, `direction`, `verdict`, `answer` and\n\
+         `bytes` are compared for every packet, counters of every rule and all tables at the end of each script.\n\n",
+    );
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let _ = writeln!(text, "    differ {}\n", words.join(" "));
+    let _ = writeln!(text, "Linux {}: {}\n", kernel.trim(), found.summary());
+    text + &found.table()
 }
 
 /// Runs and shows one script; returns how many differences there are.
-fn differ(path: &Path) -> Result<usize> {
+fn differ(path: &Path, options: Options) -> Result<usize> {
     let text = std::fs::read_to_string(path)?;
     let (script, faults) = parse(&text);
     if let Some(fault) = faults.first() {
         bail!("{}", fault.draw(&path.display().to_string(), &text));
     }
     let base = path.parent().unwrap_or(Path::new("."));
-    let kernel = record(&script, |_| KernelSubject::new(&script, base)).context("the kernel")?;
-    let engine = record(&script, |_| EngineSubject::new(&script, base)).context("the engine")?;
+    let Run {
+        kernel,
+        engine,
+        comparison,
+    } = run(&script, base, options)?;
     println!("{}", path.display());
     let lines: Vec<&str> = text.lines().collect();
     for (k, e) in kernel.tests.iter().zip(&engine.tests) {
@@ -83,7 +176,6 @@ fn differ(path: &Path) -> Result<usize> {
         }
         record.failed.len()
     };
-    let comparison = Comparison::new(&kernel, &engine);
     for difference in &comparison.differences {
         println!("! {difference}");
     }

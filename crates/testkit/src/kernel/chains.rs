@@ -7,24 +7,33 @@ use super::watch::GROUP;
 /// conntrack's own at the same, lowest priority, which confirm entries and run helpers.
 ///
 /// Whatever came through is dropped there: no local socket answers it, nothing leaves a device, and the
-/// log alone says that it was accepted. Packets of the machine itself are told apart by their socket:
+/// log alone says that it was accepted. What the machine sends to itself comes in again by the loopback
+/// interface, and is delivered. Packets of the machine itself are told apart by their socket:
 /// only ours belongs to a file, and so to a user. The others (multicast reports, solicitations, errors,
-/// and the answers of REJECT) end before conntrack and iptables' raw table see them.
+/// but not the answers of REJECT) end before conntrack and iptables' raw table see them.
 pub fn around() -> String {
     let log = |words: &str| format!("log prefix \"{words}\" group {GROUP} queue-threshold 1");
     let (arrived, whole, foreign) = (log("arrived"), log("whole"), log("foreign"));
+    // What REJECT can send. The kernel's own errors are others: time exceeded, parameter problem.
+    let answer = log("answer");
+    let answers = "tcp flags & rst == rst goto answer
+         icmp type destination-unreachable icmp code { 0, 1, 2, 3, 9, 10, 13 } goto answer
+         icmpv6 type destination-unreachable goto answer";
     let (delivered, left) = (log("delivered"), log("left"));
     format!(
         "table inet palisade {{
-           chain arrive {{ type filter hook prerouting priority -450; iifname \"lo\" drop
+           chain arrive {{ type filter hook prerouting priority -450; iifname \"lo\" accept
              meta nftrace set 1
              {arrived}
            }}
            chain whole {{ type filter hook prerouting priority -399; {whole}
            }}
            chain sent {{ type filter hook output priority -450; meta skuid 0-4294967294 goto own
+             {answers}
              {foreign}
              drop
+           }}
+           chain answer {{ {answer}
            }}
            chain own {{ meta nftrace set 1
              {arrived}
@@ -34,7 +43,8 @@ pub fn around() -> String {
            chain delivered {{ type filter hook input priority 2147483647; {delivered}
              drop
            }}
-           chain left {{ type filter hook postrouting priority 2147483647; {left}
+           chain left {{ type filter hook postrouting priority 2147483647; oifname \"lo\" accept
+             {left}
              drop
            }}
          }}\n"

@@ -26,7 +26,9 @@
 
 mod chains;
 mod namespace;
+mod netlink;
 mod shown;
+mod tables;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -44,12 +46,14 @@ use palisade_capture::script::{
     Action, CheckKind, ConnectionSeen, Direction, FrameKind, Item, Observed, RuleName, RulesSource,
     Script, Seen, Sent, State, Step, Subject, Verdict, Way,
 };
-use palisade_wire::{Packet, Timestamp, proto};
+use palisade_wire::{Packet, Timestamp, proto, tcp::flags};
 
+pub use self::namespace::Tools;
 use self::namespace::{Device, Namespace};
 use self::shown::{Connection, Rule};
 use self::watch::Line;
-use crate::compare::{Counted, CounterName, Counters};
+use crate::compare::{Counted, CounterName, Counters, Extras};
+use crate::tables::Tables;
 
 /// Hardware address of everybody who sends to the firewall, unless the script says another.
 const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
@@ -59,6 +63,8 @@ pub fn unavailable() -> Option<String> {
     for tool in [
         "iptables-legacy",
         "ip6tables-legacy",
+        "iptables-nft",
+        "ip6tables-nft",
         "nft",
         "conntrack",
         "ip",
@@ -70,7 +76,7 @@ pub fn unavailable() -> Option<String> {
     // On a thread of its own: whoever enters a namespace stays there.
     let empty = palisade_capture::script::parse("interface pal0 192.0.2.1/24\n").0;
     let tried = std::thread::spawn(move || {
-        Namespace::enter(&empty, Path::new("."), true)
+        Namespace::enter(&empty, Path::new("."), true, Tools::Legacy)
             .map(drop)
             .map_err(|e| format!("{e:#}"))
     });
@@ -84,11 +90,13 @@ pub fn unavailable() -> Option<String> {
 pub struct KernelSubject {
     namespace: Namespace,
     track: bool,
+    tools: Tools,
     /// Whether anybody asks for connections: looking takes longer than sending.
     connections_wanted: bool,
     rules: BTreeMap<CounterName, Rule>,
     raw: Option<[OwnedFd; 2]>,
     clock: Option<(Timestamp, Instant)>,
+    extras: Extras,
     faults: Vec<String>,
 }
 
@@ -99,12 +107,13 @@ impl KernelSubject {
     /// # Errors
     ///
     /// When rights or tools are missing or the kernel refuses the rules.
-    pub fn new(script: &Script, base: &Path) -> Result<KernelSubject> {
+    pub fn new(script: &Script, base: &Path, tools: Tools) -> Result<KernelSubject> {
         let track = tracks(script, base)?;
-        let namespace = Namespace::enter(script, base, track)?;
+        let namespace = Namespace::enter(script, base, track, tools)?;
         let mut subject = KernelSubject {
             namespace,
             track,
+            tools,
             connections_wanted: script
                 .tests
                 .iter()
@@ -112,6 +121,7 @@ impl KernelSubject {
             rules: BTreeMap::new(),
             raw: None,
             clock: None,
+            extras: Extras::default(),
             faults: Vec::new(),
         };
         subject.rules = subject.saved()?;
@@ -203,21 +213,20 @@ impl KernelSubject {
     /// Reads a packet's fate out of what was said about it.
     ///
     /// `kept`: whether the kernel holds more of fragments than before.
-    fn judge(&self, bytes: &[u8], lines: &[Line], kept: bool) -> Observed {
+    fn judge(&mut self, bytes: &[u8], lines: &[Line], kept: bool) -> Observed {
         let v6 = bytes.first().is_some_and(|b| b >> 4 == 6);
+        // An answer is made and goes its way in the middle of the packet's own, which ends after it.
+        let is_answer = |l: &Line| l.words == "answer" && answers(&l.packet, bytes);
+        let (lines, of_answer) = match lines.iter().position(is_answer) {
+            Some(at) => lines.split_at(at),
+            None => (lines, [].as_slice()),
+        };
         let said = |words: &str| lines.iter().find(|l| l.words == words);
         let mut observed = Observed::default();
-        let state = lines.iter().find_map(|l| l.words.strip_prefix("state "));
         if self.track {
-            let mut words = state.unwrap_or_default().split(' ');
-            let (state, direction) = (words.next(), words.next());
-            let state = State::ALL.into_iter().find(|s| Some(s.word()) == state);
+            let (state, direction) = tracked(lines);
             observed.state = Seen::Seen(state);
-            observed.direction = Seen::Seen(match direction {
-                Some("original") => Some(Direction::Original),
-                Some("reply") => Some(Direction::Reply),
-                _ => None,
-            });
+            observed.direction = Seen::Seen(direction);
         }
         let matched: Vec<(RuleName, u8)> = lines
             .iter()
@@ -227,7 +236,11 @@ impl KernelSubject {
         let accepted = said("left").or_else(|| said("delivered"));
         let last = matched.last();
         let dropping = last.filter(|(name, _)| rule(name).is_some_and(Rule::drops));
-        let rejected = last.is_some_and(|(name, _)| rule(name).is_some_and(Rule::rejects));
+        let rejected = match self.tools {
+            Tools::Legacy => last.is_some_and(|(name, _)| rule(name).is_some_and(Rule::rejects)),
+            // Nothing tells which rule matched: only the answer shows.
+            Tools::Nft => accepted.is_none() && answer_of(lines, of_answer, bytes).is_some(),
+        };
         let piece = Packet::parse(bytes).is_ok_and(|p| p.fragment().is_some());
         observed.verdict = Seen::Seen(match accepted {
             Some(_) => Verdict::Accept,
@@ -243,16 +256,24 @@ impl KernelSubject {
             }
             None => Verdict::Drop,
         });
-        let answer = lines
-            .iter()
-            .find(|l| l.words == "foreign" && answers(&l.packet, bytes))
-            .filter(|_| accepted.is_none() && rejected);
+        let answer = answer_of(lines, of_answer, bytes);
+        let answer = answer.filter(|_| accepted.is_none() && rejected);
         observed.answer = Seen::Seen(answer.map(|l| l.packet.clone()));
+        observed.left = Seen::Seen(accepted.map(|l| l.packet.clone()));
+        let left = of_answer
+            .iter()
+            .find(|l| l.words == "left" || l.words == "delivered");
+        self.extras.answer_left = Seen::Seen(left.map(|l| l.packet.clone()));
+        if self.track {
+            self.extras.answer_state = Seen::Seen(tracked(of_answer));
+        }
         let decided = match accepted {
             Some(_) => matched.iter().rfind(|(name, _)| name.table == "filter"),
             None => dropping,
         };
-        observed.by = Seen::Seen(decided.map(|(name, _)| name.clone()));
+        if self.tools == Tools::Legacy {
+            observed.by = Seen::Seen(decided.map(|(name, _)| name.clone()));
+        }
         if let Some(line) = accepted {
             observed.mark = Seen::Seen(line.mark);
         }
@@ -261,7 +282,9 @@ impl KernelSubject {
         if let Some(hook) = end.and_then(|h| hooks.get(usize::from(h))) {
             observed.hook = Seen::Seen((*hook).to_owned());
         }
-        observed.matched = Seen::Seen(matched.into_iter().map(|(name, _)| name).collect());
+        if self.tools == Tools::Legacy {
+            observed.matched = Seen::Seen(matched.into_iter().map(|(name, _)| name).collect());
+        }
         observed
     }
 }
@@ -271,6 +294,11 @@ impl Subject for KernelSubject {
         self.wait(sent.time);
         let place = format!("line {}", sent.step.span.line);
         let held = fragments_held();
+        let begun = self.clock.map_or_else(Instant::now, |(_, begun)| begun);
+        self.extras = Extras {
+            elapsed: begun.elapsed(),
+            ..Extras::default()
+        };
         let carried = self.carry(sent);
         self.kept(&place, carried);
         let lines = self.namespace.watch.lines();
@@ -325,19 +353,63 @@ impl Counted for KernelSubject {
             .collect()
     }
 
+    fn tables(&mut self, _: Timestamp) -> Tables {
+        let read = tables::read(&mut self.namespace.asking);
+        self.kept("tables", read)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock
+            .map_or(Duration::ZERO, |(_, begun)| begun.elapsed())
+    }
+
+    fn extras(&mut self) -> Extras {
+        std::mem::take(&mut self.extras)
+    }
+
+    fn blind(&self) -> bool {
+        self.tools == Tools::Nft
+    }
+
     fn faults(&mut self) -> Vec<String> {
         std::mem::take(&mut self.faults)
     }
 }
 
+/// State and direction that our chains saw first.
+fn tracked(lines: &[Line]) -> (Option<State>, Option<Direction>) {
+    let state = lines.iter().find_map(|l| l.words.strip_prefix("state "));
+    let mut words = state.unwrap_or_default().split(' ');
+    let (state, direction) = (words.next(), words.next());
+    let state = State::ALL.into_iter().find(|s| Some(s.word()) == state);
+    let direction = match direction {
+        Some("original") => Some(Direction::Original),
+        Some("reply") => Some(Direction::Reply),
+        _ => None,
+    };
+    (state, direction)
+}
+
+/// The answer of REJECT: the first that was let go on, or the first that was not.
+fn answer_of<'l>(lines: &'l [Line], of_answer: &'l [Line], bytes: &[u8]) -> Option<&'l Line> {
+    let foreign = |l: &&Line| l.words == "foreign" && answers(&l.packet, bytes);
+    of_answer.first().or_else(|| lines.iter().find(foreign))
+}
+
 /// Whether one of the machine's packets can be REJECT's answer to `asked`: a reset or an ICMP message
-/// to its sender, not a report to a multicast group that happened to be due.
+/// "unreachable" to its sender; not a report to a multicast group that happened to be due.
 fn answers(packet: &[u8], asked: &[u8]) -> bool {
     let (Ok(packet), Ok(asked)) = (Packet::parse(packet), Packet::parse(asked)) else {
         return false;
     };
+    let byte = |at: usize| packet.transport().get(at).copied().unwrap_or(0);
     packet.destination() == asked.source()
-        && matches!(packet.protocol(), proto::TCP | proto::ICMP | proto::ICMPV6)
+        && match packet.protocol() {
+            proto::TCP => byte(13) & flags::RST != 0,
+            proto::ICMP => byte(0) == 3,
+            proto::ICMPV6 => byte(0) == 1,
+            _ => false,
+        }
 }
 
 /// Bytes of IPv4 fragments that wait in the thread's namespace.
@@ -414,6 +486,7 @@ fn about_connection(item: &Item) -> bool {
             | Item::Parent(_)
             | Item::SameConnection(_)
             | Item::TcpState(_)
+            | Item::SctpState(_)
             | Item::Assured(_)
             | Item::Replied(_)
             | Item::Timeout(_)

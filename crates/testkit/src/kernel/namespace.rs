@@ -10,6 +10,7 @@ use palisade_capture::script::{Interface, RulesFamily, RulesSource, Script};
 use tappers::Tap;
 
 use super::chains;
+use super::netlink::Asking;
 use super::watch::Watch;
 
 /// What a machine that forwards, and only forwards, has set. Rates of errors are not part of the
@@ -32,6 +33,26 @@ const SETTINGS: &[(&str, &str)] = &[
     ("net/ipv6/conf/default/router_solicitations", "0"),
 ];
 
+/// Which iptables loads the rules, and so which part of the kernel judges.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Tools {
+    /// `iptables-legacy`: the kernel's `ip_tables`.
+    #[default]
+    Legacy,
+    /// `iptables-nft`: `nf_tables`, with the matches of iptables where it has none of its own.
+    Nft,
+}
+
+impl Tools {
+    /// As in the tools' names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tools::Legacy => "legacy",
+            Tools::Nft => "nft",
+        }
+    }
+}
+
 /// Largest MTU of a TAP device: packets are judged, not cut.
 const MTU: u32 = 65_521;
 
@@ -51,6 +72,8 @@ pub struct Namespace {
     pub devices: Vec<Device>,
     /// What the kernel says.
     pub watch: Watch,
+    /// For its tables.
+    pub(super) asking: Asking,
     /// Files of this run: rules, the lock of iptables, its tools under their plain names.
     directory: tempfile::TempDir,
 }
@@ -65,7 +88,7 @@ impl Namespace {
     /// # Errors
     ///
     /// When something is missing (rights, tools) or refused (rules).
-    pub fn enter(script: &Script, base: &Path, track: bool) -> Result<Namespace> {
+    pub fn enter(script: &Script, base: &Path, track: bool, tools: Tools) -> Result<Namespace> {
         unshare(CloneFlags::CLONE_NEWNET).context("a new network namespace")?;
         for (name, value) in SETTINGS {
             set(name, value)?;
@@ -73,15 +96,16 @@ impl Namespace {
         let directory = tempfile::tempdir().context("a directory for rules")?;
         for tool in ["iptables", "ip6tables"] {
             for what in ["", "-restore", "-save"] {
-                let legacy = find(&format!("{tool}-legacy{what}"))?;
+                let real = find(&format!("{tool}-{}{what}", tools.name()))?;
                 let link = directory.path().join(format!("{tool}{what}"));
-                std::os::unix::fs::symlink(legacy, link)?;
+                std::os::unix::fs::symlink(real, link)?;
             }
         }
         let watch = Watch::open()?;
         let mut namespace = Namespace {
             devices: Vec::new(),
             watch,
+            asking: Asking::open()?,
             directory,
         };
         namespace.feed("nft", &["-f", "-"], &chains::around())?;

@@ -128,7 +128,8 @@ fn connection(line: &str) -> Option<Connection> {
         source_port: port("sport="),
         destination_port: port("dport="),
     };
-    let state = (protocol == proto::TCP).then(|| words.get(5).map(|s| (*s).to_owned()));
+    let state =
+        matches!(protocol, proto::TCP | proto::SCTP).then(|| words.get(5).map(|s| (*s).to_owned()));
     // The kernel's number stands last: an ICMP tuple has an `id=` of its own.
     let numbers: Vec<&str> = words.iter().filter_map(|w| w.strip_prefix("id=")).collect();
     let id = numbers.last().and_then(|n| n.parse().ok());

@@ -24,6 +24,8 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 
+use super::netlink::{attributes, be32, messages, number, text};
+
 /// Where our chains log to; traces of iptables go to group 0.
 pub const GROUP: u16 = 1;
 
@@ -156,44 +158,17 @@ fn libc_family(v6: bool) -> u8 {
     family as i32 as u8
 }
 
-fn number(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-/// The netlink messages of a datagram: kind, and what follows the header.
-fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let length = number(bytes, 0)? as usize;
-        let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
-        let body = bytes.get(16..length)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, body))
-    })
-}
-
 /// A message about a packet: behind four bytes of family and group come attributes.
 fn line(body: &[u8]) -> Line {
     let mut line = Line::default();
-    let mut rest = body.get(4..).unwrap_or_default();
-    while let (Some(length), Some(kind)) = (rest.first_chunk::<2>(), rest.get(2..4)) {
-        let length = usize::from(u16::from_ne_bytes(*length));
-        let kind = kind.first_chunk().map_or(0, |k| u16::from_ne_bytes(*k));
-        let Some(value) = rest.get(4..length) else {
-            break;
-        };
+    for (kind, value) in attributes(body.get(4..).unwrap_or_default()) {
         match kind {
             ATTRIBUTE_HEADER => line.hook = value.get(2).copied().unwrap_or(0),
-            ATTRIBUTE_MARK => {
-                line.mark = value.first_chunk().map_or(0, |m| u32::from_be_bytes(*m));
-            }
+            ATTRIBUTE_MARK => line.mark = be32(value).unwrap_or(0),
             ATTRIBUTE_PAYLOAD => line.packet = value.to_vec(),
-            ATTRIBUTE_PREFIX => {
-                let words = value.split(|b| *b == 0).next().unwrap_or_default();
-                line.words = String::from_utf8_lossy(words).into_owned();
-            }
+            ATTRIBUTE_PREFIX => line.words = text(value),
             _ => {}
         }
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     line
 }

@@ -9,6 +9,7 @@ use crate::script::lex::{Kind, Token};
 use crate::script::model::{Counted, Endpoint, Span};
 
 /// Both ends of a packet or connection, in one family.
+#[derive(Clone, Copy)]
 pub(super) struct Ends {
     pub from: Endpoint,
     pub to: Endpoint,

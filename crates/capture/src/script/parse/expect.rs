@@ -36,6 +36,7 @@ const WORDS: &[&str] = &[
     "parent",
     "connection",
     "tcp",
+    "sctp",
     "assured",
     "unassured",
     "replied",
@@ -67,6 +68,19 @@ const TCP_STATES: &[&str] = &[
     "TIME_WAIT",
     "CLOSE",
     "SYN_SENT2",
+];
+
+/// The same of SCTP (kernel `sctp_conntrack_names`).
+const SCTP_STATES: &[&str] = &[
+    "NONE",
+    "CLOSED",
+    "COOKIE_WAIT",
+    "COOKIE_ECHOED",
+    "ESTABLISHED",
+    "SHUTDOWN_SENT",
+    "SHUTDOWN_RECD",
+    "SHUTDOWN_ACK_SENT",
+    "HEARTBEAT_SENT",
 ];
 
 pub(super) fn parse(parser: &Parser, tokens: &[Token<'_>]) -> Parsed<Expected> {
@@ -245,11 +259,16 @@ fn pattern(
                 cursor.next();
                 found.push((Item::TcpState(token.text.to_owned()), token.span));
             }
+            _ if SCTP_STATES.contains(&token.text) => {
+                cursor.next();
+                found.push((Item::SctpState(token.text.to_owned()), token.span));
+            }
             _ => {
                 let (item, span) = item(parser, cursor)?;
                 let of_connections = matches!(
                     item,
                     Item::TcpState(_)
+                        | Item::SctpState(_)
                         | Item::Assured(_)
                         | Item::Replied(_)
                         | Item::Timeout(_)
@@ -263,7 +282,7 @@ fn pattern(
                         "this is said of packets, not of connections",
                     )
                     .help(
-                        "a connection has a TCP state, assured, replied, timeout, ctmark, helper",
+                        "a connection has a TCP or SCTP state, assured, replied, timeout, ctmark, helper",
                     ));
                 }
                 found.push((item, span));
@@ -345,6 +364,13 @@ fn item(parser: &Parser, cursor: &mut Cursor<'_, '_>) -> Parsed<(Item, Span)> {
                 return Err(unknown("TCP state", state, TCP_STATES.iter().copied()));
             }
             Item::TcpState(state.text.to_owned())
+        }
+        "sctp" => {
+            let state = cursor.word("an SCTP state")?;
+            if !SCTP_STATES.contains(&state.text) {
+                return Err(unknown("SCTP state", state, SCTP_STATES.iter().copied()));
+            }
+            Item::SctpState(state.text.to_owned())
         }
         "assured" => Item::Assured(true),
         "unassured" => Item::Assured(false),

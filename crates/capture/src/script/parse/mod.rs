@@ -5,13 +5,15 @@ mod declare;
 mod end;
 mod expect;
 mod packet;
+mod sctp;
 mod tcp;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::diagnostic::ScriptDiagnostic;
 use super::lex::{Kind, Lines, Token};
-use super::model::{Action, Firewall, KernelUse, RulesFamily, Script, Span, Step, Test};
+use super::model::{Action, Endpoint, Firewall, KernelUse, RulesFamily, Script, Span, Step, Test};
 use super::{DEFAULT_TICK, MAX_DEPTH, MAX_PACKETS, MAX_REPEAT, MAX_STEPS, play};
 use cursor::{Cursor, Parsed, unknown};
 
@@ -35,6 +37,7 @@ const STATEMENTS: &[&str] = &[
     "close",
     "ping",
     "dns",
+    "answer",
 ];
 
 const SHORTHANDS: &[&str] = &["handshake", "close", "ping", "dns"];
@@ -44,6 +47,8 @@ struct Parser {
     script: Script,
     /// Labels of the current test.
     labels: Vec<String>,
+    /// Sender and receiver of the lines that have one.
+    ends: HashMap<String, (Endpoint, Endpoint)>,
     /// Blocks that are open, innermost last.
     open: Vec<Block>,
     /// Blocks open within the innermost that are too deep: their lines go to it, so that nobody who
@@ -74,6 +79,7 @@ pub fn parse(text: &str) -> (Script, Vec<ScriptDiagnostic>) {
             tests: Vec::new(),
         },
         labels: Vec::new(),
+        ends: HashMap::new(),
         open: Vec::new(),
         too_deep: 0,
         begun: false,
@@ -157,7 +163,8 @@ impl Parser {
             .get(usize::from(label.is_some())..)
             .unwrap_or_default();
         let is_packet = rest.iter().any(|t| t.kind == Kind::Arrow)
-            || rest.first().is_some_and(|t| SHORTHANDS.contains(&t.text));
+            || rest.first().is_some_and(|t| SHORTHANDS.contains(&t.text))
+            || packet::is_answer(rest);
         if !is_packet {
             return Err(match tokens.first() {
                 Some(first) => unknown("statement", first, STATEMENTS.iter().copied()),
@@ -192,6 +199,9 @@ impl Parser {
                 return Err(fault);
             }
         };
+        if let Some(label) = label {
+            self.ends.insert(label.to_owned(), (send.from, send.to));
+        }
         if let Some(interface) = self.unrouted(&send) {
             self.faults.push(interface);
         }
@@ -280,6 +290,7 @@ impl Parser {
         }
         self.begun = true;
         self.labels.clear();
+        self.ends.clear();
         self.script.tests.push(Test {
             title: Some(title),
             span,

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use palisade_wire::{Family, tcp::flags};
+use palisade_wire::{Family, proto, tcp::flags};
 
 use super::Parser;
 use super::cursor::{Cursor, Parsed, hex, mac, number, unknown};
@@ -14,8 +14,8 @@ use crate::script::diagnostic::ScriptDiagnostic;
 use crate::script::lex::{Kind, Token};
 use crate::script::link::{FrameKind, Link, Way};
 use crate::script::model::{
-    Counted, Cut, Damage, Fragments, IcmpRest, IcmpSpec, IpFields, Number, Payload, Quote, Send,
-    TcpOption, TcpSpec, What,
+    Answered, Counted, Cut, Damage, Fragments, IcmpRest, IcmpSpec, IpFields, Number, Payload,
+    Quote, Reference, Send, TcpOption, TcpSpec, What,
 };
 use crate::script::names;
 
@@ -26,6 +26,7 @@ const COMMON: &[&str] = &[
     "ipid",
     "df",
     "ipopt",
+    "ext",
     "badsum",
     "badipsum",
     "truncate",
@@ -43,7 +44,7 @@ const COMMON: &[&str] = &[
     "ip6",
 ];
 
-const PROTOCOLS: &[&str] = &["tcp", "udp", "icmp", "icmp6", "proto"];
+const PROTOCOLS: &[&str] = &["tcp", "udp", "sctp", "icmp", "icmp6", "proto"];
 
 /// A packet line or a shorthand, without its label.
 pub(super) fn parse(parser: &Parser, label: Option<String>, tokens: &[Token<'_>]) -> Parsed<Send> {
@@ -51,16 +52,24 @@ pub(super) fn parse(parser: &Parser, label: Option<String>, tokens: &[Token<'_>]
     let shorthand = ["handshake", "close", "ping", "dns"]
         .into_iter()
         .find(|word| cursor.takes(word));
+    let answers = match shorthand {
+        None if is_answer(tokens) => Some(answered(parser, &mut cursor)?),
+        _ => None,
+    };
     let Ends {
         from,
         to,
         from_span,
         to_span,
-    } = ends(parser, &mut cursor, wants_v6(tokens))?;
+    } = match &answers {
+        Some((ends, _)) => *ends,
+        None => ends(parser, &mut cursor, wants_v6(tokens))?,
+    };
     let mut send = Send {
         label,
         from,
         to,
+        answers: answers.map(|(_, answered)| answered),
         what: What::Close,
         ip: IpFields::default(),
         link: Link::default(),
@@ -79,10 +88,13 @@ pub(super) fn parse(parser: &Parser, label: Option<String>, tokens: &[Token<'_>]
     let what = match shorthand {
         Some(word) => line.shorthand(word)?,
         None => {
-            let protocol = line.cursor.word("a protocol: tcp, udp, icmp or proto")?;
+            let protocol = line
+                .cursor
+                .word("a protocol: tcp, udp, sctp, icmp or proto")?;
             match protocol.text {
                 "tcp" => line.tcp()?,
                 "udp" => line.udp()?,
+                "sctp" => line.sctp()?,
                 "icmp" | "icmp6" => line.icmp()?,
                 "proto" => line.raw()?,
                 _ => return Err(unknown("protocol", protocol, PROTOCOLS.iter().copied())),
@@ -91,12 +103,23 @@ pub(super) fn parse(parser: &Parser, label: Option<String>, tokens: &[Token<'_>]
     };
     let has_ports = matches!(
         what,
-        What::Tcp(_) | What::Udp { .. } | What::Handshake { .. } | What::Close
+        What::Tcp(_) | What::Udp { .. } | What::Sctp(_) | What::Handshake { .. } | What::Close
     );
     let dns = matches!(what, What::Dns { .. });
     send.what = what;
+    if send.answers.is_some() && !has_ports {
+        // An error about a segment has no ports of its own.
+        (send.from.port, send.to.port) = (None, None);
+    }
     for (end, span) in [(&send.from, from_span), (&send.to, to_span)] {
         match end.port {
+            None if has_ports && send.answers.is_some() => {
+                return Err(ScriptDiagnostic::new(
+                    "no-port",
+                    span,
+                    "the packet that is answered has no ports",
+                ));
+            }
             None if has_ports => {
                 return Err(ScriptDiagnostic::new("no-port", span, "a port is missing")
                     .help("as in `client:40000`"));
@@ -121,12 +144,44 @@ pub(super) fn parse(parser: &Parser, label: Option<String>, tokens: &[Token<'_>]
     Ok(send)
 }
 
+/// Whether the line begins with `answer LABEL` where others have their ends.
+pub(super) fn is_answer(tokens: &[Token<'_>]) -> bool {
+    tokens.first().is_some_and(|t| t.text == "answer")
+        && !tokens.iter().any(|t| t.kind == Kind::Arrow)
+}
+
+/// `answer LABEL`: the ends of that line as written, turned round, and the reference.
+fn answered(parser: &Parser, cursor: &mut Cursor<'_, '_>) -> Parsed<(Ends, Answered)> {
+    cursor.next();
+    let span = cursor.peek().map_or_else(|| cursor.behind(), |t| t.span);
+    let packet = reference(parser, cursor)?;
+    let ends = match &packet {
+        Reference::Label(label, _) => parser.ends.get(label).copied(),
+        _ => None,
+    };
+    let Some((from, to)) = ends else {
+        return Err(ScriptDiagnostic::new(
+            "no-packet",
+            span,
+            "only a packet with a label can be answered",
+        )
+        .help("give it one: `asked: client:5000 > server:53 udp`"));
+    };
+    let ends = Ends {
+        from: to,
+        to: from,
+        from_span: span,
+        to_span: span,
+    };
+    Ok((ends, Answered { packet, span }))
+}
+
 /// A packet line while its words are read.
-struct Line<'a, 't, 'p> {
+pub(super) struct Line<'a, 't, 'p> {
     parser: &'p Parser,
-    cursor: Cursor<'a, 't>,
+    pub(super) cursor: Cursor<'a, 't>,
     send: &'p mut Send,
-    payload: Payload,
+    pub(super) payload: Payload,
 }
 
 impl<'a, 't> Line<'a, 't, '_> {
@@ -138,7 +193,7 @@ impl<'a, 't> Line<'a, 't, '_> {
     }
 
     /// The next token that is not one of the words every line may have.
-    fn own(&mut self) -> Parsed<Option<&'a Token<'t>>> {
+    pub(super) fn own(&mut self) -> Parsed<Option<&'a Token<'t>>> {
         while let Some(token) = self.cursor.next() {
             if !self.common(token)? {
                 return Ok(Some(token));
@@ -147,7 +202,7 @@ impl<'a, 't> Line<'a, 't, '_> {
         Ok(None)
     }
 
-    fn unknown(&self, token: &Token<'_>, own: &[&'static str]) -> ScriptDiagnostic {
+    pub(super) fn unknown(&self, token: &Token<'_>, own: &[&'static str]) -> ScriptDiagnostic {
         if token.kind != Kind::Word {
             return ScriptDiagnostic::new(
                 "unexpected-word",
@@ -191,6 +246,17 @@ impl<'a, 't> Line<'a, 't, '_> {
                     ));
                 }
                 send.ip.options = bytes;
+            }
+            "ext" => {
+                let word = cursor.word("extension headers, as hop,dst")?;
+                if send.from.address.is_ipv4() {
+                    return Err(ScriptDiagnostic::new(
+                        "wrong-word",
+                        word.span,
+                        "extension headers are IPv6's",
+                    ));
+                }
+                send.ip.extensions = extensions(word)?;
             }
             "badsum" => send.damage.bad_checksum = true,
             "badipsum" if send.from.address.is_ipv6() => {
@@ -298,7 +364,7 @@ impl<'a, 't> Line<'a, 't, '_> {
         Ok(What::Tcp(spec))
     }
 
-    fn sequence_number(&mut self) -> Parsed<Number> {
+    pub(super) fn sequence_number(&mut self) -> Parsed<Number> {
         sequence_number(self.cursor.word("a sequence number")?)
     }
 
@@ -333,7 +399,7 @@ impl<'a, 't> Line<'a, 't, '_> {
 
     fn icmp(&mut self) -> Parsed<What> {
         const OWN: &[&str] = &[
-            "id", "seq", "code", "mtu", "gateway", "rest", "quoting", "bytes",
+            "id", "seq", "code", "mtu", "gateway", "rest", "quoting", "left", "bytes",
         ];
         let family = self.family();
         let word = self.cursor.word("an ICMP type")?;
@@ -355,7 +421,7 @@ impl<'a, 't> Line<'a, 't, '_> {
             quote: None,
             payload: Payload::default(),
         };
-        let mut as_query = query;
+        let mut as_query = false;
         while let Some(token) = self.own()? {
             match token.text {
                 "id" => {
@@ -386,10 +452,13 @@ impl<'a, 't> Line<'a, 't, '_> {
                     })?);
                 }
                 "quoting" => {
+                    let left = !self.parser.labels.iter().any(|l| l == "left")
+                        && self.cursor.takes("left");
                     let span = self.cursor.peek().map_or(token.span, |t| t.span);
                     let packet = reference(self.parser, &mut self.cursor)?;
                     spec.quote = Some(Quote {
                         packet,
+                        left,
                         bytes: None,
                         span,
                     });
@@ -411,8 +480,11 @@ impl<'a, 't> Line<'a, 't, '_> {
                 _ => return Err(self.unknown(token, OWN)),
             }
         }
-        if as_query {
-            spec.rest = IcmpRest::Query { id, sequence };
+        if as_query || query {
+            spec.rest = match (as_query, self.send.answers.is_some()) {
+                (false, true) => IcmpRest::Answered,
+                _ => IcmpRest::Query { id, sequence },
+            };
         }
         spec.payload = std::mem::take(&mut self.payload);
         Ok(What::Icmp(spec))
@@ -517,6 +589,41 @@ fn interface(parser: &Parser, cursor: &mut Cursor<'_, '_>) -> Parsed<String> {
         return Err(unknown("interface", word, known().map(|i| i.name.as_str())));
     }
     Ok(word.text.to_owned())
+}
+
+/// `hop,dst,route,ah`: IPv6 extension headers (RFC 8200 §4), each as short as it can be and without effect.
+fn extensions(word: &Token<'_>) -> Parsed<Vec<(u8, Vec<u8>)>> {
+    // The first byte is filled in; PadN of six bytes, a routing header with nothing left to visit, an
+    // authentication header with an empty value.
+    let padded = vec![0, 0, 1, 4, 0, 0, 0, 0];
+    let known: [(&str, u8, Vec<u8>); 4] = [
+        ("hop", proto::HOPOPTS, padded.clone()),
+        ("dst", proto::DSTOPTS, padded),
+        ("route", proto::ROUTING, vec![0, 0, 4, 0, 0, 0, 0, 0]),
+        (
+            "ah",
+            proto::AH,
+            vec![0, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0],
+        ),
+    ];
+    let header = |name: &str| {
+        let found = known.iter().find(|(n, ..)| *n == name);
+        found
+            .map(|(_, number, bytes)| (*number, bytes.clone()))
+            .ok_or_else(|| {
+                let names = known.iter().map(|(n, ..)| *n);
+                unknown("extension header", word, names)
+            })
+    };
+    let headers: Vec<_> = word.text.split(',').map(header).collect::<Parsed<_>>()?;
+    if headers.len() > 16 {
+        return Err(ScriptDiagnostic::new(
+            "bad-number",
+            word.span,
+            "at most 16 extension headers",
+        ));
+    }
+    Ok(headers)
 }
 
 fn set_cut(send: &mut Send, cut: Cut) {

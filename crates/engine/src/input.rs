@@ -1,0 +1,61 @@
+//! A packet as it is handed to the engine.
+
+use std::sync::Arc;
+
+use palisade_wire::{Timestamp, link::PacketType};
+
+/// What the link layer told about a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// Source MAC address.
+    pub source_mac: Option<[u8; 6]>,
+    /// Destination MAC address.
+    pub destination_mac: Option<[u8; 6]>,
+    /// Packet type.
+    pub packet_type: Option<PacketType>,
+}
+
+/// Which way a packet takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Route {
+    /// By the host's addresses: to one of them is INPUT, from one OUTPUT, the rest FORWARD.
+    #[default]
+    Auto,
+    /// From the network by this interface; routing decides between INPUT and FORWARD.
+    In(Arc<str>),
+    /// Made by this host, leaving by this interface.
+    Out(Arc<str>),
+    /// Through this host.
+    Forward(Arc<str>, Arc<str>),
+}
+
+/// One packet.
+#[derive(Clone, Debug)]
+pub struct Input<'a> {
+    /// Bytes from the IP header on.
+    pub bytes: &'a [u8],
+    /// When it came.
+    pub time: Timestamp,
+    /// Which way.
+    pub route: Route,
+    /// Link layer.
+    pub link: LinkInfo,
+    /// The capture kept fewer bytes than there were: what is missing is not held against it.
+    pub snapped: bool,
+    /// Packet mark that it comes with.
+    pub mark: u32,
+}
+
+impl<'a> Input<'a> {
+    /// A packet at time zero, routed by the host's addresses.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Input {
+            bytes,
+            time: Timestamp::default(),
+            route: Route::Auto,
+            link: LinkInfo::default(),
+            snapped: false,
+            mark: 0,
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! Rulesets by chance, as `iptables-save` writes them.
+
+use std::fmt::Write;
+
+use super::chance::Chance;
+
+/// Where a chain is called from: which matches make sense there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    six: bool,
+    table: &'static str,
+    chain: &'static str,
+    /// Connections are known here.
+    tracked: bool,
+}
+
+impl Place {
+    fn incoming(self) -> bool {
+        matches!(self.chain, "PREROUTING" | "INPUT" | "FORWARD")
+    }
+
+    fn leaving(self) -> bool {
+        matches!(self.chain, "OUTPUT" | "FORWARD" | "POSTROUTING")
+    }
+}
+
+const STATES: [&str; 6] = [
+    "INVALID",
+    "NEW",
+    "ESTABLISHED",
+    "RELATED",
+    "UNTRACKED",
+    "NEW,RELATED",
+];
+
+/// Adds rules of both families, and what they are about to `covers`.
+pub(super) fn add(chance: &mut Chance, text: &mut String, covers: &mut Vec<&'static str>) {
+    // Without a word about connections the kernel tracks none, and fragments stay what they are.
+    let tracked = !chance.one_in(12);
+    covers.push(if tracked { "tracking" } else { "no tracking" });
+    for six in [false, true] {
+        let _ = writeln!(text, "{} {{", if six { "rules6" } else { "rules" });
+        let place = |table, chain| Place {
+            six,
+            table,
+            chain,
+            tracked: tracked && table != "raw",
+        };
+        raw(chance, text, six, tracked, covers);
+        *text += "*mangle\n";
+        policies(
+            text,
+            chance,
+            &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
+            0,
+        );
+        *text += ":marks - [0:0]\n";
+        if tracked {
+            for chain in ["PREROUTING", "OUTPUT"] {
+                for state in ["INVALID", "UNTRACKED"] {
+                    let _ = writeln!(text, "-A {chain} -m conntrack --ctstate {state}");
+                }
+            }
+        }
+        for _ in 0..chance.below(7) {
+            let chain = chance.pick(&[
+                "PREROUTING",
+                "PREROUTING",
+                "INPUT",
+                "FORWARD",
+                "OUTPUT",
+                "POSTROUTING",
+            ]);
+            let at = place("mangle", fixed(chain));
+            let matches = matches(chance, at);
+            let target = match chance.below(8) {
+                0 => "-j marks".to_owned(),
+                1 if tracked => connmark(chance),
+                2 if tracked => connmark(chance),
+                3 => "-j NFLOG --nflog-group 7 --nflog-prefix \"by chance\"".to_owned(),
+                4 if chance.one_in(4) => "-j DROP".to_owned(),
+                _ => mark(chance),
+            };
+            let _ = writeln!(text, "-A {chain} {matches}{target}");
+        }
+        let inner = place("mangle", "marks");
+        let matches_inner = matches(chance, inner);
+        let _ = writeln!(text, "-A marks {matches_inner}-j RETURN");
+        let _ = writeln!(text, "-A marks {}", mark(chance));
+        *text += "COMMIT\n";
+        filter(chance, text, place);
+        if chance.one_in(5) {
+            *text += "*security\n";
+            policies(text, chance, &["INPUT", "FORWARD", "OUTPUT"], 8);
+            let chain = chance.pick(&["INPUT", "FORWARD", "OUTPUT"]);
+            let matches = matches(chance, place("security", fixed(chain)));
+            let _ = writeln!(
+                text,
+                "-A {chain} {matches}-j {}",
+                chance.pick(&["DROP", "ACCEPT"])
+            );
+            *text += "COMMIT\n";
+        }
+        *text += "}\n";
+    }
+}
+
+/// The chain's own name, for keeping.
+fn fixed(chain: &str) -> &'static str {
+    match chain {
+        "PREROUTING" => "PREROUTING",
+        "INPUT" => "INPUT",
+        "FORWARD" => "FORWARD",
+        "OUTPUT" => "OUTPUT",
+        "POSTROUTING" => "POSTROUTING",
+        "one" => "one",
+        _ => "two",
+    }
+}
+
+fn policies(text: &mut String, chance: &mut Chance, chains: &[&str], drops: usize) {
+    for chain in chains {
+        let drop = drops > 0 && chance.one_in(drops);
+        let policy = if drop { "DROP" } else { "ACCEPT" };
+        let _ = writeln!(text, ":{chain} {policy} [0:0]");
+    }
+}
+
+/// Zones, helpers, exemptions.
+fn raw(
+    chance: &mut Chance,
+    text: &mut String,
+    six: bool,
+    tracked: bool,
+    covers: &mut Vec<&'static str>,
+) {
+    *text += "*raw\n";
+    policies(text, chance, &["PREROUTING", "OUTPUT"], 0);
+    let place = |chain| Place {
+        six,
+        table: "raw",
+        chain,
+        tracked: false,
+    };
+    if tracked {
+        for port in ["21", "2121"] {
+            if chance.below(3) > 0 {
+                let _ = writeln!(
+                    text,
+                    "-A PREROUTING -p tcp -m tcp --dport {port} -j CT --helper ftp"
+                );
+            }
+        }
+        for _ in 0..chance.below(4) {
+            let chain = chance.pick(&["PREROUTING", "PREROUTING", "OUTPUT"]);
+            let mut matches = matches(chance, place(fixed(chain)));
+            let (target, about) = match chance.below(8) {
+                0..=2 => ("-j CT --notrack", "notrack"),
+                3 => ("-j CT --zone 1", "zones"),
+                4 => ("-j CT --zone-orig 2", "zones"),
+                5 => ("-j CT --zone-reply 3", "zones"),
+                6 => {
+                    // A helper is refused without its protocol.
+                    matches = "-p tcp ".to_owned();
+                    ("-j CT --helper ftp", "helpers")
+                }
+                _ => ("-j CT --zone mark", "zones"),
+            };
+            if !covers.contains(&about) {
+                covers.push(about);
+            }
+            let _ = writeln!(text, "-A {chain} {matches}{target}");
+        }
+    }
+    if chance.one_in(4) {
+        let matches = matches(chance, place("PREROUTING"));
+        let target = mark(chance);
+        // Before anything else, so that a zone may be taken from it.
+        let _ = writeln!(text, "-I PREROUTING {matches}{target}");
+    }
+    if chance.one_in(8) {
+        let matches = matches(chance, place("PREROUTING"));
+        let _ = writeln!(text, "-A PREROUTING {matches}-j DROP");
+    }
+    *text += "COMMIT\n";
+}
+
+fn filter(
+    chance: &mut Chance,
+    text: &mut String,
+    place: impl Fn(&'static str, &'static str) -> Place,
+) {
+    *text += "*filter\n";
+    policies(text, chance, &["INPUT", "FORWARD", "OUTPUT"], 4);
+    *text += ":one - [0:0]\n:two - [0:0]\n";
+    if chance.one_in(2) && place("filter", "FORWARD").tracked {
+        for chain in ["INPUT", "FORWARD", "OUTPUT"] {
+            let _ = writeln!(
+                text,
+                "-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+            );
+        }
+    }
+    for _ in 0..3 + chance.below(9) {
+        let chain = chance.pick(&[
+            "FORWARD", "FORWARD", "FORWARD", "INPUT", "OUTPUT", "one", "two",
+        ]);
+        let at = place("filter", fixed(chain));
+        let matches = matches(chance, at);
+        let target = match chance.below(16) {
+            0..=4 => "-j ACCEPT".to_owned(),
+            5 | 6 => "-j DROP".to_owned(),
+            7 | 8 => reject(chance, at.six, &matches),
+            9 => "-j RETURN".to_owned(),
+            10 => jump(chain, "-j"),
+            11 => jump(chain, "-g"),
+            12 => "-j NFLOG --nflog-group 7".to_owned(),
+            13 => "-j LOG --log-prefix \"by chance\"".to_owned(),
+            14 => mark(chance),
+            _ => String::new(),
+        };
+        let _ = writeln!(
+            text,
+            "{}",
+            format!("-A {chain} {matches}{target}").trim_end()
+        );
+    }
+    *text += "COMMIT\n";
+}
+
+/// A chain that calls itself is refused: one calls two.
+fn jump(chain: &str, how: &str) -> String {
+    match chain {
+        "two" => "-j ACCEPT".to_owned(),
+        "one" => format!("{how} two"),
+        _ => format!("{how} one"),
+    }
+}
+
+fn reject(chance: &mut Chance, six: bool, matches: &str) -> String {
+    if matches.contains("-p tcp") && !matches.contains("! -p tcp") && chance.one_in(2) {
+        return "-j REJECT --reject-with tcp-reset".to_owned();
+    }
+    let with = if six {
+        chance.pick(&[
+            "icmp6-port-unreachable",
+            "icmp6-no-route",
+            "icmp6-adm-prohibited",
+            "icmp6-addr-unreachable",
+        ])
+    } else {
+        chance.pick(&[
+            "icmp-port-unreachable",
+            "icmp-net-unreachable",
+            "icmp-host-unreachable",
+            "icmp-proto-unreachable",
+            "icmp-admin-prohibited",
+            "icmp-host-prohibited",
+        ])
+    };
+    format!("-j REJECT --reject-with {with}")
+}
+
+fn mark(chance: &mut Chance) -> String {
+    let how = chance.pick(&[
+        "--set-xmark 0x1/0xffffffff",
+        "--set-xmark 0x2/0xffffffff",
+        "--set-xmark 0x3/0xffffffff",
+        "--set-xmark 0x10/0xf0",
+        "--set-xmark 0x0/0x1",
+        "--set-xmark 0x4/0x0",
+    ]);
+    format!("-j MARK {how}")
+}
+
+fn connmark(chance: &mut Chance) -> String {
+    let how = chance.pick(&[
+        "--set-xmark 0x5/0xffffffff",
+        "--set-xmark 0x6/0xf",
+        "--save-mark --nfmask 0xffffffff --ctmask 0xffffffff",
+        "--save-mark --nfmask 0xf --ctmask 0xf0",
+        "--restore-mark --nfmask 0xffffffff --ctmask 0xffffffff",
+        "--restore-mark --nfmask 0x3 --ctmask 0x3",
+    ]);
+    format!("-j CONNMARK {how}")
+}
+
+/// Matches of a rule, with a blank behind them.
+fn matches(chance: &mut Chance, place: Place) -> String {
+    let mut text = String::new();
+    if chance.one_in(5) {
+        text += &base(chance, place);
+    }
+    text += &protocol(chance, place);
+    if chance.one_in(3) {
+        text += &further(chance, place);
+    }
+    if place.tracked && chance.one_in(3) {
+        text += &connection(chance, place);
+    }
+    text
+}
+
+fn not(chance: &mut Chance) -> &'static str {
+    if chance.one_in(4) { "! " } else { "" }
+}
+
+fn base(chance: &mut Chance, place: Place) -> String {
+    let not = not(chance);
+    match chance.below(5) {
+        0 if place.incoming() => format!(
+            "{not}-i {} ",
+            chance.pick(&["lan0", "wan0", "lan+", "eth0"])
+        ),
+        1 if place.leaving() => {
+            format!("{not}-o {} ", chance.pick(&["lan0", "wan0", "wan+", "lo"]))
+        }
+        2 if !place.six => "-f ".to_owned(),
+        3 => format!(
+            "{not}-s {} ",
+            if place.six {
+                chance.pick(&["fd00:1::/64", "fd00:1::2/128", "fd00:2::/32"])
+            } else {
+                chance.pick(&["10.1.0.0/24", "10.1.0.2/32", "10.0.0.2/255.0.0.255"])
+            }
+        ),
+        _ => format!(
+            "{not}-d {} ",
+            if place.six {
+                chance.pick(&["fd00:2::/64", "fd00:2::2/128", "fd00::/16"])
+            } else {
+                chance.pick(&["10.2.0.0/24", "10.2.0.2/32", "198.51.100.0/24"])
+            }
+        ),
+    }
+}
+
+fn protocol(chance: &mut Chance, place: Place) -> String {
+    let not = not(chance);
+    let icmp = if place.six {
+        [
+            "-p ipv6-icmp ",
+            "-p ipv6-icmp -m icmp6 --icmpv6-type 128 ",
+            "-p ipv6-icmp -m icmp6 --icmpv6-type 1/4 ",
+            "-p ipv6-icmp -m icmp6 ! --icmpv6-type 129 ",
+        ]
+    } else {
+        [
+            "-p icmp ",
+            "-p icmp -m icmp --icmp-type 8 ",
+            "-p icmp -m icmp --icmp-type 3/3 ",
+            "-p icmp -m icmp ! --icmp-type 0 ",
+        ]
+    };
+    match chance.below(22) {
+        0..=4 => String::new(),
+        5 => format!("{not}-p tcp "),
+        6 => format!("{not}-p udp "),
+        7 => format!(
+            "-p tcp -m tcp {not}--dport {} ",
+            chance.pick(&["80", "20:22", "1024:65535", "0:1023"])
+        ),
+        8 => format!(
+            "-p tcp -m tcp {not}--sport {} ",
+            chance.pick(&["80", "40000:40010", "1024:65535"])
+        ),
+        9 => format!(
+            "-p udp -m udp {not}--dport {} ",
+            chance.pick(&["53", "7", "69", "1:100"])
+        ),
+        10 => "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN ".to_owned(),
+        11 => format!(
+            "-p tcp -m tcp {not}--tcp-flags {} ",
+            chance.pick(&[
+                "FIN,SYN,RST,PSH,ACK,URG NONE",
+                "FIN,SYN FIN,SYN",
+                "RST,ACK RST",
+                "ACK,URG URG",
+            ])
+        ),
+        12 => format!(
+            "-p tcp -m tcp {not}--tcp-option {} ",
+            chance.pick(&["8", "3", "2", "5"])
+        ),
+        13 => format!(
+            "-p {} -m multiport {not}--{} {} ",
+            chance.pick(&["tcp", "udp", "sctp", "udplite"]),
+            chance.pick(&["dports", "sports", "ports"]),
+            chance.pick(&["21,80:81", "53,5000", "7,3868,6000", "1:65535"])
+        ),
+        14 => chance.pick(&icmp).to_owned(),
+        15 => chance.pick(&icmp).to_owned(),
+        16 => chance
+            .pick(&["-p sctp ", "-p sctp ", "-p gre ", "-p 253 ", "-p esp "])
+            .to_owned(),
+        17 => "-p tcp -m tcp --dport 80 --tcp-flags FIN,SYN,RST,ACK SYN ".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn further(chance: &mut Chance, place: Place) -> String {
+    let not = not(chance);
+    match chance.below(14) {
+        0 => format!(
+            "-m length {not}--length {} ",
+            chance.pick(&["40:60", "0:100", "28", "1000:65535"])
+        ),
+        1 => format!(
+            "-m mark {not}--mark {} ",
+            chance.pick(&["0x1/0x1", "0x2", "0x0", "0x10/0xf0"])
+        ),
+        2 if place.six => format!(
+            "-m hl {} ",
+            chance.pick(&["--hl-eq 64", "--hl-lt 3", "--hl-gt 62"])
+        ),
+        2 => format!(
+            "-m ttl {} ",
+            chance.pick(&["--ttl-eq 64", "--ttl-lt 3", "--ttl-gt 62"])
+        ),
+        3 => format!(
+            "-m limit --limit {} --limit-burst {} ",
+            chance.pick(&["1/min", "20/hour", "3/day"]),
+            chance.pick(&["1", "3", "10"])
+        ),
+        4 | 5 => recent(chance, place),
+        6 => {
+            let side = chance.pick(&["--src-type", "--dst-type"]);
+            let kind = chance.pick(&["LOCAL", "UNICAST", "MULTICAST", "UNICAST,LOCAL"]);
+            format!("-m addrtype {not}{side} {kind} ")
+        }
+        7 if place.chain == "PREROUTING" || place.chain == "FORWARD" || place.chain == "INPUT" => {
+            format!(
+                "-m mac {not}--mac-source {} ",
+                chance.pick(&["02:00:00:00:00:99", "02:00:00:00:00:01"])
+            )
+        }
+        8 => format!(
+            "-m pkttype {not}--pkt-type {} ",
+            chance.pick(&["unicast", "broadcast", "multicast"])
+        ),
+        9 => format!(
+            "-m iprange {not}--{} ",
+            if place.six {
+                chance.pick(&[
+                    "src-range fd00:1::1-fd00:1::10",
+                    "dst-range fd00:2::2-fd00:2::2",
+                ])
+            } else {
+                chance.pick(&[
+                    "src-range 10.1.0.1-10.1.0.10",
+                    "dst-range 10.2.0.2-10.2.0.3",
+                ])
+            }
+        ),
+        10 => "-m comment --comment \"by chance\" ".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn recent(chance: &mut Chance, place: Place) -> String {
+    let name = if place.six { "six" } else { "four" };
+    let mask = if place.six {
+        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+    } else {
+        "255.255.255.255"
+    };
+    let side = chance.pick(&["--rsource", "--rdest"]);
+    let not = not(chance);
+    let action = chance.pick(&[
+        "--set",
+        "--set",
+        "--update --seconds 60",
+        "--update --seconds 60 --hitcount 3",
+        "--rcheck --hitcount 2",
+        "--rcheck",
+        "--remove",
+        "--rcheck --seconds 60 --hitcount 4 --rttl",
+        "--update",
+    ]);
+    format!("-m recent {not}{action} --name {name} --mask {mask} {side} ")
+}
+
+fn connection(chance: &mut Chance, place: Place) -> String {
+    let not = not(chance);
+    let net = if place.six {
+        "fd00:1::/64"
+    } else {
+        "10.1.0.0/24"
+    };
+    let options = match chance.below(14) {
+        0..=5 => format!("{not}--ctstate {}", chance.pick(&STATES)),
+        6 => format!("--ctdir {}", chance.pick(&["ORIGINAL", "REPLY"])),
+        7 => format!(
+            "{not}--ctstatus {}",
+            chance.pick(&["ASSURED", "NONE", "SEEN_REPLY", "CONFIRMED", "EXPECTED"])
+        ),
+        8 => format!("{not}--ctproto {}", chance.pick(&["6", "17", "1", "132"])),
+        9 => format!(
+            "{not}--{} {net}",
+            chance.pick(&["ctorigsrc", "ctorigdst", "ctreplsrc", "ctrepldst"])
+        ),
+        10 => format!(
+            "{not}--ctorigdstport {}",
+            chance.pick(&["80", "53", "1:100"])
+        ),
+        11 => format!(
+            "{not}--ctreplsrcport {}",
+            chance.pick(&["80", "53", "20:22"])
+        ),
+        12 => format!(
+            "{not}--ctexpire {}",
+            chance.pick(&["0:60", "100:500", "20:40"])
+        ),
+        _ => return format!("-m state {not}--state {} ", chance.pick(&STATES)),
+    };
+    format!("-m conntrack {options} ")
+}
