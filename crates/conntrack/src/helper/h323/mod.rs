@@ -14,8 +14,12 @@
 
 mod h245;
 mod media;
+#[cfg(test)]
+mod messages;
 mod nat;
 mod per;
+#[cfg(test)]
+mod per_tests;
 mod q931;
 mod ras;
 #[cfg(test)]
