@@ -24,6 +24,9 @@ pub struct Host {
     pub local: Vec<IpAddr>,
     /// Packets from 127.0.0.0/8 are routed (sysctl `route_localnet`).
     pub route_localnet: bool,
+    /// The interfaces' prefixes are all the routes there are: what lies in none cannot be reached. Otherwise
+    /// a packet to anywhere is forwarded.
+    pub closed: bool,
 }
 
 /// What an address is to this host (kernel `inet_addr_type`).
@@ -51,6 +54,7 @@ impl Host {
             interfaces: interfaces.into_iter().collect(),
             local: local.into_iter().collect(),
             route_localnet: false,
+            closed: false,
         }
     }
 
@@ -174,12 +178,17 @@ fn link_local(address: IpAddr) -> bool {
 pub(crate) struct Around<'a> {
     pub(crate) host: &'a Host,
     pub(crate) made_here: bool,
+    pub(crate) looped: bool,
     pub(crate) out_interface: Option<&'a str>,
 }
 
 impl Surroundings for Around<'_> {
     fn made_here(&self) -> bool {
         self.made_here
+    }
+
+    fn looped(&self) -> bool {
+        self.looped
     }
 
     fn broadcast_network(&self, address: IpAddr) -> Option<u8> {

@@ -60,6 +60,8 @@ impl Decision {
 pub(crate) struct RawState {
     pub(crate) untracked: bool,
     pub(crate) template: Option<Template>,
+    /// An answer to a packet without a connection: raw rules have no say, and it is tracked all the same.
+    pub(crate) locked: bool,
 }
 
 /// Walks one table at one hook.
@@ -375,9 +377,10 @@ fn apply(target: &Target, shared: &mut Shared<'_>, raw: &mut RawState) -> Option
             })
         }
         Target::Connmark(change) => connmark(*change, shared),
+        Target::Notrack if raw.locked => None,
         Target::Notrack => notrack(shared.track, raw),
         Target::Ct(ct) => {
-            if raw.untracked || raw.template.is_some() || shared.track.is_some() {
+            if raw.locked || raw.untracked || raw.template.is_some() || shared.track.is_some() {
                 return None; // the first word holds
             }
             if ct.notrack {

@@ -67,6 +67,10 @@ impl Engine {
         }
         if end == End::Destination && journey.buffer.packet().destination() != destination {
             journey.redirected = true;
+            let now = journey.buffer.packet().destination();
+            if journey.hook == Hook::Output && !self.host.is_local(now) {
+                self.reachable(now)?;
+            }
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use palisade_conntrack::defrag::Defragged;
-use palisade_conntrack::{Announced, Track, TrackHook};
+use palisade_conntrack::{Announced, State, Track, TrackHook};
 use palisade_rules::{Family, Hook, RejectWith, TableKind, print};
 use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
 
@@ -149,33 +149,36 @@ impl Engine {
             return reply;
         };
         let destination = packet.destination();
-        let route = match self.host.interface_towards(destination) {
-            Some(interface) => Route::Out(Arc::from(interface.name.as_str())),
-            None => Route::Auto,
+        let towards = |address| {
+            self.host
+                .interface_towards(address)
+                .map(|i| Arc::from(i.name.as_str()))
         };
-        let input = Input {
-            time: now,
-            route,
-            ..Input::new(bytes)
+        let (path, out_interface) = if self.host.is_local(destination) {
+            (Path::Loopback, Some(Arc::from("lo")))
+        } else {
+            let out = towards(destination).or_else(|| journey.in_interface.clone());
+            (Path::Output, out)
         };
-        let (path, in_interface, out_interface) = self.way(&packet, &input);
         let mut own = Journey {
             family: packet.family(),
             buffer: Buffer::new(packet, Vec::new()),
-            path: if path == Path::Loopback {
-                Path::Loopback
-            } else {
-                Path::Output
-            },
+            path,
             hook: Hook::Output,
-            in_interface,
-            out_interface: out_interface.or_else(|| journey.in_interface.clone()),
+            in_interface: None,
+            out_interface,
             link: LinkInfo::default(),
             track: journey
                 .track
                 .as_ref()
                 .and_then(|t| self.conntrack.attach(t)),
-            raw: RawState::default(),
+            raw: RawState {
+                locked: journey
+                    .track
+                    .as_ref()
+                    .is_some_and(|t| t.state == State::Untracked),
+                ..RawState::default()
+            },
             mark: 0,
             visited: 0,
             announced: None,
@@ -296,6 +299,9 @@ impl Engine {
                     self.route_anew(journey);
                 }
                 self.martian(&journey.buffer.packet())?;
+                if journey.path == Path::Forward {
+                    self.reachable(journey.buffer.packet().destination())?;
+                }
                 match journey.path {
                     Path::Input => self.deliver(journey, now, observer),
                     _ => self.forward(journey, now, observer),
@@ -387,6 +393,10 @@ impl Engine {
         observer: &mut O,
     ) -> Step {
         let packet = journey.buffer.packet();
+        // Kernel `ip_forward` and `ip6_forward`, the first thing that they ask.
+        if let Some(PacketType::Broadcast | PacketType::Multicast) = journey.link.packet_type {
+            return Err(Stop(Verdict::Drop, Ended::FrameToAll, None));
+        }
         let ttl = packet.ttl();
         if ttl <= 1 {
             return Err(Stop(Verdict::Drop, Ended::TimeToLive(ttl), None));
@@ -468,6 +478,14 @@ impl Engine {
         };
         if bad {
             return Err(Stop(Verdict::Drop, Ended::Martian(source), None));
+        }
+        Ok(())
+    }
+
+    /// Whether there is a route, where all routes are known.
+    pub(crate) fn reachable(&self, destination: IpAddr) -> Step {
+        if self.host.closed && self.host.interface_towards(destination).is_none() {
+            return Err(Stop(Verdict::Drop, Ended::NoRoute(destination), None));
         }
         Ok(())
     }
@@ -584,7 +602,12 @@ impl Engine {
         let by = decision.decider(table, journey.family);
         match decision.verdict {
             linear::Verdict::Reject(with) => {
-                let reply = reject::answer(with, &journey.buffer.packet(), &self.host);
+                let reply = reject::answer(
+                    with,
+                    &journey.buffer.packet(),
+                    &self.host,
+                    journey.link.packet_type,
+                );
                 if with == RejectWith::TcpReset
                     && reply.is_ok()
                     && let Some(id) = journey.track.as_ref().and_then(|t| t.connection)
@@ -633,6 +656,7 @@ impl Engine {
         let around = Around {
             host: &self.host,
             made_here: matches!(journey.path, Path::Output | Path::Loopback),
+            looped: journey.path == Path::Loopback && journey.hook == Hook::Input,
             out_interface: journey.out_interface.as_deref(),
         };
         let left = self

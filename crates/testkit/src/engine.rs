@@ -7,16 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use palisade_capture::report::Matched;
 use palisade_capture::script::{
-    ConnectionSeen, Observed, RuleName, RulesFamily, RulesSource, Script, Seen, Sent, Subject,
+    ConnectionSeen, Observed, RuleName, RulesFamily, RulesSource, Script, Seen, Sent, Subject, Way,
     direction, input, observed, state,
 };
+use palisade_conntrack::nat::Preferred;
 use palisade_conntrack::{Config, Connection, Direction, Tuple};
-use palisade_engine::{Engine, Outcome, Reassembly, Setup, Verdict};
+use palisade_engine::{Engine, Reassembly, Setup};
 use palisade_rules::{Chain, Family, Ruleset, TableKind, parse};
-use palisade_wire::{Packet, Timestamp};
+use palisade_wire::{Packet, Timestamp, proto};
 
 use crate::compare::{Counted, CounterName, Counters, Extras, TestRecord};
-use crate::kernel::tracks;
+use crate::kernel::{SENDER, tracks};
 use crate::tables::{Tables, connection_key, of_connection, of_expectation};
 
 /// The engine with a script's firewall.
@@ -36,7 +37,7 @@ pub struct EngineSubject {
 #[derive(Debug)]
 struct Led {
     start: Option<Timestamp>,
-    packets: std::vec::IntoIter<Duration>,
+    packets: std::vec::IntoIter<(Duration, Preferred)>,
     now: Duration,
     ended: Duration,
 }
@@ -75,13 +76,18 @@ impl EngineSubject {
         })
     }
 
-    /// Follows another subject through the same test: packets come when they came there. The real clock
-    /// is not the script's, and rates and timeouts depend on it.
+    /// Follows another subject through the same test: packets come when they came there, and where ports
+    /// are drawn by chance the other's are preferred. The real clock is not the script's, and rates and
+    /// timeouts depend on it.
     pub fn following(mut self, test: &TestRecord) -> EngineSubject {
-        let moments: Vec<Duration> = test.packets.iter().map(|p| p.extras.elapsed).collect();
+        let packets: Vec<(Duration, Preferred)> = test
+            .packets
+            .iter()
+            .map(|p| (p.extras.elapsed, drawn(&p.left)))
+            .collect();
         self.led = Some(Led {
             start: None,
-            packets: moments.into_iter(),
+            packets: packets.into_iter(),
             now: Duration::ZERO,
             ended: test.ended,
         });
@@ -90,11 +96,40 @@ impl EngineSubject {
 }
 
 impl Led {
-    /// The moment of the next packet, which the script has at `time`.
-    fn next(&mut self, time: Timestamp) -> Timestamp {
+    /// The moment of the next packet, which the script has at `time`, and what was drawn for it.
+    fn next(&mut self, time: Timestamp) -> (Timestamp, Preferred) {
         let start = *self.start.get_or_insert(time);
-        self.now = self.packets.next().unwrap_or(self.now);
-        start + self.now
+        let (now, preferred) = self
+            .packets
+            .next()
+            .unwrap_or((self.now, Preferred::default()));
+        self.now = now;
+        (start + now, preferred)
+    }
+}
+
+/// Ports, or the identifier, that a packet left with.
+fn drawn(left: &Seen<Option<Vec<u8>>>) -> Preferred {
+    let Seen::Seen(Some(bytes)) = left else {
+        return Preferred::default();
+    };
+    let Ok(packet) = Packet::parse(bytes) else {
+        return Preferred::default();
+    };
+    let word = |at: usize| {
+        let two = packet.transport().get(at..)?.first_chunk()?;
+        Some(u16::from_be_bytes(*two))
+    };
+    match packet.protocol() {
+        proto::ICMP | proto::ICMPV6 => Preferred {
+            source: word(4),
+            destination: word(4),
+        },
+        proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP => Preferred {
+            source: word(0),
+            destination: word(2),
+        },
+        _ => Preferred::default(),
     }
 }
 
@@ -148,16 +183,19 @@ fn replace(all: &mut Option<Ruleset>, new: Option<Ruleset>) {
 
 impl Subject for EngineSubject {
     fn packet(&mut self, sent: &Sent<'_>) -> Observed {
-        let time = match &mut self.led {
+        let (time, preferred) = match &mut self.led {
             Some(led) => led.next(sent.time),
-            None => sent.time,
+            None => (sent.time, Preferred::default()),
         };
+        self.inner.engine_mut().prefer(preferred);
         let mut input = input(sent);
         input.time = time;
+        if matches!(sent.way, Way::In(_)) {
+            input.link.source_mac = input.link.source_mac.or(Some(SENDER));
+        }
         let mut matched = Matched::default();
         let outcome = self.inner.engine_mut().process(&input, &mut matched);
-        let mut observed = observed(self.inner.engine(), &outcome, &matched, time);
-        observed.left = Seen::Seen(left(&outcome, &sent.bytes));
+        let mut observed = observed(self.inner.engine(), &outcome, &matched, &sent.bytes, time);
         let reply = outcome.reply.as_ref();
         self.extras = Extras {
             answer_left: Seen::Seen(reply.and_then(|r| r.sent.clone())),
@@ -212,23 +250,6 @@ impl EngineSubject {
             _ => now,
         }
     }
-}
-
-/// The packet as it leaves.
-fn left(outcome: &Outcome, sent: &[u8]) -> Option<Vec<u8>> {
-    if outcome.verdict != Verdict::Accept {
-        return None;
-    }
-    if let Some(output) = &outcome.output {
-        return Some(output.clone());
-    }
-    let mut bytes = sent.to_vec();
-    // What follows the packet in its frame is cut off before any hook.
-    if let Ok(packet) = Packet::parse(&bytes) {
-        let length = packet.declared_len();
-        bytes.truncate(length);
-    }
-    Some(bytes)
 }
 
 impl Counted for EngineSubject {

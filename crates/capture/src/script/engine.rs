@@ -89,7 +89,9 @@ fn host(firewall: &Firewall) -> Host {
             )
             .collect(),
     });
-    Host::new(firewall.local.iter().copied(), interfaces)
+    let mut host = Host::new(firewall.local.iter().copied(), interfaces);
+    host.closed = !host.interfaces.is_empty();
+    host
 }
 
 /// An engine that is played scripts.
@@ -147,8 +149,27 @@ pub fn input<'a>(sent: &'a Sent<'_>) -> Input<'a> {
     }
 }
 
-/// An outcome in the script's terms.
-pub fn observed(engine: &Engine, outcome: &Outcome, matched: &Matched, now: Timestamp) -> Observed {
+/// A packet as it leaves or is delivered; `None` when it does not pass.
+fn left(outcome: &Outcome, sent: &[u8]) -> Option<Vec<u8>> {
+    if outcome.verdict != palisade_engine::Verdict::Accept {
+        return None;
+    }
+    if let Some(output) = &outcome.output {
+        return Some(output.clone());
+    }
+    // What follows the packet in its frame is cut off before any hook.
+    let whole = palisade_wire::Packet::parse(sent).map_or(sent, |p| p.bytes());
+    Some(whole.to_vec())
+}
+
+/// An outcome in the script's terms; `sent` is the packet as it came.
+pub fn observed(
+    engine: &Engine,
+    outcome: &Outcome,
+    matched: &Matched,
+    sent: &[u8],
+    now: Timestamp,
+) -> Observed {
     use Seen::Seen as Known;
     let by = match &outcome.why.ended {
         Ended::Accepted(by)
@@ -204,7 +225,7 @@ pub fn observed(engine: &Engine, outcome: &Outcome, matched: &Matched, now: Time
         hook: Known(outcome.hook.map_or(String::new(), |h| h.name().to_string())),
         why: Known(outcome.why.to_string()),
         answer: Known(outcome.reply.as_ref().map(|r| r.made.clone())),
-        left: Seen::Unseen,
+        left: Known(left(outcome, sent)),
         mark: Known(outcome.mark),
         visited: Known(outcome.visited),
         connection: Known(connection),
@@ -275,7 +296,7 @@ impl Subject for EngineSubject {
     fn packet(&mut self, sent: &Sent<'_>) -> Observed {
         let mut matched = Matched::default();
         let outcome = self.engine.process(&input(sent), &mut matched);
-        let observed = observed(&self.engine, &outcome, &matched, sent.time);
+        let observed = observed(&self.engine, &outcome, &matched, &sent.bytes, sent.time);
         self.last = Some((outcome, matched));
         observed
     }

@@ -26,6 +26,11 @@ pub trait Surroundings {
         false
     }
 
+    /// Whether this host sent it to itself, and it was here before on its way out.
+    fn looped(&self) -> bool {
+        false
+    }
+
     /// The prefix length of the network whose broadcast address this is, if the packet leaves into it.
     fn broadcast_network(&self, _address: IpAddr) -> Option<u8> {
         None
@@ -261,7 +266,7 @@ impl<'c, 'p> Call<'c, 'p> {
                 Err(Refused::Clash) if left > 0 => left -= 1,
                 Err(refused) => return Err(refused),
             }
-            let preferred = self.table.chance.preferred.port;
+            let preferred = self.table.chance.preferred.source;
             candidate = match preferred.filter(|p| *p >= port && *p != candidate) {
                 Some(preferred) => preferred,
                 None => port + self.table.chance.below(range.max(1)) as u16,

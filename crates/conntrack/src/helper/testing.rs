@@ -255,6 +255,7 @@ impl Session {
             assert_eq!(fault, Ok(()));
         }
         let left = self.table.leave(&mut buffer, &mut track, surroundings, now);
+        self.table.discard(&track);
         Said {
             state: track.state,
             dropped: left.drop.map(|d| d.to_string()),

@@ -98,8 +98,10 @@ impl std::fmt::Display for Fault {
 /// What the next choices by chance should be, if the rules allow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Preferred {
-    /// Port, ICMP identifier or GRE key.
-    pub port: Option<u16>,
+    /// Source port or ICMP identifier; also the port of an expectation whose own is taken.
+    pub source: Option<u16>,
+    /// Destination port.
+    pub destination: Option<u16>,
 }
 
 /// Source of chance (splitmix64): the same seed, the same numbers.

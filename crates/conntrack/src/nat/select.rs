@@ -107,7 +107,7 @@ impl Conntrack {
         let by_chance = range.draws() || end == End::Source;
         let mut offset = match range.base_port {
             Some(base) => u32::from(present.wrapping_sub(base)),
-            None if by_chance => self.start(first, size),
+            None if by_chance => self.start(end, first, size),
             None => 0,
         };
         let mut attempts = size.min(MOST_ATTEMPTS);
@@ -130,8 +130,12 @@ impl Conntrack {
     }
 
     /// Where to start looking: by chance, or where the caller prefers.
-    fn start(&mut self, first: u32, size: u32) -> u32 {
-        match self.chance.preferred.port.map(u32::from) {
+    fn start(&mut self, end: End, first: u32, size: u32) -> u32 {
+        let preferred = match end {
+            End::Source => self.chance.preferred.source,
+            End::Destination => self.chance.preferred.destination,
+        };
+        match preferred.map(u32::from) {
             Some(port) if (first..first + size).contains(&port) => port - first,
             _ => self.chance.below(65_536),
         }

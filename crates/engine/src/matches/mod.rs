@@ -227,7 +227,15 @@ fn type_v6(set: AddrType, address: IpAddr, interface: Option<&str>, host: &Host)
         Some(name) => owned(address, name, host),
         None => host.is_local(address),
     };
-    set.0 & if local { LOCAL } else { UNICAST } != 0
+    // What a route lookup can say; it never says UNICAST.
+    let kind = if local {
+        LOCAL
+    } else if host.closed && host.interface_towards(address).is_none() {
+        UNREACHABLE
+    } else {
+        0
+    };
+    set.0 & kind != 0
 }
 
 /// Kernel `xt_pkttype`: what the link layer said. Packets made here are unicast, whatever their

@@ -220,7 +220,7 @@ fn explained(
     let matched = palisade_capture::report::Matched {
         rules: explanation.matched().to_vec(),
     };
-    let observed = script::observed(engine, &outcome, &matched, sent.time);
+    let observed = script::observed(engine, &outcome, &matched, &sent.bytes, sent.time);
     let record = TraceRecord::new(n, sent.time, &sent.bytes, outcome, matched.rules);
     if let Some(outcome) = &record.outcome {
         sink.summary.add(record.length, outcome);

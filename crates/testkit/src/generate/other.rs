@@ -111,8 +111,9 @@ pub(super) fn unknown(chance: &mut Chance, number: usize) -> Story {
     teller.end("unknown protocols")
 }
 
-/// IPv4 options and IPv6 extension headers before an ordinary datagram.
-pub(super) fn extensions(chance: &mut Chance, number: usize) -> Story {
+/// IPv4 options and IPv6 extension headers before an ordinary datagram; an authentication header only with
+/// `ah`: what stands behind it is another protocol for iptables-nft than for iptables-legacy.
+pub(super) fn extensions(chance: &mut Chance, number: usize, ah: bool) -> Story {
     let mut teller = Teller::new(chance, number).with_ports(5_800 + number, "53");
     for round in 0..2 + teller.chance.below(5) {
         let back = round > 0 && teller.chance.one_in(2);
@@ -138,6 +139,16 @@ pub(super) fn extensions(chance: &mut Chance, number: usize) -> Story {
                 "ipopt 94040000 fragments 2",
                 "ipopt 880400ff",
             ])
+        };
+        let words = if ah {
+            words
+        } else {
+            words.trim_end_matches(",ah,dst")
+        };
+        let words = if !ah && words == "ext ah" {
+            "ext dst"
+        } else {
+            words
         };
         let what = teller.chance.pick(&["udp len 100", "udp len 9"]);
         teller.say(back, &format!("{what} {words}"));

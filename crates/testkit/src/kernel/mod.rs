@@ -46,7 +46,7 @@ use palisade_capture::script::{
     Action, CheckKind, ConnectionSeen, Direction, FrameKind, Item, Observed, RuleName, RulesSource,
     Script, Seen, Sent, State, Step, Subject, Verdict, Way,
 };
-use palisade_wire::{Packet, Timestamp, proto, tcp::flags};
+use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::flags};
 
 pub use self::namespace::Tools;
 use self::namespace::{Device, Namespace};
@@ -56,7 +56,7 @@ use crate::compare::{Counted, CounterName, Counters, Extras};
 use crate::tables::Tables;
 
 /// Hardware address of everybody who sends to the firewall, unless the script says another.
-const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+pub(crate) const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
 
 /// Why the kernel cannot be asked here, or `None` when it can.
 pub fn unavailable() -> Option<String> {
@@ -242,28 +242,24 @@ impl KernelSubject {
             Tools::Nft => accepted.is_none() && answer_of(lines, of_answer, bytes).is_some(),
         };
         let piece = Packet::parse(bytes).is_ok_and(|p| p.fragment().is_some());
-        observed.verdict = Seen::Seen(match accepted {
-            Some(_) => Verdict::Accept,
-            None if rejected => Verdict::Reject,
-            // A piece said twice, or one that destroys its datagram, is gone; IPv6's queue
-            // shows nothing of itself, so there every piece counts as held.
-            None if piece
-                && (kept || v6)
-                && said("arrived").is_some()
-                && said("whole").is_none() =>
-            {
-                Verdict::Stolen
-            }
-            None => Verdict::Drop,
-        });
+        let arrived = said("arrived").is_some() && said("whole").is_none();
+        observed.verdict = match accepted {
+            Some(_) => Seen::Seen(Verdict::Accept),
+            None if rejected => Seen::Seen(Verdict::Reject),
+            // IPv6's queue shows nothing of itself: held or destroyed, nobody can tell.
+            None if piece && v6 && arrived => Seen::Unseen,
+            // A piece said twice, or one that destroys its datagram, is gone.
+            None if piece && !v6 && kept => Seen::Seen(Verdict::Stolen),
+            None => Seen::Seen(Verdict::Drop),
+        };
         let answer = answer_of(lines, of_answer, bytes);
         let answer = answer.filter(|_| accepted.is_none() && rejected);
         observed.answer = Seen::Seen(answer.map(|l| l.packet.clone()));
-        observed.left = Seen::Seen(accepted.map(|l| l.packet.clone()));
+        observed.left = Seen::Seen(accepted.map(|l| finished(&l.packet)));
         let left = of_answer
             .iter()
             .find(|l| l.words == "left" || l.words == "delivered");
-        self.extras.answer_left = Seen::Seen(left.map(|l| l.packet.clone()));
+        self.extras.answer_left = Seen::Seen(left.map(|l| finished(&l.packet)));
         if self.track {
             self.extras.answer_state = Seen::Seen(tracked(of_answer));
         }
@@ -390,6 +386,41 @@ fn tracked(lines: &[Line]) -> (Option<State>, Option<Direction>) {
     (state, direction)
 }
 
+/// A packet with the transport checksum that its device would put in: where the kernel made or rewrote the
+/// segment, the field holds only the sum of the pseudo-header until then.
+fn finished(packet: &[u8]) -> Vec<u8> {
+    let mut bytes = packet.to_vec();
+    let Ok(parsed) = Packet::parse(packet) else {
+        return bytes;
+    };
+    let (protocol, transport) = (parsed.protocol(), parsed.transport());
+    let offset = match protocol {
+        proto::TCP => 16,
+        proto::UDP => 6,
+        _ => return bytes,
+    };
+    let pseudo = checksum::pseudo_header(
+        parsed.source(),
+        parsed.destination(),
+        protocol,
+        transport.len(),
+    );
+    let partial = !checksum::finish(pseudo);
+    let field = parsed.transport_offset() + offset;
+    if transport.get(offset..offset + 2) == Some(&partial.to_be_bytes()) {
+        bytes[field..field + 2].fill(0);
+        let data = &bytes[parsed.transport_offset()..];
+        let sum = checksum::finish(checksum::add(pseudo, data));
+        let sum = if sum == 0 && protocol == proto::UDP {
+            0xffff
+        } else {
+            sum
+        };
+        bytes[field..field + 2].copy_from_slice(&sum.to_be_bytes());
+    }
+    bytes
+}
+
 /// The answer of REJECT: the first that was let go on, or the first that was not.
 fn answer_of<'l>(lines: &'l [Line], of_answer: &'l [Line], bytes: &[u8]) -> Option<&'l Line> {
     let foreign = |l: &&Line| l.words == "foreign" && answers(&l.packet, bytes);
@@ -454,7 +485,7 @@ fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
 ///
 /// Without either nothing may ask, or fragments would be reassembled that the rules see one by one.
 pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
-    const WORDS: [&str; 8] = [
+    const WORDS: [&str; 13] = [
         "conntrack",
         "state",
         "CT",
@@ -463,6 +494,11 @@ pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
         "CONNMARK",
         "helper",
         "connbytes",
+        "SNAT",
+        "DNAT",
+        "MASQUERADE",
+        "REDIRECT",
+        "NETMAP",
     ];
     for rules in &script.rules {
         let text = match &rules.source {
