@@ -30,6 +30,8 @@ const HELPERS: &[(&str, u16, &str, bool)] = &[
     ("tcp", 1723, "pptp", false),
     ("udp", 5060, "sip", true),
     ("tcp", 5060, "sip", true),
+    ("tcp", 1720, "Q.931", true),
+    ("udp", 1719, "RAS", true),
 ];
 
 fn rules() -> String {

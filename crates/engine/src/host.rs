@@ -72,15 +72,21 @@ impl Host {
     /// The interface towards an address: longest prefix.
     #[inline]
     pub fn interface_towards(&self, address: IpAddr) -> Option<&Interface> {
-        let mut best: Option<(&Interface, u8)> = None;
+        self.way_to(address).map(|(interface, ..)| interface)
+    }
+
+    /// The interface towards an address, and the network behind it that the address lies in.
+    #[inline]
+    fn way_to(&self, address: IpAddr) -> Option<(&Interface, IpAddr, u8)> {
+        let mut best: Option<(&Interface, IpAddr, u8)> = None;
         for interface in &self.interfaces {
             for &(net, length) in &interface.prefixes {
-                if within(address, net, length) && best.is_none_or(|(_, b)| length > b) {
-                    best = Some((interface, length));
+                if within(address, net, length) && best.is_none_or(|(.., b)| length > b) {
+                    best = Some((interface, net, length));
                 }
             }
         }
-        best.map(|(interface, _)| interface)
+        best
     }
 
     /// Whether an address is the last of a directly connected IPv4 prefix, or 255.255.255.255.
@@ -218,8 +224,14 @@ impl Surroundings for Around<'_> {
             .map(|(_, length)| *length)
     }
 
+    /// Hosts of a connected network are their own next hops; what lies beyond is taken to lie behind one
+    /// router.
     fn same_way(&self, a: IpAddr, b: IpAddr) -> bool {
-        let way = |address| self.host.interface_towards(address).map(|i| &i.name);
+        let way = |address| {
+            let (interface, net, length) = self.host.way_to(address)?;
+            let connected = interface.addresses.iter().any(|a| within(*a, net, length));
+            Some((&interface.name, connected.then_some(address)))
+        };
         way(a).is_some() && way(a) == way(b)
     }
 

@@ -10,6 +10,7 @@ mod amanda;
 mod broadcast;
 mod call;
 pub mod ftp;
+pub mod h323;
 mod irc;
 mod options;
 pub mod pptp;
@@ -117,9 +118,9 @@ pub const CATALOGUE: &[HelperInfo] = &[
     row("sip", proto::TCP, 5060, None, &[class(1, 180), class(4, 180), class(4, 180), class(2, 180)], Some(sip::inspect)),
     row("amanda", proto::UDP, 10080, None, &[class(4, 180)], Some(amanda::inspect)),
     row("pptp", proto::TCP, 1723, V4, &[class(2, 300)], Some(pptp::inspect)),
-    row("RAS", proto::UDP, 1719, None, &[class(1, 240)], None),
-    row("Q.931", proto::TCP, 1720, None, &[class(4, 240)], None),
-    row("H.245", proto::TCP, 0, None, &[class(4, 240)], None),
+    row("RAS", proto::UDP, 1719, None, &[class(32, 240)], Some(h323::inspect_ras)),
+    row("Q.931", proto::TCP, 1720, None, &[class(20, 240)], Some(h323::inspect_q931)),
+    row("H.245", proto::TCP, 0, None, &[class(18, 240)], Some(h323::inspect_h245)),
     row("netbios-ns", proto::UDP, 137, V4, &[class(1, 3)], Some(broadcast::netbios_ns)),
     row("snmp", proto::UDP, 161, V4, &[class(1, 30)], Some(broadcast::snmp)),
     row("sane", proto::TCP, 6566, None, &[class(1, 300)], Some(sane::inspect)),
@@ -154,6 +155,8 @@ pub enum HelperState {
     Sane(sane::SaneState),
     /// SIP signalling.
     Sip(Box<sip::SipState>),
+    /// A connection of an H.323 call.
+    H323(Box<h323::H323State>),
 }
 
 /// Asks a connection's helper about one packet. Helpers that are not evaluated pass everything.
@@ -172,7 +175,8 @@ pub(crate) fn arrived(follower: &mut Follower<'_>, expectation: &Expectation) {
         Follow::Master => follower.follow_master(expectation),
         Follow::Pptp => pptp::arrived(follower, expectation),
         Follow::Sip => sip::arrived(follower, expectation),
-        Follow::Q931 | Follow::CallForwarding => {}
+        Follow::Q931 => h323::called(follower, expectation),
+        Follow::CallForwarding => h323::call_forwarded(follower, expectation),
     }
 }
 
