@@ -143,6 +143,14 @@ pub(super) fn extensions(chance: &mut Chance, number: usize, ah: bool) -> Story 
                 "ipopt 0101010101010101",
                 "ipopt 94040000 fragments 2",
                 "ipopt 880400ff",
+                "ipopt 070704000000000000",
+                "ipopt 07070800",
+                "ipopt 440c0500000000000000000000",
+                "ipopt 830704c6336407",
+                "ipopt 890704c6336407",
+                "ipopt 0700",
+                "ipopt ff",
+                "ipopt 4400",
             ])
         };
         let words = if ah {

@@ -4,6 +4,7 @@ mod cursor;
 mod declare;
 mod end;
 mod expect;
+mod list;
 mod packet;
 mod sctp;
 mod tcp;
