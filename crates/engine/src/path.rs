@@ -572,6 +572,7 @@ impl Engine {
             limits: &mut self.limits,
             recent: &mut self.recent,
             track: journey.track.as_ref(),
+            raw: &mut journey.raw,
             mark: journey.mark,
         };
         let decision = linear::run(
@@ -580,7 +581,6 @@ impl Engine {
             &mut journey.buffer,
             facts,
             &mut shared,
-            &mut journey.raw,
             &mut journey.visited,
             observer,
         );
