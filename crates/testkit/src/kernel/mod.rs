@@ -471,7 +471,7 @@ fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
     const BROADCAST: [u8; 6] = [0xff; 6];
     let v6 = sent.bytes.first().is_some_and(|b| b >> 4 == 6);
     let to = match Packet::parse(&sent.bytes).map(|p| p.destination()) {
-        Ok(IpAddr::V4(a)) if a.is_broadcast() => BROADCAST,
+        Ok(IpAddr::V4(a)) if a.is_broadcast() || device.broadcasts.contains(&a) => BROADCAST,
         Ok(IpAddr::V4(a)) if a.is_multicast() => {
             let [_, b, c, d] = a.octets();
             [1, 0, 0x5e, b & 0x7f, c, d]
