@@ -18,7 +18,7 @@ const SOURCES: [&str; 12] = [
     "240.0.0.1",
 ];
 
-const DESTINATIONS: [&str; 12] = [
+const DESTINATIONS: [&str; 11] = [
     "10.1.0.255",
     "10.1.0.0",
     "10.2.0.255",
@@ -26,7 +26,6 @@ const DESTINATIONS: [&str; 12] = [
     "224.0.0.1",
     "239.1.1.1",
     "127.0.0.1",
-    "0.0.0.0",
     "240.0.0.1",
     "8.8.8.8",
     "10.2.0.2",
@@ -43,11 +42,10 @@ const SOURCES6: [&str; 7] = [
     "::1",
 ];
 
-const DESTINATIONS6: [&str; 8] = [
+const DESTINATIONS6: [&str; 7] = [
     "ff02::1",
     "ff05::2",
     "ff0e::1",
-    "fe80::1",
     "::1",
     "2001:db8::1",
     "fd00:2::2",

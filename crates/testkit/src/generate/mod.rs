@@ -9,6 +9,7 @@
 //! The stories run at the same time, and noise (`noise.rs`) comes between: errors that quote any packet
 //! that was sent, forgeries, repetitions, short pauses.
 
+mod calls;
 mod chance;
 mod datagram;
 mod everybody;
@@ -198,7 +199,7 @@ pub fn script(seed: u64, packets: usize, without: &[String]) -> Generated {
 }
 
 fn story(chance: &mut Chance, number: usize, without: &[String], translated: bool) -> Story {
-    match chance.below(25) {
+    match chance.below(26) {
         0..=9 => tcp::story(chance, number),
         10 => tcp::wild(chance, number),
         11..=12 => datagram::udp(chance, number),

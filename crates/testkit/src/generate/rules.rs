@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use palisade_conntrack::helper::CATALOGUE;
+use palisade_wire::{Family, proto};
+
 use super::chance::Chance;
 use super::nat::translation;
 
@@ -156,7 +159,8 @@ fn raw(
         tracked: false,
     };
     if tracked {
-        for port in ["21", "2121"] {
+        helpers(chance, text, six);
+        for port in ["2121"] {
             if chance.below(3) > 0 {
                 let _ = writeln!(
                     text,
@@ -247,6 +251,32 @@ fn jump(chain: &str, how: &str) -> String {
         "two" => "-j ACCEPT".to_owned(),
         "one" => format!("{how} two"),
         _ => format!("{how} one"),
+    }
+}
+
+/// Every helper that the engine knows, at the port it is known by.
+fn helpers(chance: &mut Chance, text: &mut String, six: bool) {
+    for helper in CATALOGUE.iter().filter(|h| h.evaluated()) {
+        let family = helper.family.is_none_or(|f| (f == Family::V6) == six);
+        if !family || chance.one_in(3) {
+            continue;
+        }
+        let protocol = if helper.protocol == proto::TCP {
+            "tcp"
+        } else {
+            "udp"
+        };
+        let (name, port) = (helper.name, helper.port);
+        let _ = writeln!(
+            text,
+            "-A PREROUTING -p {protocol} -m {protocol} --dport {port} -j CT --helper {name}"
+        );
+        if matches!(name, "netbios-ns" | "snmp") {
+            let _ = writeln!(
+                text,
+                "-A OUTPUT -p udp -m udp --dport {port} -j CT --helper {name}"
+            );
+        }
     }
 }
 
