@@ -69,6 +69,9 @@ pub struct Extras {
     pub elapsed: Duration,
     /// REJECT's answer as it left; `None` when OUTPUT or POSTROUTING stopped it.
     pub answer_left: Seen<Option<Vec<u8>>>,
+    /// The packet as it was last seen before it left or ended: what a translation drew shows in it even
+    /// when it was dropped later.
+    pub last: Option<Vec<u8>>,
     /// State and direction of REJECT's answer.
     pub answer_state: Seen<(Option<State>, Option<Direction>)>,
 }

@@ -213,7 +213,7 @@ fn story(chance: &mut Chance, number: usize, without: &[String], translated: boo
         22 if chance.one_in(2) => other::ip_options(chance, number),
         22 => everybody::story(chance, number),
         23 => other::extensions(chance, number, !without.iter().any(|w| w == "ah")),
-        _ => talk::story(chance, number),
+        _ => talk::story(chance, number, translated),
     }
 }
 

@@ -257,6 +257,10 @@ fn jump(chain: &str, how: &str) -> String {
 /// Every helper that the engine knows, at the port it is known by.
 fn helpers(chance: &mut Chance, text: &mut String, six: bool) {
     for helper in CATALOGUE.iter().filter(|h| h.evaluated()) {
+        // No rule can ask for this one: it comes with the calls of another.
+        if helper.name == "H.245" {
+            continue;
+        }
         let family = helper.family.is_none_or(|f| (f == Family::V6) == six);
         if !family || chance.one_in(3) {
             continue;

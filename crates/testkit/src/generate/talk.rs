@@ -3,13 +3,14 @@
 use super::chance::Chance;
 use super::{Story, Teller, Told, calls};
 
-pub(super) fn story(chance: &mut Chance, number: usize) -> Story {
+/// A question to everybody is no question to somebody that it could be translated to.
+pub(super) fn story(chance: &mut Chance, number: usize, translated: bool) -> Story {
     match chance.below(14) {
         0 | 1 => tftp(chance, number),
         2 | 3 => irc(chance, number),
         4 => amanda(chance, number),
         5 => sane(chance, number),
-        6 => question(chance, number),
+        6 if !translated => question(chance, number),
         7 | 8 => calls::sip(chance, number),
         9 => calls::pptp(chance, number),
         _ => ftp(chance, number),

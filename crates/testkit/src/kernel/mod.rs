@@ -232,6 +232,10 @@ impl KernelSubject {
             None => (lines, [].as_slice()),
         };
         let said = |words: &str| lines.iter().find(|l| l.words == words);
+        let seen = lines
+            .iter()
+            .rfind(|l| !l.packet.is_empty() && l.words != "foreign");
+        self.extras.last = seen.map(|l| l.packet.clone());
         let mut observed = Observed::default();
         if self.track {
             let (state, direction) = tracked(lines);
