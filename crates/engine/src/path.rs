@@ -36,6 +36,9 @@ pub(crate) struct Journey<'a> {
     pub(crate) out_interface: Option<Arc<str>>,
     pub(crate) link: LinkInfo,
     pub(crate) track: Option<Track>,
+    /// What tracking said on the way out, of a packet that came in again by the loopback interface and was
+    /// tracked anew.
+    pub(crate) first: Option<Track>,
     pub(crate) raw: RawState,
     pub(crate) mark: u32,
     pub(crate) visited: u32,
@@ -117,6 +120,7 @@ impl Engine {
             out_interface,
             link: input.link,
             track: None,
+            first: None,
             raw: RawState::default(),
             mark: input.mark,
             visited: 0,
@@ -172,6 +176,7 @@ impl Engine {
                 .track
                 .as_ref()
                 .and_then(|t| self.conntrack.attach(t)),
+            first: None,
             raw: RawState {
                 locked: journey
                     .track
@@ -191,7 +196,7 @@ impl Engine {
         if let Some(track) = &own.track {
             self.conntrack.discard(track);
         }
-        let track = own.track.as_ref();
+        let track = own.first.as_ref().or(own.track.as_ref());
         let state = track.map(|t| t.state);
         let direction = track.and_then(|t| t.connection.map(|_| t.direction));
         let sent = step.ok().map(|()| own.buffer.bytes().to_vec());
@@ -294,7 +299,7 @@ impl Engine {
                     .as_ref()
                     .is_some_and(|t| t.state == State::Invalid && t.connection.is_none())
                 {
-                    journey.track = None;
+                    journey.first = journey.track.take();
                     journey.raw = RawState::default();
                 }
                 self.prerouting(journey, now, observer)?;
