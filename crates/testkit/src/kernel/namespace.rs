@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, unshare};
@@ -169,7 +170,7 @@ impl Namespace {
             commands += &format!("route add {}/{} dev {name}\n", to.address, to.length);
         }
         self.feed("ip", &["-batch", "-"], &commands)?;
-        Ok(())
+        settled(script)
     }
 
     /// The script's rules, in the order written; the filter table is there in any case, with its
@@ -241,6 +242,30 @@ fn open(interface: &Interface, index: usize) -> Result<Device> {
         mac: interface.mac.unwrap_or([2, 0, 0, 0, 1, index as u8]),
         tap,
     })
+}
+
+/// Waits until the kernel takes every IPv6 address for its own, which it does in its own time.
+fn settled(script: &Script) -> Result<()> {
+    let firewall = &script.firewall;
+    let connected = firewall.interfaces.iter().flat_map(|i| &i.addresses);
+    let addresses = connected
+        .map(|p| p.address)
+        .chain(firewall.local.iter().copied());
+    let wanted: Vec<String> = addresses
+        .filter_map(|address| match address {
+            // The route to the address itself: all 128 bits of it.
+            IpAddr::V6(a) => Some(format!("{:032x} 80 ", a.to_bits())),
+            IpAddr::V4(_) => None,
+        })
+        .collect();
+    for _ in 0..500 {
+        let routes = std::fs::read_to_string("/proc/thread-self/net/ipv6_route")?;
+        if wanted.iter().all(|w| routes.contains(w)) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    bail!("IPv6 addresses do not become the machine's own")
 }
 
 /// The last address of a network, which is everybody's.
