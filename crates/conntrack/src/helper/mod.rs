@@ -14,6 +14,7 @@ mod irc;
 mod options;
 pub mod pptp;
 pub mod sane;
+mod snmp;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tftp;
@@ -121,6 +122,7 @@ pub const CATALOGUE: &[HelperInfo] = &[
     row("H.245", proto::TCP, 0, None, &[class(4, 240)], None),
     row("netbios-ns", proto::UDP, 137, V4, &[class(1, 3)], Some(broadcast::netbios_ns)),
     row("snmp", proto::UDP, 161, V4, &[class(1, 30)], Some(broadcast::snmp)),
+    row("snmp_trap", proto::UDP, 162, V4, &[class(0, 180)], Some(snmp::trap)),
     row("sane", proto::TCP, 6566, None, &[class(1, 300)], Some(sane::inspect)),
 ];
 

@@ -894,7 +894,7 @@ impl Reader<'_, '_, '_> {
 }
 
 /// Names of the kernel's helpers, as `--helper` takes them.
-const KNOWN_HELPERS: [&str; 12] = [
+const KNOWN_HELPERS: [&str; 13] = [
     "ftp",
     "tftp",
     "irc",
@@ -906,6 +906,7 @@ const KNOWN_HELPERS: [&str; 12] = [
     "H.245",
     "netbios-ns",
     "snmp",
+    "snmp_trap",
     "sane",
 ];
 
@@ -930,6 +931,7 @@ const EVALUATED_HELPERS: &[&str] = &[
     "amanda",
     "netbios-ns",
     "snmp",
+    "snmp_trap",
     "sane",
     "pptp",
 ];
