@@ -28,6 +28,10 @@ const HELPERS: &[(&str, u16, &str, bool)] = &[
     ("udp", 161, "snmp", false),
     ("tcp", 6566, "sane", true),
     ("tcp", 1723, "pptp", false),
+    ("udp", 5060, "sip", true),
+    ("tcp", 5060, "sip", true),
+    ("tcp", 1720, "Q.931", true),
+    ("udp", 1719, "RAS", true),
 ];
 
 fn rules() -> String {

@@ -81,7 +81,8 @@ macro_rules! sysctls {
     };
 }
 
-const SECONDS: u64 = i32::MAX as u64;
+/// The longest timeout that a kernel of 250 ticks a second takes (`proc_dointvec_jiffies`).
+const SECONDS: u64 = i32::MAX as u64 / 250;
 
 sysctls! {
     /// Entries at most; 0 means no limit.
@@ -94,6 +95,8 @@ sysctls! {
     checksum = "nf_conntrack_checksum", 1, 1;
     /// Count packets and bytes per connection (shown by `--conntrack`).
     acct = "nf_conntrack_acct", 0, 1;
+    /// Remember when each connection entered the table (shown by `--conntrack`).
+    timestamp = "nf_conntrack_timestamp", 0, 1;
     /// Pick up TCP connections in the middle.
     tcp_loose = "nf_conntrack_tcp_loose", 1, 1;
     /// Treat out-of-window segments as valid, except RST.
@@ -102,7 +105,7 @@ sysctls! {
     tcp_ignore_invalid_rst = "nf_conntrack_tcp_ignore_invalid_rst", 0, 1;
     /// Identical ACKs after which the shorter retransmission timeout holds.
     tcp_max_retrans = "nf_conntrack_tcp_max_retrans", 3, 255;
-    /// Timeout in SYN_SENT (and SYN_SENT2).
+    /// Timeout in SYN_SENT (that in SYN_SENT2 is 120 seconds, whatever this says).
     tcp_timeout_syn_sent = "nf_conntrack_tcp_timeout_syn_sent", 120, SECONDS;
     /// Timeout in SYN_RECV.
     tcp_timeout_syn_recv = "nf_conntrack_tcp_timeout_syn_recv", 60, SECONDS;
@@ -126,6 +129,22 @@ sysctls! {
     udp_timeout = "nf_conntrack_udp_timeout", 30, SECONDS;
     /// UDP timeout of a stream.
     udp_timeout_stream = "nf_conntrack_udp_timeout_stream", 120, SECONDS;
+    /// SCTP timeout after the first INIT, and in CLOSED.
+    sctp_timeout_closed = "nf_conntrack_sctp_timeout_closed", 10, SECONDS;
+    /// SCTP timeout in COOKIE_WAIT.
+    sctp_timeout_cookie_wait = "nf_conntrack_sctp_timeout_cookie_wait", 3, SECONDS;
+    /// SCTP timeout in COOKIE_ECHOED.
+    sctp_timeout_cookie_echoed = "nf_conntrack_sctp_timeout_cookie_echoed", 3, SECONDS;
+    /// SCTP timeout in ESTABLISHED.
+    sctp_timeout_established = "nf_conntrack_sctp_timeout_established", 210, SECONDS;
+    /// SCTP timeout in SHUTDOWN_SENT.
+    sctp_timeout_shutdown_sent = "nf_conntrack_sctp_timeout_shutdown_sent", 3, SECONDS;
+    /// SCTP timeout in SHUTDOWN_RECD.
+    sctp_timeout_shutdown_recd = "nf_conntrack_sctp_timeout_shutdown_recd", 3, SECONDS;
+    /// SCTP timeout in SHUTDOWN_ACK_SENT.
+    sctp_timeout_shutdown_ack_sent = "nf_conntrack_sctp_timeout_shutdown_ack_sent", 3, SECONDS;
+    /// SCTP timeout of a flow that a HEARTBEAT began.
+    sctp_timeout_heartbeat_sent = "nf_conntrack_sctp_timeout_heartbeat_sent", 30, SECONDS;
     /// ICMP query timeout.
     icmp_timeout = "nf_conntrack_icmp_timeout", 30, SECONDS;
     /// ICMPv6 query timeout.
@@ -140,12 +159,16 @@ sysctls! {
     ipfrag_time = "ipfrag_time", 30, SECONDS;
     /// Bytes that IPv4 fragments may occupy; a new fragment beyond it is dropped.
     ipfrag_high_thresh = "ipfrag_high_thresh", 4_194_304, i64::MAX as u64;
+    /// Least value that `ipfrag_high_thresh` may be set to; without other effect, as in the kernel.
+    ipfrag_low_thresh = "ipfrag_low_thresh", 3_145_728, i64::MAX as u64;
     /// Fragments from one source that may arrive between two of a datagram; 0: any number.
     ipfrag_max_dist = "ipfrag_max_dist", 64, i32::MAX as u64;
     /// Time that IPv6 fragments wait for the rest.
     frag6_timeout = "nf_conntrack_frag6_timeout", 60, SECONDS;
     /// Bytes that IPv6 fragments may occupy.
     frag6_high_thresh = "nf_conntrack_frag6_high_thresh", 4_194_304, i64::MAX as u64;
+    /// Least value that `nf_conntrack_frag6_high_thresh` may be set to; without other effect.
+    frag6_low_thresh = "nf_conntrack_frag6_low_thresh", 3_145_728, i64::MAX as u64;
 }
 
 /// Sysctls of the kernel's connection tracking that are refused by name.
@@ -160,7 +183,46 @@ const UNSUPPORTED: &[(&str, &str)] = &[
         "nf_conntrack_log_invalid",
         "the reason of every INVALID packet is told anyway",
     ),
-    ("nf_conntrack_timestamp", "entries carry no start time yet"),
+    (
+        "nf_hooks_lwtunnel",
+        "routes with lightweight tunnels are not evaluated",
+    ),
+    (
+        "nf_log_all_netns",
+        "it concerns the kernel's log, and network namespaces, only",
+    ),
+    (
+        "nf_conntrack_tcp_timeout_offload",
+        "rules cannot offload connections to flow tables here",
+    ),
+    (
+        "nf_conntrack_udp_timeout_offload",
+        "rules cannot offload connections to flow tables here",
+    ),
+    (
+        "nf_flowtable_tcp_timeout",
+        "rules cannot offload connections to flow tables here",
+    ),
+    (
+        "nf_flowtable_udp_timeout",
+        "rules cannot offload connections to flow tables here",
+    ),
+    (
+        "ipfrag_secret_interval",
+        "the kernel itself takes it without effect",
+    ),
+    (
+        "ip6frag_time",
+        "it concerns reassembly by the host behind the rules; set nf_conntrack_frag6_timeout",
+    ),
+    (
+        "ip6frag_high_thresh",
+        "it concerns reassembly by the host behind the rules; set nf_conntrack_frag6_high_thresh",
+    ),
+    (
+        "ip6frag_low_thresh",
+        "it concerns reassembly by the host behind the rules; set nf_conntrack_frag6_low_thresh",
+    ),
 ];
 
 impl Config {
@@ -181,11 +243,16 @@ impl Config {
         }
         let key = short(name);
         let prefixed = format!("nf_conntrack_{key}");
-        if let Some(result) = self
-            .assign(key, value)
-            .or_else(|| self.assign(&prefixed, value))
-        {
-            return result;
+        let before = self.clone();
+        for full in [key, &prefixed] {
+            let Some(result) = self.assign(full, value) else {
+                continue;
+            };
+            let checked = result.and_then(|()| self.within(full, value));
+            if checked.is_err() {
+                *self = before;
+            }
+            return checked;
         }
         if let Some((_, why)) = UNSUPPORTED
             .iter()
@@ -196,15 +263,43 @@ impl Config {
                 why,
             });
         }
-        if key.starts_with("nf_conntrack_sctp_") || key.starts_with("nf_conntrack_dccp_") {
+        if key.starts_with("nf_conntrack_dccp_") {
             return Err(ConfigError::Unsupported {
                 name: name.to_string(),
-                why: "the protocol has no state machine here yet; its flows use nf_conntrack_generic_timeout",
+                why: "the kernel no longer tracks DCCP; its flows use nf_conntrack_generic_timeout",
             });
         }
         Err(ConfigError::Unknown {
             name: name.to_string(),
             suggestion: nearest(key),
+        })
+    }
+}
+
+impl Config {
+    /// The bounds that are not 0 and a constant: what the kernel keeps at 1 or more, and the thresholds
+    /// that bound each other, in the order in which they are set.
+    fn within(&self, name: &str, value: &str) -> Result<(), ConfigError> {
+        let largest = i64::MAX as u64;
+        let (now, min, max) = match name {
+            "nf_conntrack_expect_max" => (self.expect_max, 1, i32::MAX as u64),
+            "nf_conntrack_buckets" => (self.buckets, 1, 1 << 24),
+            "ipfrag_high_thresh" => (self.ipfrag_high_thresh, self.ipfrag_low_thresh, largest),
+            "ipfrag_low_thresh" => (self.ipfrag_low_thresh, 0, self.ipfrag_high_thresh),
+            "nf_conntrack_frag6_high_thresh" => {
+                (self.frag6_high_thresh, self.frag6_low_thresh, largest)
+            }
+            "nf_conntrack_frag6_low_thresh" => (self.frag6_low_thresh, 0, self.frag6_high_thresh),
+            _ => return Ok(()),
+        };
+        if (min..=max).contains(&now) {
+            return Ok(());
+        }
+        Err(ConfigError::Value {
+            name: name.to_string(),
+            value: value.to_string(),
+            min,
+            max,
         })
     }
 }
@@ -247,6 +342,45 @@ mod tests {
     }
 
     #[test]
+    fn a_threshold_is_lowered_after_the_one_below_it() {
+        let mut config = Config::default();
+        config.set("net.ipv4.ipfrag_low_thresh", "1000").unwrap();
+        config.set("net.ipv4.ipfrag_high_thresh", "1000").unwrap();
+        assert!(config.set("net.ipv4.ipfrag_low_thresh", "1001").is_err());
+        assert_eq!(config.ipfrag_low_thresh, 1000);
+    }
+
+    /// Every file of `/proc/sys/net/netfilter` and every `ipfrag` and `ip6frag` file of Linux 6.18, with
+    /// the value that a new network namespace has (where it is a setting).
+    const KERNEL: &str = include_str!("../tests/sysctls-6.18.txt");
+
+    #[test]
+    fn every_sysctl_of_the_kernel_is_honoured_with_its_default_or_refused_by_name() {
+        let config = Config::default();
+        let (mut honoured, mut refused) = (0, 0);
+        for line in KERNEL.lines().filter(|l| !l.starts_with('#')) {
+            let (name, value) = line.split_once(" = ").unwrap();
+            match config.value(name) {
+                Some(ours) => {
+                    assert_eq!(ours.to_string(), value, "{name}");
+                    config.clone().set(name, value).unwrap();
+                    honoured += 1;
+                }
+                None => {
+                    let refusal = config.clone().set(name, value);
+                    assert!(
+                        matches!(refusal, Err(ConfigError::Unsupported { .. })),
+                        "{name}: {refusal:?}"
+                    );
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!((honoured, refused), (42, 7));
+        assert_eq!(honoured, Config::names().len());
+    }
+
+    #[test]
     fn refusals_say_why() {
         let mut config = Config::default();
         let cases = [
@@ -258,6 +392,29 @@ mod tests {
             ),
             ("nf_conntrack_tcp_loose", "2", "not a number from 0 to 1"),
             ("nf_conntrack_max", "many", "not a number"),
+            ("nf_conntrack_expect_max", "0", "not a number from 1 to"),
+            ("nf_conntrack_buckets", "0", "not a number from 1 to"),
+            (
+                "nf_conntrack_udp_timeout",
+                "8589935",
+                "not a number from 0 to 8589934",
+            ),
+            // The thresholds bound each other.
+            (
+                "net.ipv4.ipfrag_high_thresh",
+                "1000",
+                "not a number from 3145728 to",
+            ),
+            (
+                "nf_conntrack_frag6_low_thresh",
+                "4194305",
+                "not a number from 0 to 4194304",
+            ),
+            (
+                "net.ipv6.ip6frag_time",
+                "10",
+                "set nf_conntrack_frag6_timeout",
+            ),
             ("vm.swappiness", "1", "unknown sysctl"),
         ];
         for (name, value, expect) in cases {

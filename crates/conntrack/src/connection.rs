@@ -6,6 +6,7 @@ use palisade_wire::Timestamp;
 
 use crate::helper::HelperState;
 use crate::nat::seqadj::Shift;
+use crate::proto::sctp::SctpAssociation;
 use crate::proto::tcp::TcpConnection;
 use crate::tuple::{Direction, Key, Tuple, Zone};
 
@@ -64,6 +65,8 @@ impl Status {
 pub enum ProtoState {
     /// TCP.
     Tcp(TcpConnection),
+    /// SCTP.
+    Sctp(SctpAssociation),
     /// UDP and UDP-Lite.
     Udp {
         /// From this moment on, replies make the flow a stream.
@@ -188,6 +191,7 @@ impl Connection {
     pub fn state_name(&self) -> Option<&'static str> {
         match &self.proto {
             ProtoState::Tcp(tcp) => Some(tcp.state.name()),
+            ProtoState::Sctp(sctp) => Some(sctp.state.name()),
             _ => None,
         }
     }

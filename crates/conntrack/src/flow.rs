@@ -13,7 +13,7 @@ use crate::helper::{self, Call, Surroundings, Word};
 use crate::nat::seqadj;
 use crate::proto::icmp::Message;
 use crate::proto::tcp::{TcpState, TcpStep};
-use crate::proto::{Context, Update, gre, icmp, tcp, udp};
+use crate::proto::{Context, Update, gre, icmp, sctp, tcp, udp};
 use crate::reason::{DropReason, Invalid, Reason};
 use crate::table::{Conntrack, NoEntry};
 use crate::track::{Leave, Template, Track, TrackHook};
@@ -156,18 +156,19 @@ impl Conntrack {
                 timeout,
                 ignored: why,
             } => {
-                if let Some(seconds) = timeout
-                    && !connection.status.has(Status::FIXED_TIMEOUT)
-                {
-                    connection.deadline = if connection.confirmed() {
-                        Deadline::At(now + Duration::from_secs(seconds))
-                    } else {
-                        Deadline::AfterConfirm(seconds)
-                    };
+                // Who does not renew the timeout does not count (`nf_ct_refresh_acct` does both).
+                if let Some(seconds) = timeout {
+                    if !connection.status.has(Status::FIXED_TIMEOUT) {
+                        connection.deadline = if connection.confirmed() {
+                            Deadline::At(now + Duration::from_secs(seconds))
+                        } else {
+                            Deadline::AfterConfirm(seconds)
+                        };
+                    }
+                    let traffic = &mut connection.traffic[direction.index()];
+                    traffic.packets += 1;
+                    traffic.bytes += packet.declared_len() as u64;
                 }
-                let traffic = &mut connection.traffic[direction.index()];
-                traffic.packets += 1;
-                traffic.bytes += packet.declared_len() as u64;
                 ignored = why;
             }
             Update::Kill => kill = true,
@@ -321,7 +322,7 @@ impl Conntrack {
 
     /// Kernel `nf_confirm`: after the last hook, the helper reads the packet (and may rewrite its payload),
     /// sequence numbers are shifted where payload grew or shrank, then a new connection enters the
-    /// table.
+    /// table. Call [`discard`](Self::discard) when the packet is gone: a connection that it ended goes with it.
     pub fn leave(
         &mut self,
         buffer: &mut Buffer<'_>,
@@ -340,7 +341,7 @@ impl Conntrack {
         let about = track.state == State::Related && track.direction == Direction::Reply
             || matches!(track.reason, Reason::RelatedByIcmp { .. });
         // Decided before the helper speaks: the segment that it changes is not shifted itself.
-        let shifted = connection.status.has(Status::SEQ_ADJUST) && !about;
+        let shifted = connection.status.has(Status::SEQ_ADJUST) && !about && !surroundings.looped();
         if !about
             && track.reason != Reason::Attached
             && let Some(name) = connection.helper
@@ -362,9 +363,7 @@ impl Conntrack {
             leave.drop = Some(DropReason::Options);
             return leave;
         }
-        if track.dying {
-            self.remove(id.index);
-        } else if track.fresh && track.direction == Direction::Original {
+        if track.fresh && !track.dying && track.direction == Direction::Original {
             match self.confirm(id, now) {
                 Ok(holder) => {
                     track.fresh = false;
@@ -426,7 +425,8 @@ impl Conntrack {
         }
     }
 
-    /// The packet died before [`leave`](Self::leave): its unconfirmed entry goes with it.
+    /// The packet is gone: with it goes an entry that it made and that was not confirmed, and one that it
+    /// ended.
     pub fn discard(&mut self, track: &Track) {
         if let Some(id) = track.connection
             && (track.fresh || track.dying)
@@ -447,7 +447,7 @@ enum Resolved {
 /// The protocol's part before its tracker has seen the packet.
 pub(crate) fn initial(tuple: &Tuple, now: Timestamp) -> ProtoState {
     match (tuple.protocol, tuple.proto) {
-        (proto::UDP | proto::UDPLITE, _) => udp::start(now),
+        (proto::UDP, _) => udp::start(now),
         (proto::GRE, _) => ProtoState::Gre,
         (_, TupleProto::Icmp { .. }) => ProtoState::Icmp,
         _ => ProtoState::Generic,
@@ -480,7 +480,11 @@ fn handle(
             Ok(()) => udp::update(connection, config, now),
             Err(why) => Update::Invalid(why),
         },
-        proto::UDPLITE => udp::update(connection, config, now),
+        proto::UDPLITE => match udp::check_lite(context) {
+            Ok(()) => udp::update_lite(connection, config),
+            Err(why) => Update::Invalid(why),
+        },
+        proto::SCTP => sctp::update(connection, context, direction),
         proto::ICMP | proto::ICMPV6 => icmp::update(connection, config),
         proto::GRE => gre::update(connection, config),
         _ => Update::Valid {

@@ -22,6 +22,7 @@
 //!     let mut track = table.track(&packet, TrackHook::Prerouting, None, now);
 //!     states.push(track.state);
 //!     table.leave(&mut Buffer::new(packet, Vec::new()), &mut track, &(), now);
+//!     table.discard(&track);
 //! }
 //! assert_eq!(states, [State::New, State::Established]);
 //! ```

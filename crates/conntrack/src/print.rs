@@ -23,6 +23,11 @@ fn protocol_name(protocol: u8) -> &'static str {
     }
 }
 
+/// Whole seconds of a clock.
+fn seconds(time: Timestamp) -> u64 {
+    time.0 / 1_000_000_000
+}
+
 /// One entry, without a newline.
 pub fn extended(connection: &Connection, config: &Config, now: Timestamp) -> String {
     let mut line = String::with_capacity(200);
@@ -43,6 +48,17 @@ pub fn extended(connection: &Connection, config: &Config, now: Timestamp) -> Str
     }
     for direction in [Direction::Original, Direction::Reply] {
         let _ = write!(line, " {}", connection.tuple(direction));
+        // A zone of one direction stands behind that direction's tuple, one of both behind the mark.
+        match (connection.zones, direction) {
+            ([a, b], _) if a == b => {}
+            ([zone, _], Direction::Original) if zone != 0 => {
+                let _ = write!(line, " zone-orig={zone}");
+            }
+            ([_, zone], Direction::Reply) if zone != 0 => {
+                let _ = write!(line, " zone-reply={zone}");
+            }
+            _ => {}
+        }
         if config.acct != 0 {
             let traffic = connection.traffic[direction.index()];
             let _ = write!(line, " packets={} bytes={}", traffic.packets, traffic.bytes);
@@ -55,17 +71,17 @@ pub fn extended(connection: &Connection, config: &Config, now: Timestamp) -> Str
         line.push_str(" [ASSURED]");
     }
     let _ = write!(line, " mark={}", connection.mark);
-    match connection.zones {
-        [0, 0] => {}
-        [a, b] if a == b => {
-            let _ = write!(line, " zone={a}");
-        }
-        [a, 0] => {
-            let _ = write!(line, " zone-orig={a}");
-        }
-        [_, b] => {
-            let _ = write!(line, " zone-reply={b}");
-        }
+    let [zone, other] = connection.zones;
+    if zone != 0 && zone == other {
+        let _ = write!(line, " zone={zone}");
+    }
+    if config.timestamp != 0 {
+        // The tool takes whole seconds of both clocks.
+        let _ = write!(
+            line,
+            " delta-time={}",
+            seconds(now).saturating_sub(seconds(connection.created))
+        );
     }
     if let Some(helper) = connection.helper {
         let _ = write!(line, " helper={helper}");
@@ -98,4 +114,97 @@ pub fn expectation(expectation: &Expectation, now: Timestamp) -> String {
         expectation.helper,
         expectation.parent
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Conntrack, Template, TrackHook, ZoneSpec};
+    use palisade_wire::{Buffer, Packet, build};
+
+    /// A table with one entry, printed.
+    fn printed(config: Config, packet: &[u8], zone: ZoneSpec, after: u64) -> String {
+        let mut table = Conntrack::new(config);
+        let start = Timestamp(1_700_000_000_900_000_000);
+        let template = Template {
+            zone,
+            ..Template::default()
+        };
+        let packet = Packet::parse(packet).unwrap();
+        let mut track = table.track(&packet, TrackHook::Prerouting, Some(&template), start);
+        table.leave(&mut Buffer::new(packet, Vec::new()), &mut track, &(), start);
+        let connection = table.connections().next().unwrap();
+        let now = Timestamp(start.0 + after);
+        extended(connection, table.config(), now)
+    }
+
+    fn ip() -> build::Ip {
+        build::Ip::new("127.0.0.1".parse().unwrap(), "127.0.0.1".parse().unwrap())
+    }
+
+    #[test]
+    fn zones_stand_where_the_tool_puts_them() {
+        // As conntrack 1.4.7 printed them.
+        let zone = |original, reply| ZoneSpec {
+            id: 3,
+            original,
+            reply,
+        };
+        let config = || Config {
+            acct: 1,
+            timestamp: 1,
+            ..Config::default()
+        };
+        let packet = build::udp(&ip(), 49198, 69, b"x");
+        for (zone, expect) in [
+            (
+                zone(true, false),
+                "ipv4     2 udp      17 30 src=127.0.0.1 dst=127.0.0.1 sport=49198 dport=69 zone-orig=3 packets=1 bytes=29 \
+                 [UNREPLIED] src=127.0.0.1 dst=127.0.0.1 sport=69 dport=49198 packets=0 bytes=0 mark=0 delta-time=0 use=1",
+            ),
+            (
+                zone(false, true),
+                "ipv4     2 udp      17 30 src=127.0.0.1 dst=127.0.0.1 sport=49198 dport=69 packets=1 bytes=29 \
+                 [UNREPLIED] src=127.0.0.1 dst=127.0.0.1 sport=69 dport=49198 zone-reply=3 packets=0 bytes=0 mark=0 delta-time=0 use=1",
+            ),
+            (
+                zone(true, true),
+                "ipv4     2 udp      17 30 src=127.0.0.1 dst=127.0.0.1 sport=49198 dport=69 packets=1 bytes=29 \
+                 [UNREPLIED] src=127.0.0.1 dst=127.0.0.1 sport=69 dport=49198 packets=0 bytes=0 mark=0 zone=3 delta-time=0 use=1",
+            ),
+        ] {
+            assert_eq!(printed(config(), &packet, zone, 0), expect);
+        }
+    }
+
+    #[test]
+    fn the_age_counts_the_seconds_of_the_clock_not_those_that_passed() {
+        let config = Config {
+            timestamp: 1,
+            ..Config::default()
+        };
+        let packet = build::udp(&ip(), 1, 2, b"x");
+        let line = |after| printed(config.clone(), &packet, ZoneSpec::default(), after);
+        // Born 900 ms into a second.
+        assert!(line(50_000_000).contains(" delta-time=0 "));
+        assert!(line(100_000_000).contains(" delta-time=1 "));
+        assert!(line(2_200_000_000).contains(" delta-time=3 "));
+        let without = printed(Config::default(), &packet, ZoneSpec::default(), 0);
+        assert!(!without.contains("delta-time"), "{without}");
+    }
+
+    #[test]
+    fn sctp_shows_its_state() {
+        let init = [
+            &[1, 0, 0, 20, 0, 0, 3, 232][..],
+            &[0, 0, 255, 255, 0, 10, 0, 10, 0, 0, 3, 232],
+        ]
+        .concat();
+        let packet = build::sctp(&ip(), 40000, 80, 0, &init);
+        assert_eq!(
+            printed(Config::default(), &packet, ZoneSpec::default(), 0),
+            "ipv4     2 sctp     132 10 CLOSED src=127.0.0.1 dst=127.0.0.1 sport=40000 dport=80 \
+             [UNREPLIED] src=127.0.0.1 dst=127.0.0.1 sport=80 dport=40000 mark=0 use=1"
+        );
+    }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::proto::sctp::{SctpFault, SctpIgnored};
 use crate::proto::tcp::{FlagClass, TcpState};
 use crate::tuple::Direction;
 
@@ -69,8 +70,8 @@ pub enum Reason {
     },
 }
 
-/// Why the TCP tracker let a segment pass without learning from it (kernel `NFCT_TCP_IGNORE`,
-/// `TCP_CONNTRACK_IGNORE`).
+/// Why a tracker let a packet pass without learning from it (kernel `NFCT_TCP_IGNORE`,
+/// `TCP_CONNTRACK_IGNORE`, and `ignore` of SCTP).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
     /// SYN, SYN/ACK or early ACK that does not fit the state but may be right.
@@ -97,6 +98,8 @@ pub enum Ignored {
         /// Bytes below the lower bound.
         by: u32,
     },
+    /// SCTP's own reasons.
+    Sctp(SctpIgnored),
 }
 
 /// Which check made a packet INVALID, with its numbers.
@@ -131,6 +134,15 @@ pub enum Invalid {
         /// Bytes there are.
         have: usize,
     },
+    /// UDP-Lite checksum coverage below the header or beyond the datagram.
+    UdpLiteCoverage {
+        /// The field.
+        field: usize,
+        /// Bytes there are.
+        have: usize,
+    },
+    /// UDP-Lite without a checksum.
+    UdpLiteNoChecksum,
     /// Transport checksum.
     Checksum {
         /// IP protocol.
@@ -166,6 +178,8 @@ pub enum Invalid {
         /// Bytes beyond what the receiver sent.
         by: u32,
     },
+    /// SCTP's own checks.
+    Sctp(SctpFault),
     /// ICMP or ICMPv6 type that cannot start a query.
     IcmpCannotStart {
         /// Type.
@@ -218,6 +232,18 @@ impl fmt::Display for Invalid {
             Invalid::UdpLength { field, have } => {
                 write!(f, "UDP length field {field}, {have} bytes are there")
             }
+            Invalid::UdpLiteCoverage { field, have } => write!(
+                f,
+                "UDP-Lite checksum covers {field} bytes, and must cover 8 to {have}"
+            ),
+            Invalid::UdpLiteNoChecksum => f.write_str("UDP-Lite without a checksum"),
+            Invalid::Checksum {
+                protocol: protocol @ palisade_wire::proto::UDPLITE,
+            } => write!(
+                f,
+                "wrong checksum ({}): the kernel wants a pseudo-header of protocol 17",
+                protocol_name(protocol)
+            ),
             Invalid::Checksum { protocol } => {
                 write!(f, "wrong checksum ({})", protocol_name(protocol))
             }
@@ -254,6 +280,7 @@ impl fmt::Display for Invalid {
                     "ack {by} bytes beyond the window (that data was never seen)"
                 )
             }
+            Invalid::Sctp(fault) => fault.fmt(f),
             Invalid::IcmpCannotStart { kind } => {
                 write!(
                     f,
@@ -289,6 +316,7 @@ fn protocol_name(protocol: u8) -> &'static str {
         ICMP => "ICMP",
         ICMPV6 => "ICMPv6",
         UDPLITE => "UDP-Lite",
+        SCTP => "SCTP",
         _ => "transport",
     }
 }
@@ -341,6 +369,7 @@ impl fmt::Display for Ignored {
             Ignored::AckBelow { by } => {
                 write!(f, "old acknowledgement, {by} bytes below the window")
             }
+            Ignored::Sctp(why) => why.fmt(f),
         }
     }
 }

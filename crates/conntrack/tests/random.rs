@@ -106,4 +106,54 @@ proptest! {
         table.expire(now + std::time::Duration::from_secs(1_000_000));
         prop_assert_eq!(table.len(), 0);
     }
+
+    #[test]
+    fn an_association_made_of_anything_keeps_its_word(
+        packets in proptest::collection::vec(
+            (any::<bool>(), 0u32..4, proptest::collection::vec(chunk(), 0..4), proptest::collection::vec(any::<u8>(), 0..6)),
+            1..60,
+        ),
+    ) {
+        let mut table = Conntrack::new(Config { buckets: 4, ..Config::default() });
+        let client = build::Ip::new("203.0.113.9".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        let server = build::Ip::new(client.destination, client.source);
+        let now = Timestamp::new(1000, 0);
+        let mut known = 0;
+        for (forward, tag, chunks, tail) in packets {
+            let mut body = chunks.concat();
+            body.extend(tail);
+            let bytes = if forward {
+                build::sctp(&client, 40_000, 80, tag, &body)
+            } else {
+                build::sctp(&server, 80, 40_000, tag, &body)
+            };
+            let packet = Packet::parse(&bytes).unwrap();
+            let mut track = table.track(&packet, TrackHook::Prerouting, None, now);
+            table.leave(&mut Buffer::new(packet, Vec::new()), &mut track, &(), now);
+            table.discard(&track);
+            // What is INVALID makes no entry, what is NEW for the first time one.
+            let new = u64::from(known == 0 && track.state == State::New);
+            prop_assert_eq!(table.len() as u64, known + new, "{:?}", track.reason);
+            known += new;
+            prop_assert!(known != 0 || track.state == State::Invalid);
+            for connection in table.connections() {
+                prop_assert!(connection.state_name() != Some("NONE"));
+                prop_assert!(connection.timeout(now) >= 3);
+            }
+        }
+    }
+}
+
+/// A chunk of SCTP whose length field is mostly right.
+fn chunk() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop_oneof![9 => 0u8..16, 1 => any::<u8>()];
+    let value = proptest::collection::vec(0u8..4, 0..24);
+    let wrong = prop_oneof![9 => Just(None), 1 => any::<u16>().prop_map(Some)];
+    (kind, 0u8..4, value, wrong).prop_map(|(kind, flags, value, wrong)| {
+        let length = wrong.unwrap_or(value.len() as u16 + 4).to_be_bytes();
+        let mut bytes = vec![kind, flags, length[0], length[1]];
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    })
 }

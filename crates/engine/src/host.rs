@@ -72,15 +72,21 @@ impl Host {
     /// The interface towards an address: longest prefix.
     #[inline]
     pub fn interface_towards(&self, address: IpAddr) -> Option<&Interface> {
-        let mut best: Option<(&Interface, u8)> = None;
+        self.way_to(address).map(|(interface, ..)| interface)
+    }
+
+    /// The interface towards an address, and the network behind it that the address lies in.
+    #[inline]
+    fn way_to(&self, address: IpAddr) -> Option<(&Interface, IpAddr, u8)> {
+        let mut best: Option<(&Interface, IpAddr, u8)> = None;
         for interface in &self.interfaces {
             for &(net, length) in &interface.prefixes {
-                if within(address, net, length) && best.is_none_or(|(_, b)| length > b) {
-                    best = Some((interface, length));
+                if within(address, net, length) && best.is_none_or(|(.., b)| length > b) {
+                    best = Some((interface, net, length));
                 }
             }
         }
-        best.map(|(interface, _)| interface)
+        best
     }
 
     /// Whether an address is the last of a directly connected IPv4 prefix, or 255.255.255.255.
@@ -134,23 +140,32 @@ impl Host {
         self.interfaces.iter().find(|i| i.name == name)
     }
 
-    /// The address that packets leaving by an interface towards `next` are masqueraded with: one of the
-    /// network that `next` lies in, else the first (kernel `inet_select_addr`); of IPv6 the first of
-    /// the same scope.
+    /// The address that packets leaving by an interface towards `next` are masqueraded with (kernel
+    /// `inet_select_addr`): of the interface one of the network that `next` lies in, else its first; if it has
+    /// none (the loopback interface), an address of any. Of IPv6, only those of the same scope, and
+    /// `next` itself if it is ours.
     pub fn masquerade_address(&self, interface: &str, next: IpAddr) -> Option<IpAddr> {
-        let interface = self.interface(interface)?;
         let same = |a: &&IpAddr| {
-            a.is_ipv4() == next.is_ipv4() && link_local(**a) == (link_local(next) && next.is_ipv6())
+            a.is_ipv4() == next.is_ipv4()
+                && !a.is_loopback()
+                && link_local(**a) == (link_local(next) && next.is_ipv6())
         };
-        let shares_network = |a: IpAddr| {
-            interface.prefixes.iter().any(|&(net, length)| {
-                length > 0 && within(a, net, length) && within(next, net, length)
-            })
-        };
-        let mut own = interface.addresses.iter().filter(same);
-        own.clone()
-            .find(|a| a.is_ipv4() && shares_network(**a))
-            .or_else(|| own.next())
+        if next.is_ipv6() && self.is_local(next) {
+            return Some(next);
+        }
+        let own = self.interface(interface).and_then(|interface| {
+            let shares_network = |a: IpAddr| {
+                interface.prefixes.iter().any(|&(net, length)| {
+                    length > 0 && within(a, net, length) && within(next, net, length)
+                })
+            };
+            let mut own = interface.addresses.iter().filter(same);
+            own.clone()
+                .find(|a| a.is_ipv4() && shares_network(**a))
+                .or_else(|| own.next())
+        });
+        own.or_else(|| self.local.iter().find(same))
+            .or_else(|| self.interfaces.iter().flat_map(|i| &i.addresses).find(same))
             .copied()
     }
 
@@ -178,12 +193,17 @@ fn link_local(address: IpAddr) -> bool {
 pub(crate) struct Around<'a> {
     pub(crate) host: &'a Host,
     pub(crate) made_here: bool,
+    pub(crate) looped: bool,
     pub(crate) out_interface: Option<&'a str>,
 }
 
 impl Surroundings for Around<'_> {
     fn made_here(&self) -> bool {
         self.made_here
+    }
+
+    fn looped(&self) -> bool {
+        self.looped
     }
 
     fn broadcast_network(&self, address: IpAddr) -> Option<u8> {
@@ -204,9 +224,22 @@ impl Surroundings for Around<'_> {
             .map(|(_, length)| *length)
     }
 
+    /// Hosts of a connected network are their own next hops; what lies beyond is taken to lie behind one
+    /// router.
     fn same_way(&self, a: IpAddr, b: IpAddr) -> bool {
-        let way = |address| self.host.interface_towards(address).map(|i| &i.name);
+        let way = |address| {
+            let (interface, net, length) = self.host.way_to(address)?;
+            let connected = interface.addresses.iter().any(|a| within(*a, net, length));
+            Some((&interface.name, connected.then_some(address)))
+        };
         way(a).is_some() && way(a) == way(b)
+    }
+
+    fn leaves_alike(&self, address: IpAddr) -> bool {
+        // What is for the host itself leaves by no interface of ours.
+        let towards = self.host.interface_towards(address);
+        !self.host.is_local(address)
+            && towards.is_some_and(|i| self.out_interface == Some(&*i.name))
     }
 }
 

@@ -122,6 +122,8 @@ pub enum Ended {
     Tracking(DropReason),
     /// A source or destination that routing refuses where it came from.
     Martian(IpAddr),
+    /// Came in a frame to all or to a group, which is not forwarded.
+    FrameToAll,
     /// Time to live used up on the way through.
     TimeToLive(u8),
     /// No route leads there.
@@ -195,6 +197,9 @@ impl fmt::Display for Ended {
             ),
             Ended::NoRoute(address) => write!(f, "dropped by routing: no route to {address}"),
             Ended::Translation(fault) => write!(f, "dropped by address translation: {fault}"),
+            Ended::FrameToAll => f.write_str(
+                "dropped by routing: what came in a frame to all or to a group is not forwarded",
+            ),
             Ended::TimeToLive(ttl) => {
                 write!(f, "dropped by routing: time to live {ttl} is used up here")
             }

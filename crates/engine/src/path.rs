@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use palisade_conntrack::defrag::Defragged;
-use palisade_conntrack::{Announced, Track, TrackHook};
+use palisade_conntrack::{Announced, State, Track, TrackHook};
 use palisade_rules::{Family, Hook, RejectWith, TableKind, print};
 use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
 
@@ -36,6 +36,9 @@ pub(crate) struct Journey<'a> {
     pub(crate) out_interface: Option<Arc<str>>,
     pub(crate) link: LinkInfo,
     pub(crate) track: Option<Track>,
+    /// What tracking said on the way out, of a packet that came in again by the loopback interface and was
+    /// tracked anew.
+    pub(crate) first: Option<Track>,
     pub(crate) raw: RawState,
     pub(crate) mark: u32,
     pub(crate) visited: u32,
@@ -117,6 +120,7 @@ impl Engine {
             out_interface,
             link: input.link,
             track: None,
+            first: None,
             raw: RawState::default(),
             mark: input.mark,
             visited: 0,
@@ -149,33 +153,37 @@ impl Engine {
             return reply;
         };
         let destination = packet.destination();
-        let route = match self.host.interface_towards(destination) {
-            Some(interface) => Route::Out(Arc::from(interface.name.as_str())),
-            None => Route::Auto,
+        let towards = |address| {
+            self.host
+                .interface_towards(address)
+                .map(|i| Arc::from(i.name.as_str()))
         };
-        let input = Input {
-            time: now,
-            route,
-            ..Input::new(bytes)
+        let (path, out_interface) = if self.host.is_local(destination) {
+            (Path::Loopback, Some(Arc::from("lo")))
+        } else {
+            let out = towards(destination).or_else(|| journey.in_interface.clone());
+            (Path::Output, out)
         };
-        let (path, in_interface, out_interface) = self.way(&packet, &input);
         let mut own = Journey {
             family: packet.family(),
             buffer: Buffer::new(packet, Vec::new()),
-            path: if path == Path::Loopback {
-                Path::Loopback
-            } else {
-                Path::Output
-            },
+            path,
             hook: Hook::Output,
-            in_interface,
-            out_interface: out_interface.or_else(|| journey.in_interface.clone()),
+            in_interface: None,
+            out_interface,
             link: LinkInfo::default(),
             track: journey
                 .track
                 .as_ref()
                 .and_then(|t| self.conntrack.attach(t)),
-            raw: RawState::default(),
+            first: None,
+            raw: RawState {
+                locked: journey
+                    .track
+                    .as_ref()
+                    .is_some_and(|t| t.state == State::Untracked),
+                ..RawState::default()
+            },
             mark: 0,
             visited: 0,
             announced: None,
@@ -188,7 +196,7 @@ impl Engine {
         if let Some(track) = &own.track {
             self.conntrack.discard(track);
         }
-        let track = own.track.as_ref();
+        let track = own.first.as_ref().or(own.track.as_ref());
         let state = track.map(|t| t.state);
         let direction = track.and_then(|t| t.connection.map(|_| t.direction));
         let sent = step.ok().map(|()| own.buffer.bytes().to_vec());
@@ -285,6 +293,15 @@ impl Engine {
                 // What goes to this host itself comes in by the loopback interface.
                 journey.in_interface = Some(Arc::from("lo"));
                 journey.out_interface = None;
+                // A packet that belongs to nothing is looked at anew there.
+                if journey
+                    .track
+                    .as_ref()
+                    .is_some_and(|t| t.state == State::Invalid && t.connection.is_none())
+                {
+                    journey.first = journey.track.take();
+                    journey.raw = RawState::default();
+                }
                 self.prerouting(journey, now, observer)?;
                 self.input(journey, now, observer)
             }
@@ -390,6 +407,10 @@ impl Engine {
         observer: &mut O,
     ) -> Step {
         let packet = journey.buffer.packet();
+        // Kernel `ip_forward` and `ip6_forward`, the first thing that they ask.
+        if let Some(PacketType::Broadcast | PacketType::Multicast) = journey.link.packet_type {
+            return Err(Stop(Verdict::Drop, Ended::FrameToAll, None));
+        }
         let ttl = packet.ttl();
         if ttl <= 1 {
             return Err(Stop(Verdict::Drop, Ended::TimeToLive(ttl), None));
@@ -565,6 +586,7 @@ impl Engine {
             limits: &mut self.limits,
             recent: &mut self.recent,
             track: journey.track.as_ref(),
+            raw: &mut journey.raw,
             mark: journey.mark,
         };
         let decision = linear::run(
@@ -573,7 +595,6 @@ impl Engine {
             &mut journey.buffer,
             facts,
             &mut shared,
-            &mut journey.raw,
             &mut journey.visited,
             observer,
         );
@@ -595,7 +616,12 @@ impl Engine {
         let by = decision.decider(table, journey.family);
         match decision.verdict {
             linear::Verdict::Reject(with) => {
-                let reply = reject::answer(with, &journey.buffer.packet(), &self.host);
+                let reply = reject::answer(
+                    with,
+                    &journey.buffer.packet(),
+                    &self.host,
+                    journey.link.packet_type,
+                );
                 if with == RejectWith::TcpReset
                     && reply.is_ok()
                     && let Some(id) = journey.track.as_ref().and_then(|t| t.connection)
@@ -644,6 +670,7 @@ impl Engine {
         let around = Around {
             host: &self.host,
             made_here: matches!(journey.path, Path::Output | Path::Loopback),
+            looped: journey.path == Path::Loopback && journey.hook == Hook::Input,
             out_interface: journey.out_interface.as_deref(),
         };
         let left = self

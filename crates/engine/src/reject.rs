@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use palisade_rules::RejectWith;
-use palisade_wire::{Family, Packet, build, checksum, icmp::Icmp, proto, tcp::Tcp, tcp::flags};
+use palisade_wire::{
+    Family, Packet, build, checksum, icmp::Icmp, link::PacketType, proto, tcp::Tcp, tcp::flags,
+};
 
 use crate::host::{AddressKind, Host};
 
@@ -21,9 +23,13 @@ pub(crate) fn answer(
     with: RejectWith,
     packet: &Packet<'_>,
     host: &Host,
+    frame: Option<PacketType>,
 ) -> Result<Vec<u8>, &'static str> {
+    // Only resets ask no more than the addresses.
+    let to_all = matches!(frame, Some(PacketType::Broadcast | PacketType::Multicast));
     match with {
         RejectWith::TcpReset => reset(packet, host),
+        _ if to_all => Err("it came in a frame to all or to a group"),
         RejectWith::Icmp(code) => unreachable_v4(packet, code, host),
         RejectWith::Icmp6(code) => unreachable_v6(packet, code, host),
     }

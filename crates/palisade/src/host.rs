@@ -57,13 +57,25 @@ fn read(path: &Path, config: &mut Config) -> Result<Host> {
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let file: HostFile =
         toml::from_str(&text).with_context(|| format!("{} is no host file", path.display()))?;
-    for (name, value) in &file.sysctls {
-        let value = match value {
-            toml::Value::String(s) => s.clone(),
-            toml::Value::Boolean(b) => u8::from(*b).to_string(),
-            other => other.to_string(),
-        };
-        config.set(name, &value)?;
+    let settings: Vec<(&String, String)> = file
+        .sysctls
+        .iter()
+        .map(|(name, value)| {
+            let value = match value {
+                toml::Value::String(s) => s.clone(),
+                toml::Value::Boolean(b) => u8::from(*b).to_string(),
+                other => other.to_string(),
+            };
+            (name, value)
+        })
+        .collect();
+    // A table has no order, and thresholds bound each other: what another must make room for comes second.
+    let too_early: Vec<_> = settings
+        .iter()
+        .filter(|(name, value)| config.set(name, value).is_err())
+        .collect();
+    for (name, value) in too_early {
+        config.set(name, value)?;
     }
     let mut interfaces = Vec::new();
     for (name, table) in file.interfaces {

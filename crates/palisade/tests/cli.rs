@@ -350,3 +350,28 @@ fn fmt_prints_what_iptables_save_would() {
          -A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
     );
 }
+
+#[test]
+fn thresholds_of_a_host_file_need_no_order() {
+    let run = |low: &str| {
+        // The lower one comes second, in the file and in the alphabet.
+        let host = rules_file(&format!(
+            "[sysctls]\nipfrag_high_thresh = 1000\nipfrag_low_thresh = {low}\n"
+        ));
+        palisade(&[
+            "trace",
+            "--rules",
+            "examples/rules/ftp-server.rules",
+            "--pcap",
+            "examples/captures/ftp-active.pcap",
+            "--host",
+            host.path().to_str().unwrap(),
+            "--summary",
+        ])
+    };
+    assert_eq!(run("500").status.code(), Some(0));
+    let wrong = run("1001");
+    assert_eq!(wrong.status.code(), Some(2));
+    let shown = text(&wrong.stderr);
+    assert!(shown.contains("'1000' is not a number from"), "{shown}");
+}

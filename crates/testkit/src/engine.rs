@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use palisade_capture::report::Matched;
 use palisade_capture::script::{
-    ConnectionSeen, Observed, RuleName, RulesFamily, RulesSource, Script, Seen, Sent, Subject,
+    ConnectionSeen, Observed, RuleName, RulesFamily, RulesSource, Script, Seen, Sent, Subject, Way,
     direction, input, observed, state,
 };
 use palisade_conntrack::nat::Preferred;
@@ -17,7 +17,7 @@ use palisade_rules::{Chain, Family, Ruleset, TableKind, parse};
 use palisade_wire::{Packet, Timestamp, proto};
 
 use crate::compare::{Counted, CounterName, Counters, Extras, TestRecord};
-use crate::kernel::tracks;
+use crate::kernel::{SENDER, tracks};
 use crate::tables::{Tables, connection_key, of_connection, of_expectation};
 
 /// The engine with a script's firewall.
@@ -190,6 +190,9 @@ impl Subject for EngineSubject {
         self.inner.engine_mut().prefer(preferred);
         let mut input = input(sent);
         input.time = time;
+        if matches!(sent.way, Way::In(_)) {
+            input.link.source_mac = input.link.source_mac.or(Some(SENDER));
+        }
         let mut matched = Matched::default();
         let outcome = self.inner.engine_mut().process(&input, &mut matched);
         let mut observed = observed(self.inner.engine(), &outcome, &matched, &sent.bytes, time);

@@ -228,11 +228,10 @@ fn track(packets: &[Vec<u8>], template: Option<&Template>) {
         };
         let now = Timestamp::new(second, 0);
         let mut track = table.track(&packet, TrackHook::Prerouting, template, now);
-        if track.drop.is_some() {
-            table.discard(&track);
-        } else {
+        if track.drop.is_none() {
             table.leave(&mut Buffer::new(packet, Vec::new()), &mut track, &(), now);
         }
+        table.discard(&track);
         assert!(table.len() <= packets.len());
         // One announced connection at a time is all that the FTP helper may have.
         assert!(table.expectations().count() <= 1);

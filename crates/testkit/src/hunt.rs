@@ -228,11 +228,15 @@ pub fn hunt(hunt: &Hunt, tell: &(dyn Fn(&str) + Sync)) -> Found {
 
 /// The script of a seed, run, and what came of it noted.
 fn one(hunt: &Hunt, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&str) + Sync)) {
-    let text = script(seed, hunt.lines, &hunt.without).text;
     let tools = hunt.tools.unwrap_or(match seed % 4 {
         0 => Tools::Nft,
         _ => Tools::Legacy,
     });
+    let mut without = hunt.without.clone();
+    if tools == Tools::Nft {
+        without.push("ah".to_owned());
+    }
+    let text = script(seed, hunt.lines, &without).text;
     let options = Options {
         tools,
         each_step: hunt.each_step,
@@ -258,11 +262,10 @@ fn one(hunt: &Hunt, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&str) + Sync
         }
         return;
     }
-    let kinds = ran.comparison.kinds();
+    let first = differences.first().cloned().unwrap_or_default();
     let again = self::ran(&text, options);
-    let stays = again.is_ok_and(|run| shows(&run, &kinds));
+    let stays = again.is_ok_and(|run| shows(&run, &signature(&first)));
     if !stays {
-        let first = differences.into_iter().next().unwrap_or_default();
         tell(&format!("seed {seed}: did not show again: {first}"));
         let mut found = locked();
         found.fleeting.push((seed, first));
@@ -278,7 +281,6 @@ fn one(hunt: &Hunt, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&str) + Sync
         );
         return;
     }
-    let first = differences.first().cloned().unwrap_or_default();
     tell(&format!("seed {seed} ({}): {first}", tools.name()));
     locked().add(&ran, tools);
     let mut failure = Failure {
@@ -320,35 +322,41 @@ fn differences(run: &Run) -> Vec<String> {
     .concat()
 }
 
-/// Whether a run shows one of these differences, or faults where there are none.
-fn shows(run: &Run, kinds: &[(&'static str, Property)]) -> bool {
-    if kinds.is_empty() {
-        return !run.kernel.failed.is_empty();
-    }
-    run.kernel.failed.is_empty() && run.comparison.kinds().iter().any(|k| kinds.contains(k))
+/// A difference without its numbers: the same one in a smaller script has others.
+fn signature(difference: &str) -> String {
+    let place = difference.split(": kernel").next().unwrap_or_default();
+    let words = if difference.len() < 160 {
+        difference
+    } else {
+        place
+    };
+    words.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+/// Whether a run shows this difference too.
+fn shows(run: &Run, signature: &str) -> bool {
+    let all = match run.kernel.failed.is_empty() {
+        true => &run.comparison.differences,
+        false => &run.kernel.failed,
+    };
+    all.iter().any(|d| self::signature(d) == signature)
 }
 
 /// Makes a failure's script smaller.
 fn smaller(hunt: &Hunt, options: Options, ran: &Run, failure: &mut Failure) {
-    let mut kinds = ran.comparison.kinds();
-    let packets = ran.kernel.tests.iter().flat_map(|t| &t.packets);
+    let first = failure.differences.first().cloned().unwrap_or_default();
+    let wanted = signature(&first);
     let mut text = failure.text.clone();
-    let holds = |text: &str, kinds: &[(&'static str, Property)]| {
-        self::ran(text, options).is_ok_and(|run| shows(&run, kinds))
-    };
+    let holds = |text: &str| self::ran(text, options).is_ok_and(|run| shows(&run, &wanted));
     if let Some(line) = ran.comparison.first {
-        // What comes after the first difference has no part in it; nor have other differences.
-        let protocol = packets.into_iter().find(|p| p.line == line);
+        // What comes after the first difference has no part in it.
         let cut: Vec<&str> = text.lines().take(line as usize).collect();
         let cut = cut.join("\n") + "\n";
-        if let Some(protocol) = protocol.map(|p| p.protocol) {
-            kinds.retain(|(p, _)| *p == protocol);
-        }
-        if holds(&cut, &kinds) {
+        if holds(&cut) {
             text = cut;
         }
     }
-    let text = shrink(&text, hunt.tries, |text| holds(text, &kinds));
+    let text = shrink(&text, hunt.tries, holds);
     if let Ok(run) = self::ran(&text, options) {
         failure.differences = differences(&run);
     }

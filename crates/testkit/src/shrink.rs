@@ -10,6 +10,9 @@ use palisade_capture::script::parse;
 /// Words behind which a packet line names another's label.
 const REFERRING: [&str; 3] = ["answer", "quoting", "left"];
 
+/// Lines that stay: without its surroundings a firewall does something else altogether.
+const KEPT: [&str; 3] = ["interface ", "route ", "host "];
+
 /// Shrinks `text` while `fails` says that it still shows the difference, which it is asked at most `tries`
 /// times.
 pub fn shrink(text: &str, tries: usize, mut fails: impl FnMut(&str) -> bool) -> String {
@@ -54,6 +57,11 @@ pub fn shrink(text: &str, tries: usize, mut fails: impl FnMut(&str) -> bool) -> 
         let mut at = 0;
         while at < lines.len() {
             let words = lines.get(at).map_or(0, |l| l.split(' ').count());
+            let line = lines.get(at).map_or("", String::as_str);
+            if KEPT.iter().any(|kept| line.starts_with(kept)) {
+                at += 1;
+                continue;
+            }
             for word in (0..words).rev() {
                 let shorter = with_fewer_words(&lines, at, word, size);
                 if shorter != lines && holds(&shorter, &mut left) {
@@ -71,7 +79,7 @@ fn without(lines: &[String], start: usize, end: usize) -> Vec<String> {
     let mut known: HashSet<&str> = HashSet::new();
     let mut kept = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        if (start..end).contains(&at) {
+        if (start..end).contains(&at) && !KEPT.iter().any(|word| line.starts_with(word)) {
             continue;
         }
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -134,7 +142,8 @@ mod tests {
         });
         assert_eq!(
             small,
-            "host client 10.1.0.2\nhost server 10.2.0.2\n\
+            "interface lan0 10.1.0.1/24\ninterface wan0 10.2.0.1/24\n\
+             host client 10.1.0.2\nhost server 10.2.0.2\n\
              s1p20: client:5000 > server:20 udp ttl 9\nanswer s1p20 udp\n"
         );
         assert!(asked <= 500);

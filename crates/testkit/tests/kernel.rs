@@ -1,4 +1,4 @@
-//! Every scenario and every example script, run on the kernel.
+//! Every scenario, every regression and every example script, run on the kernel; and scripts by chance.
 //!
 //! The scripts' own expectations are what the engine is held to in its tests; here the kernel is held
 //! to them, so that they cannot drift from the truth. The engine goes through the same scripts beside it:
@@ -6,23 +6,19 @@
 //! whether a script asks for them or not. Needs root, network namespaces and the legacy
 //! iptables; without them it says SKIPPED, which is a failure where `PALISADE_REQUIRE_KERNEL=1`.
 
-use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use palisade_capture::script::{KernelUse, parse};
 use palisade_testkit::compare::{Comparison, Record};
-use palisade_testkit::generate;
-use palisade_testkit::kernel::unavailable;
+use palisade_testkit::hunt::{Hunt, hunt};
+use palisade_testkit::kernel::{Tools, unavailable};
 use palisade_testkit::machine::{Options, run};
 
 /// Scripts run at once. More only wait for each other: the kernel has locks of its own.
 const WORKERS: usize = 2;
-
-/// Packet lines of a script made by chance.
-const PACKETS: usize = 120;
 
 /// A script that waits longer than this at once is not for a real clock.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -39,7 +35,7 @@ struct Result {
 fn scripts() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    for directory in ["scenarios", "../../examples/scripts"] {
+    for directory in ["scenarios", "regressions", "../../examples/scripts"] {
         let entries = std::fs::read_dir(root.join(directory))
             .expect("the scripts are part of the repository");
         let paths = entries.map(|e| e.expect("a directory entry").path());
@@ -49,41 +45,30 @@ fn scripts() -> Vec<PathBuf> {
     found
 }
 
-/// Where a script comes from.
-enum Source {
-    File(PathBuf),
-    /// By chance, with this seed.
-    Seed(u64),
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::File(path) => {
-                f.write_str(&path.file_stem().unwrap_or_default().to_string_lossy())
-            }
-            Source::Seed(seed) => write!(f, "differ by-chance {seed} {PACKETS}"),
-        }
-    }
-}
-
 /// Runs one script; `None` when it is not for the kernel.
-fn compare(source: &Source) -> Option<Result> {
-    let name = source.to_string();
-    let (text, path) = match source {
-        Source::File(path) => (
-            std::fs::read_to_string(path).expect("a readable script"),
-            path.as_path(),
-        ),
-        Source::Seed(seed) => (generate::script(*seed, PACKETS, &[]).text, Path::new(".")),
-    };
+fn compare(path: &Path) -> Option<Result> {
+    let name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let text = std::fs::read_to_string(path).expect("a readable script");
     let (script, faults) = parse(&text);
     assert!(faults.is_empty(), "{name}: {faults:?}");
     if script.kernel != KernelUse::Yes || script.longest_wait() > LONGEST_WAIT {
         return None;
     }
     let base = path.parent().unwrap_or(Path::new("."));
-    let ran = run(&script, base, Options::default());
+    // What was found with the one is looked for with the one.
+    let by_nft = text
+        .lines()
+        .next()
+        .is_some_and(|l| l.contains("iptables-nft"));
+    let options = Options {
+        tools: if by_nft { Tools::Nft } else { Tools::Legacy },
+        each_step: false,
+    };
+    let ran = run(&script, base, options);
     let (record, comparison) = match ran {
         Ok(run) => (run.kernel, run.comparison),
         Err(e) => {
@@ -112,14 +97,53 @@ fn every_expectation_of_every_script_holds_on_the_kernel() {
             .is_none_or(|o| p.to_string_lossy().contains(o.as_str()))
     });
     let least = if only.is_some() { 0 } else { 100 };
-    compare_all(files.into_iter().map(Source::File).collect(), least);
+    compare_all(files, least);
 }
 
 #[test]
 fn packets_and_rules_by_chance_fare_alike_in_kernel_and_engine() {
     let long = std::env::var_os("PALISADE_LONG").is_some_and(|v| v == "1");
-    let seeds = if long { 400 } else { 40 };
-    compare_all((1..=seeds).map(Source::Seed).collect(), seeds as usize);
+    let packets = if long { 100_000 } else { 4_000 };
+    // The same every time, and then what nobody has seen yet.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let fresh = now.map_or(0, |t| u64::from(t.subsec_nanos())) * 1_000 + 1_000_000;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    if skipped() {
+        return;
+    }
+    let mut bad = Vec::new();
+    for (seed, packets) in [(1, packets), (fresh, packets / 2)] {
+        let found = hunt(
+            &Hunt {
+                seed,
+                packets,
+                jobs: WORKERS,
+                failures: 3,
+                ..Hunt::default()
+            },
+            &|words| println!("{words}"),
+        );
+        say(&format!("by chance from seed {seed}: {}", found.summary()));
+        assert!(
+            found.packets >= packets || !found.clean(),
+            "packets went missing"
+        );
+        for failure in &found.failures {
+            bad.push(format!(
+                "differ hunt --seed {} --packets 1 --{} --regressions DIR: {}",
+                failure.seed,
+                failure.tools.name(),
+                failure.differences.join("\n  ")
+            ));
+        }
+        bad.extend(
+            found
+                .broken
+                .iter()
+                .map(|(seed, e)| format!("seed {seed}: {e}")),
+        );
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
 /// Says something that is seen even when the test passes: `println!` would be kept back.
@@ -130,14 +154,22 @@ fn say(words: &str) {
 /// One test at a time: more workers than [`WORKERS`] would only take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// Whether the kernel cannot be asked here, which is said, and a failure where it must be.
+fn skipped() -> bool {
+    let Some(reason) = unavailable() else {
+        return false;
+    };
+    say(&format!("SKIPPED: THE KERNEL WAS NOT ASKED: {reason}"));
+    let required = std::env::var_os("PALISADE_REQUIRE_KERNEL").is_some_and(|v| v == "1");
+    assert!(!required, "PALISADE_REQUIRE_KERNEL=1, but {reason}");
+    true
+}
+
 /// Runs all scripts and fails on any difference, or when fewer than `least` were for the kernel.
-fn compare_all(scripts: Vec<Source>, least: usize) {
+fn compare_all(scripts: Vec<PathBuf>, least: usize) {
     // A test that failed leaves nothing behind that the next would trip over.
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(reason) = unavailable() {
-        say(&format!("SKIPPED: THE KERNEL WAS NOT ASKED: {reason}"));
-        let required = std::env::var_os("PALISADE_REQUIRE_KERNEL").is_some_and(|v| v == "1");
-        assert!(!required, "PALISADE_REQUIRE_KERNEL=1, but {reason}");
+    if skipped() {
         return;
     }
     let (waiting, results) = (Mutex::new(scripts), Mutex::new(Vec::new()));
@@ -146,8 +178,8 @@ fn compare_all(scripts: Vec<Source>, least: usize) {
         for _ in 0..WORKERS {
             // A worker moves from namespace to namespace and never comes back.
             scope.spawn(|| {
-                while let Some(source) = next() {
-                    if let Some(result) = compare(&source)
+                while let Some(path) = next() {
+                    if let Some(result) = compare(&path)
                         && let Ok(mut all) = results.lock()
                     {
                         all.push(result);

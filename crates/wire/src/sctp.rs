@@ -159,6 +159,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_sum_is_crc32c() {
+        // CRC32c by its definition, bit for bit, over a header whose checksum field is zero.
+        let mut crc = u32::MAX;
+        for byte in b"12345678".iter().chain(&[0; 4]) {
+            crc ^= u32::from(*byte);
+            for _ in 0..8 {
+                crc = crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 };
+            }
+        }
+        assert_eq!(checksum(b"12345678abcd"), !crc);
+    }
+
+    #[test]
     fn the_checksum_field_counts_as_zero() {
         let mut packet = [7u8; 20];
         let sum = checksum(&packet);
@@ -183,7 +196,7 @@ mod tests {
             (&[0, 3, 0, 5, 9, 0, 0, 0, 3, 0, 0, 4], &[(0, 5), (3, 4)]),
             // Zero ends the walk, else it would never end.
             (&[5, 0, 0, 0, 6, 0, 0, 4], &[(5, 0)]),
-            // A length below 4 makes the next chunk overlap.
+            // A length below 4 counts as 4.
             (&[5, 0, 0, 1, 6, 0, 0, 4], &[(5, 1), (6, 4)]),
             // One that points out of the packet.
             (&[5, 0, 255, 255, 6, 0, 0, 4], &[(5, 65535)]),

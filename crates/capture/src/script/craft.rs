@@ -149,7 +149,10 @@ pub(super) fn packets(
         damage(packet, &send.damage, line.transport(), &send.what);
     }
     match (&send.fragments, built.as_slice()) {
-        (Some(fragments), [packet]) => cut(packet, &fragments.cut, line.transport(), send, id),
+        (Some(fragments), [packet]) => {
+            let id = send.ip.id.map_or(id, |id| id.at(round));
+            cut(packet, &fragments.cut, line.transport(), send, id)
+        }
         _ => Ok(built),
     }
 }

@@ -62,7 +62,8 @@ impl Associations {
         }
         let has = |kind| spec.chunks.iter().any(|c| c.kind == Some(kind));
         let reflects = spec.chunks.iter().any(|c| {
-            matches!(c.kind, Some(chunk::ABORT | chunk::SHUTDOWN_COMPLETE)) && c.flags == Some(1)
+            matches!(c.kind, Some(chunk::ABORT | chunk::SHUTDOWN_COMPLETE))
+                && c.flags.is_some_and(|f| f & 1 == 1)
         });
         let usual = if has(chunk::INIT) {
             0

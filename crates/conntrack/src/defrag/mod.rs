@@ -8,11 +8,14 @@
 //! something is wrong with it (overlap, two ends), or when its time is over.
 //! # Bounds
 //! Bytes held per family are at most `ipfrag_high_thresh` or `nf_conntrack_frag6_high_thresh`; a
-//! fragment that would start a queue beyond that is dropped. A datagram has at most 65,535 bytes.
+//! fragment that would start a queue beyond that is dropped. A datagram has at most 65,535 bytes. A queue of
+//! IPv4 into which nothing came while its source sent more than `ipfrag_max_dist` fragments of other
+//! datagrams starts over with the next one: its identification has come round.
 //! # Locking
 //! None: one thread owns it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -116,6 +119,8 @@ struct Piece {
 #[derive(Clone, Debug)]
 struct Queue {
     deadline: Timestamp,
+    /// The source's count when the last fragment came (IPv4).
+    seen: u32,
     pieces: Vec<Piece>,
     /// Header of the first fragment (with IPv6 unfragmentable part, without Fragment header).
     head: Option<Head>,
@@ -140,6 +145,20 @@ struct Head {
 pub struct Defrag {
     queues: HashMap<Key, Queue>,
     used: [u64; 2],
+    /// IPv4 sources that have queues.
+    peers: HashMap<IpAddr, Peer>,
+    /// No queue ends before this moment, so that not every fragment need look at all queues.
+    earliest: Timestamp,
+}
+
+/// A source of fragments (kernel `struct inet_peer`, its `rid`). Only distances between counts matter, and only
+/// within a queue, so a source without queues needs no memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peer {
+    /// Fragments that came, of any datagram.
+    count: u32,
+    /// Queues that it has.
+    queues: u32,
 }
 
 impl Defrag {
@@ -183,19 +202,35 @@ impl Defrag {
             Family::V4 => (config.ipfrag_high_thresh, config.ipfrag_time),
             Family::V6 => (config.frag6_high_thresh, config.frag6_timeout),
         };
+        let deadline = now + Duration::from_secs(lifetime);
         if family == Family::V6 && headers_cut(packet, &fragment) {
             return Defragged::Dropped(FragmentFault::HeadersCut);
         }
         if !self.queues.contains_key(&key) {
-            if self.used[family as usize] > high {
+            if high == 0 || self.used[family as usize] > high {
                 return Defragged::Dropped(FragmentFault::NoMemory);
             }
-            self.queues
-                .insert(key, Queue::new(now + Duration::from_secs(lifetime)));
+            if self.queues.is_empty() || deadline < self.earliest {
+                self.earliest = deadline;
+            }
+            self.queues.insert(key, Queue::new(deadline));
+            if family == Family::V4 {
+                self.peers.entry(key.source).or_default().queues += 1;
+            }
         }
         let Some(queue) = self.queues.get_mut(&key) else {
             return Defragged::Dropped(FragmentFault::NoMemory);
         };
+        if let Some(peer) = self.peers.get_mut(&key.source)
+            && config.ipfrag_max_dist != 0
+        {
+            peer.count = peer.count.wrapping_add(1);
+            if queue.too_far(peer.count, config.ipfrag_max_dist) {
+                let used = &mut self.used[family as usize];
+                *used = used.saturating_sub(queue.cost());
+                queue.start_over(deadline);
+            }
+        }
         match queue.add(packet, &fragment) {
             Added::Kept(bytes) => {
                 self.used[family as usize] += bytes;
@@ -225,21 +260,39 @@ impl Defrag {
 
     /// Gives up datagrams whose time is over.
     pub fn expire(&mut self, now: Timestamp) {
-        let used = &mut self.used;
+        if now < self.earliest || self.queues.is_empty() {
+            return;
+        }
+        let (used, peers) = (&mut self.used, &mut self.peers);
         self.queues.retain(|key, queue| {
             let keep = queue.deadline > now;
             if !keep {
                 let family = usize::from(key.source.is_ipv6());
                 used[family] = used[family].saturating_sub(queue.cost());
+                leave(peers, key.source);
             }
             keep
         });
+        let ends = self.queues.values().map(|queue| queue.deadline);
+        self.earliest = ends.min().unwrap_or_default();
     }
 
     fn forget(&mut self, key: &Key, family: Family) {
         if let Some(queue) = self.queues.remove(key) {
             let used = &mut self.used[family as usize];
             *used = used.saturating_sub(queue.cost());
+            leave(&mut self.peers, key.source);
+        }
+    }
+}
+
+/// A queue of `source` is gone.
+fn leave(peers: &mut HashMap<IpAddr, Peer>, source: IpAddr) {
+    if let Entry::Occupied(mut peer) = peers.entry(source) {
+        let queues = &mut peer.get_mut().queues;
+        *queues = queues.saturating_sub(1);
+        if *queues == 0 {
+            peer.remove();
         }
     }
 }
@@ -257,6 +310,7 @@ impl Queue {
     fn new(deadline: Timestamp) -> Self {
         Queue {
             deadline,
+            seen: 0,
             pieces: Vec::new(),
             head: None,
             len: 0,
@@ -273,6 +327,23 @@ impl Queue {
             .iter()
             .map(|p| p.data.len() as u64 + OVERHEAD)
             .sum()
+    }
+
+    /// Kernel `ip_frag_too_far`: whether the source sent more than `most` fragments since this queue's last.
+    fn too_far(&mut self, count: u32, most: u64) -> bool {
+        let distance = count.wrapping_sub(self.seen);
+        self.seen = count;
+        !self.pieces.is_empty() && u64::from(distance) > most
+    }
+
+    /// Kernel `ip_frag_reinit`. Sizes seen are kept, as there.
+    fn start_over(&mut self, deadline: Timestamp) {
+        *self = Queue {
+            seen: self.seen,
+            largest: self.largest,
+            largest_df: self.largest_df,
+            ..Queue::new(deadline)
+        };
     }
 
     /// Kernel `ip_frag_queue`, `nf_ct_frag6_queue`, `inet_frag_queue_insert`.
@@ -464,140 +535,4 @@ fn headers_cut(packet: &Packet<'_>, fragment: &Fragment) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn datagram(v6: bool, length: usize) -> Vec<u8> {
-        let ip = if v6 {
-            build::Ip::new(
-                "2001:db8::1".parse().unwrap(),
-                "2001:db8::2".parse().unwrap(),
-            )
-        } else {
-            build::Ip::new("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap())
-        };
-        let payload: Vec<u8> = (0..length).map(|i| i as u8).collect();
-        build::udp(&ip, 1000, 2000, &payload)
-    }
-
-    /// Pushes pieces in the given order; what came of each.
-    fn push_all(pieces: &[&[u8]]) -> Vec<Defragged> {
-        let mut defrag = Defrag::new();
-        let config = Config::default();
-        pieces
-            .iter()
-            .map(|p| {
-                let packet = Packet::parse(p).unwrap();
-                defrag.push(&packet, 0, &config, Timestamp(1))
-            })
-            .collect()
-    }
-
-    #[test]
-    fn an_overlap_kills_the_datagram_and_an_exact_duplicate_does_not() {
-        for v6 in [false, true] {
-            let whole = datagram(v6, 100);
-            let pieces = build::fragments(&whole, 40, 7);
-            let other = build::fragments(&whole, 48, 7);
-            let results = push_all(&[&pieces[0], &pieces[0], &pieces[1], &pieces[2]]);
-            assert!(matches!(&results[3], Defragged::Complete { bytes, .. } if *bytes == whole));
-            let results = push_all(&[&pieces[0], &other[1], &pieces[2], &pieces[1]]);
-            assert_eq!(results[0], Defragged::Held);
-            let results2 = push_all(&[&pieces[1], &other[0], &pieces[2], &pieces[0]]);
-            assert!(
-                results2[1] == Defragged::Dropped(FragmentFault::Overlap { from: 0, to: 48 }),
-                "{results2:?}"
-            );
-            assert!(
-                results2
-                    .iter()
-                    .all(|r| !matches!(r, Defragged::Complete { .. }))
-            );
-            assert!(
-                results
-                    .iter()
-                    .all(|r| !matches!(r, Defragged::Complete { bytes, .. } if *bytes != whole))
-            );
-        }
-    }
-
-    #[test]
-    fn fragments_wait_thirty_seconds_and_no_longer() {
-        let whole = datagram(false, 100);
-        let pieces = build::fragments(&whole, 64, 7);
-        let config = Config::default();
-        for (seconds, expect_complete) in [(29, true), (30, false)] {
-            let mut defrag = Defrag::new();
-            let first = Packet::parse(&pieces[0]).unwrap();
-            let second = Packet::parse(&pieces[1]).unwrap();
-            assert_eq!(
-                defrag.push(&first, 0, &config, Timestamp(0)),
-                Defragged::Held
-            );
-            let result = defrag.push(&second, 0, &config, Timestamp::new(seconds, 0));
-            assert_eq!(
-                matches!(result, Defragged::Complete { .. }),
-                expect_complete
-            );
-        }
-    }
-
-    #[test]
-    fn memory_is_bounded_by_the_threshold() {
-        let config = Config {
-            ipfrag_high_thresh: 10_000,
-            ..Config::default()
-        };
-        let mut defrag = Defrag::new();
-        for id in 0..1000u32 {
-            let mut ip = build::Ip::new("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-            ip.id = id as u16;
-            let pieces = build::fragments(&build::udp(&ip, 1, 2, &[0; 100]), 64, 0);
-            defrag.push(
-                &Packet::parse(&pieces[0]).unwrap(),
-                0,
-                &config,
-                Timestamp(0),
-            );
-            assert!(defrag.used(Family::V4) <= 10_000 + 64 + OVERHEAD);
-        }
-        defrag.expire(Timestamp::new(31, 0));
-        assert_eq!(defrag.used(Family::V4), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn any_order_with_duplicates_gives_the_datagram_back(
-            v6 in any::<bool>(),
-            length in 1usize..2000,
-            size in 8usize..600,
-            order in proptest::collection::vec(any::<prop::sample::Index>(), 0..20),
-        ) {
-            let whole = datagram(v6, length);
-            let pieces = build::fragments(&whole, size, 9);
-            prop_assume!(pieces.len() > 1);
-            let mut sequence: Vec<&[u8]> = order.iter().map(|i| pieces[i.index(pieces.len())].as_slice()).collect();
-            sequence.extend(pieces.iter().map(|p| p.as_slice()));
-            let results = push_all(&sequence);
-            let complete: Vec<_> = results.iter().filter_map(|r| match r { Defragged::Complete { bytes, .. } => Some(bytes), _ => None }).collect();
-            prop_assert!(!complete.is_empty());
-            for bytes in complete { prop_assert_eq!(bytes, &whole); }
-        }
-
-        #[test]
-        fn fragment_soup_never_panics(raw in proptest::collection::vec((0u16..100, any::<bool>(), 0usize..200, any::<u8>()), 0..60)) {
-            let mut defrag = Defrag::new();
-            let config = Config::default();
-            for (offset, more, length, tos) in raw {
-                let mut ip = build::Ip::new("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-                ip.tos = tos;
-                let mut bytes = build::raw(&ip, 17, &vec![1; length]);
-                let word = offset | if more { 0x2000 } else { 0 };
-                bytes[6..8].copy_from_slice(&word.to_be_bytes());
-                let packet = Packet::parse(&bytes).unwrap();
-                defrag.push(&packet, 0, &config, Timestamp(0));
-            }
-        }
-    }
-}
+mod tests;

@@ -26,6 +26,11 @@ pub trait Surroundings {
         false
     }
 
+    /// Whether this host sent it to itself, and it was here before on its way out.
+    fn looped(&self) -> bool {
+        false
+    }
+
     /// The prefix length of the network whose broadcast address this is, if the packet leaves into it.
     fn broadcast_network(&self, _address: IpAddr) -> Option<u8> {
         None
@@ -33,6 +38,11 @@ pub trait Surroundings {
 
     /// Whether two hosts are reached by the same way: interface, and next hop.
     fn same_way(&self, _a: IpAddr, _b: IpAddr) -> bool {
+        false
+    }
+
+    /// Whether packets to this address would leave by the same interface as the packet does.
+    fn leaves_alike(&self, _address: IpAddr) -> bool {
         false
     }
 }
@@ -137,6 +147,11 @@ impl<'c, 'p> Call<'c, 'p> {
         self.status.has(Status::SRC_NAT) || self.status.has(Status::DST_NAT)
     }
 
+    /// Whether the connection was expected itself.
+    pub fn was_expected(&self) -> bool {
+        self.status.has(Status::EXPECTED)
+    }
+
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.now
@@ -195,6 +210,24 @@ impl<'c, 'p> Call<'c, 'p> {
     /// [`Refused`].
     pub fn expect_only(&mut self, proposal: &Proposal) -> Result<ExpectId, Refused> {
         self.add(proposal, true)
+    }
+
+    /// Two expectations or none, as by [`expect_only`](Self::expect_only) (kernel
+    /// `nf_ct_expect_related_pair`).
+    ///
+    /// # Errors
+    /// [`Refused`], the first of them.
+    pub fn expect_pair(&mut self, pair: &[Proposal; 2]) -> Result<[ExpectId; 2], Refused> {
+        let known = self.announced.len();
+        let first = self.expect_only(&pair[0])?;
+        match self.expect_only(&pair[1]) {
+            Ok(second) => Ok([first, second]),
+            Err(refused) => {
+                self.unexpect(first);
+                self.announced.truncate(known);
+                Err(refused)
+            }
+        }
     }
 
     fn add(&mut self, proposal: &Proposal, skip_master: bool) -> Result<ExpectId, Refused> {
@@ -292,7 +325,9 @@ impl<'c, 'p> Call<'c, 'p> {
 
     /// Expectations of this connection, newest first.
     pub fn expectations(&self) -> impl Iterator<Item = &Expectation> {
-        self.table.expectations.of_parent(self.id).rev()
+        let now = self.now;
+        let own = self.table.expectations.of_parent(self.id).rev();
+        own.filter(move |e| e.deadline > now)
     }
 
     /// An expectation of any connection that a tuple would fulfil (kernel `__nf_ct_expect_find`).
@@ -304,6 +339,16 @@ impl<'c, 'p> Call<'c, 'p> {
     /// Whether an expectation is this connection's own.
     pub fn is_own(&self, expectation: &Expectation) -> bool {
         expectation.master == self.id
+    }
+
+    /// Whether an expectation's helper is this connection's: of the same name and for the same protocol.
+    pub fn same_helper(&self, expectation: &Expectation) -> bool {
+        let protocol = self.tuples[0].protocol;
+        expectation.helper == self.info.name
+            && self
+                .table
+                .connection(expectation.master)
+                .is_some_and(|c| c.tuples[0].protocol == protocol)
     }
 
     /// Another connection, by one of its tuples in this connection's zone.
@@ -369,6 +414,21 @@ impl<'c, 'p> Call<'c, 'p> {
         self.buffer.replace_payload(range, with).is_ok()
     }
 
+    /// Sends a TCP or UDP packet to another port. `false` when it is too short.
+    #[must_use]
+    pub fn set_destination_port(&mut self, port: u16) -> bool {
+        let at = self.buffer.packet().transport_offset() + 2;
+        if self.buffer.payload_offset().is_none() {
+            return false;
+        }
+        let Some(field) = self.buffer.edit().get_mut(at..at + 2) else {
+            return false;
+        };
+        field.copy_from_slice(&port.to_be_bytes());
+        // A change of nothing makes the checksum right.
+        self.replace_only(0..0, b"")
+    }
+
     /// Notes that this segment grew by `difference` bytes (kernel `nf_ct_seqadj_set`). Nothing for
     /// other protocols than TCP.
     pub fn shift(&mut self, difference: i32) {
@@ -408,6 +468,13 @@ impl Follower<'_> {
         self.table
             .connection(self.master)
             .is_some_and(|c| c.translated())
+    }
+
+    /// What else the parent expects, newest first.
+    pub fn siblings(&self) -> impl Iterator<Item = &Expectation> {
+        let now = self.now;
+        let all = self.table.expectations.of_parent(self.master).rev();
+        all.filter(move |e| e.deadline > now)
     }
 
     /// Takes an expectation back that a tuple would fulfil.

@@ -10,10 +10,12 @@ mod amanda;
 mod broadcast;
 mod call;
 pub mod ftp;
+pub mod h323;
 mod irc;
 mod options;
 pub mod pptp;
 pub mod sane;
+pub mod sip;
 mod snmp;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -113,13 +115,13 @@ pub const CATALOGUE: &[HelperInfo] = &[
     row("ftp", proto::TCP, 21, None, &[class(1, 300)], Some(ftp::inspect)),
     row("tftp", proto::UDP, 69, None, &[class(1, 300)], Some(tftp::inspect)),
     row("irc", proto::TCP, 6667, V4, &[class(8, 300)], Some(irc::inspect)),
-    row("sip", proto::UDP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
-    row("sip", proto::TCP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
+    row("sip", proto::UDP, 5060, None, &[class(1, 180), class(4, 180), class(4, 180), class(2, 180)], Some(sip::inspect)),
+    row("sip", proto::TCP, 5060, None, &[class(1, 180), class(4, 180), class(4, 180), class(2, 180)], Some(sip::inspect)),
     row("amanda", proto::UDP, 10080, None, &[class(4, 180)], Some(amanda::inspect)),
     row("pptp", proto::TCP, 1723, V4, &[class(2, 300)], Some(pptp::inspect)),
-    row("RAS", proto::UDP, 1719, None, &[class(1, 240)], None),
-    row("Q.931", proto::TCP, 1720, None, &[class(4, 240)], None),
-    row("H.245", proto::TCP, 0, None, &[class(4, 240)], None),
+    row("RAS", proto::UDP, 1719, None, &[class(32, 240)], Some(h323::inspect_ras)),
+    row("Q.931", proto::TCP, 1720, None, &[class(20, 240)], Some(h323::inspect_q931)),
+    row("H.245", proto::TCP, 0, None, &[class(18, 240)], Some(h323::inspect_h245)),
     row("netbios-ns", proto::UDP, 137, V4, &[class(1, 3)], Some(broadcast::netbios_ns)),
     row("snmp", proto::UDP, 161, V4, &[class(1, 30)], Some(broadcast::snmp)),
     row("snmp_trap", proto::UDP, 162, V4, &[class(0, 180)], Some(snmp::trap)),
@@ -153,6 +155,10 @@ pub enum HelperState {
     Pptp(Box<pptp::PptpState>),
     /// SANE control connection.
     Sane(sane::SaneState),
+    /// SIP signalling.
+    Sip(Box<sip::SipState>),
+    /// A connection of an H.323 call.
+    H323(Box<h323::H323State>),
 }
 
 /// Asks a connection's helper about one packet. Helpers that are not evaluated pass everything.
@@ -170,7 +176,9 @@ pub(crate) fn arrived(follower: &mut Follower<'_>, expectation: &Expectation) {
         Follow::Nothing => {}
         Follow::Master => follower.follow_master(expectation),
         Follow::Pptp => pptp::arrived(follower, expectation),
-        Follow::Sip | Follow::Q931 | Follow::CallForwarding => {}
+        Follow::Sip => sip::arrived(follower, expectation),
+        Follow::Q931 => h323::called(follower, expectation),
+        Follow::CallForwarding => h323::call_forwarded(follower, expectation),
     }
 }
 

@@ -81,17 +81,29 @@ impl Session {
             seq: [1000, 9000],
             seconds: 1000,
         };
-        if protocol == proto::TCP {
-            let syn = flags::SYN;
-            for (direction, bits) in [
-                (Direction::Original, syn),
-                (Direction::Reply, syn | flags::ACK),
-                (Direction::Original, flags::ACK),
-            ] {
-                session.segment(direction, bits, b"");
-            }
-        }
+        session.begin();
         session
+    }
+
+    fn begin(&mut self) {
+        if self.protocol != proto::TCP {
+            return;
+        }
+        let syn = flags::SYN;
+        for (direction, bits) in [
+            (Direction::Original, syn),
+            (Direction::Reply, syn | flags::ACK),
+            (Direction::Original, flags::ACK),
+        ] {
+            self.segment(direction, bits, b"");
+        }
+    }
+
+    /// The same client opens another connection, of which all that follows is said.
+    pub(crate) fn another(&mut self, port: u16) {
+        self.client.1 = port;
+        self.seq = [1000, 9000];
+        self.begin();
     }
 
     /// One side says something, in one packet; the other side's acknowledgement follows unseen.
@@ -146,7 +158,9 @@ impl Session {
             .table
             .connections()
             .find(|c| {
-                c.tuples[0].source == self.client.0 && c.tuples[0].destination == self.server.0
+                c.tuples[0].source == self.client.0
+                    && c.tuples[0].destination == self.server.0
+                    && c.tuples[0].source_port() == Some(self.client.1)
             })
             .map(|c| c.tuples[1]);
         match reply.map(|r| (r.source, r.destination, r.proto)) {
@@ -241,6 +255,7 @@ impl Session {
             assert_eq!(fault, Ok(()));
         }
         let left = self.table.leave(&mut buffer, &mut track, surroundings, now);
+        self.table.discard(&track);
         Said {
             state: track.state,
             dropped: left.drop.map(|d| d.to_string()),

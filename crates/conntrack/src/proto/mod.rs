@@ -5,6 +5,7 @@
 
 pub(crate) mod gre;
 pub mod icmp;
+pub mod sctp;
 pub mod tcp;
 pub mod udp;
 

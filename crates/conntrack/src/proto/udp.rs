@@ -1,8 +1,8 @@
-//! UDP (kernel `nf_conntrack_proto_udp.c`) and UDP-Lite's check-free sibling.
+//! UDP and UDP-Lite (kernel `nf_conntrack_proto_udp.c`).
 
 use std::time::Duration;
 
-use palisade_wire::{Timestamp, proto, udp::Udp};
+use palisade_wire::{Timestamp, checksum, proto, udp::Udp};
 
 use super::{Context, Update};
 use crate::config::Config;
@@ -33,6 +33,59 @@ pub(crate) fn check(context: &Context<'_, '_>) -> Result<(), Invalid> {
         });
     }
     Ok(())
+}
+
+/// Kernel `udplite_error`: the length field says how much the checksum covers, 0 means all, and
+/// there must be one.
+///
+/// The kernel takes the pseudo-header's protocol for UDP's (17), where RFC 3828 §3.1 has UDP-Lite's (136): a
+/// datagram that is right is INVALID, unless `nf_conntrack_checksum` is 0.
+pub(crate) fn check_lite(context: &Context<'_, '_>) -> Result<(), Invalid> {
+    let packet = context.packet;
+    let transport = packet.transport();
+    let have = packet.transport_len();
+    let Some(udp) = Udp::new(transport) else {
+        return Err(Invalid::ShortHeader {
+            protocol: proto::UDPLITE,
+            have: transport.len(),
+            need: Udp::HEADER_LEN,
+        });
+    };
+    let coverage = match usize::from(udp.length()) {
+        0 => have,
+        field if field < Udp::HEADER_LEN || field > have => {
+            return Err(Invalid::UdpLiteCoverage { field, have });
+        }
+        field => field,
+    };
+    if udp.checksum() == 0 {
+        return Err(Invalid::UdpLiteNoChecksum);
+    }
+    if context.verify && !packet.is_truncated() {
+        let pseudo =
+            checksum::pseudo_header(packet.source(), packet.destination(), proto::UDP, have);
+        let covered = transport.get(..coverage).unwrap_or(transport);
+        if checksum::finish(checksum::add(pseudo, covered)) != 0 {
+            return Err(Invalid::Checksum {
+                protocol: proto::UDPLITE,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Kernel `nf_conntrack_udplite_packet`: every packet after the first reply makes the flow a
+/// stream, without UDP's two seconds.
+pub(crate) fn update_lite(connection: &mut Connection, config: &Config) -> Update {
+    let mut timeout = config.udp_timeout;
+    if connection.replied() {
+        timeout = config.udp_timeout_stream;
+        connection.status.set(Status::ASSURED);
+    }
+    Update::Valid {
+        timeout: Some(timeout),
+        ignored: None,
+    }
 }
 
 /// The state of a new flow.

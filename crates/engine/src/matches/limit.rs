@@ -32,9 +32,9 @@ impl Jiffies {
 
 #[derive(Clone, Debug)]
 struct Bucket {
-    credit: u32,
-    cap: u32,
-    cost: u32,
+    credit: u64,
+    cap: u64,
+    cost: u64,
     /// Tick of the last look; `None` before the first, when the bucket is full.
     last: Option<u64>,
 }
@@ -50,19 +50,20 @@ pub struct Limits {
 const SCALE: u32 = 10_000;
 
 impl Limits {
-    /// Kernel `user2credits`.
-    fn credits(&self, user: u32) -> u32 {
-        let per_second = self.jiffies.hz * self.jiffies.credits();
-        if user > u32::MAX / per_second.max(1) {
-            (user / SCALE).wrapping_mul(per_second)
+    /// Kernel `user2credits`, in 64 bits: what overflows 32 the legacy kernel refuses to load, and the nftables
+    /// one counts right.
+    fn credits(&self, user: u64) -> u64 {
+        let per_second = u64::from(self.jiffies.hz) * u64::from(self.jiffies.credits());
+        if user > u64::from(u32::MAX) / per_second.max(1) {
+            user / u64::from(SCALE) * per_second
         } else {
-            user * per_second / SCALE
+            user * per_second / u64::from(SCALE)
         }
     }
 
     pub(crate) fn add(&mut self, limit: &Limit) -> u32 {
-        let cap = self.credits(limit.average.wrapping_mul(limit.burst));
-        let cost = self.credits(limit.average);
+        let cap = self.credits(u64::from(limit.average) * u64::from(limit.burst));
+        let cost = self.credits(u64::from(limit.average));
         self.buckets.push(Bucket {
             credit: cap,
             cap,
@@ -81,8 +82,8 @@ impl Limits {
         };
         let passed = tick.saturating_sub(bucket.last.unwrap_or(tick));
         bucket.last = Some(tick);
-        let refilled = u64::from(bucket.credit).saturating_add(passed.saturating_mul(worth));
-        bucket.credit = refilled.min(u64::from(bucket.cap)) as u32;
+        let refilled = bucket.credit.saturating_add(passed.saturating_mul(worth));
+        bucket.credit = refilled.min(bucket.cap);
         if bucket.credit >= bucket.cost {
             bucket.credit -= bucket.cost;
             true

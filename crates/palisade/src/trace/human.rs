@@ -210,7 +210,9 @@ fn decider(ended: &Ended) -> String {
         | Ended::Unknown { by, .. } => by,
         Ended::NoRules => return "no rules".into(),
         Ended::Tracking(_) => return "tracking".into(),
-        Ended::Martian(_) | Ended::TimeToLive(_) | Ended::NoRoute(_) => return "routing".into(),
+        Ended::Martian(_) | Ended::TimeToLive(_) | Ended::FrameToAll | Ended::NoRoute(_) => {
+            return "routing".into();
+        }
         Ended::Translation(_) => return "translation".into(),
         Ended::Fragment | Ended::FragmentFault(_) => return "reassembly".into(),
         Ended::NotIp(_) | Ended::HeaderChecksum | Ended::OtherHost => return "IP layer".into(),

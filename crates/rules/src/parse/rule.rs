@@ -868,14 +868,6 @@ impl Reader<'_, '_, '_> {
         }
         if let Target::Ct(ct) = target
             && let Some(helper) = &ct.helper
-            && !EVALUATED_HELPERS.contains(&helper.as_str())
-            && KNOWN_HELPERS.contains(&helper.as_str())
-        {
-            // It can be assigned; what it would announce is NEW, and that is said.
-            self.parser.note_kept("helper", helper, &loaded.word);
-        }
-        if let Target::Ct(ct) = target
-            && let Some(helper) = &ct.helper
             && !KNOWN_HELPERS.contains(&helper.as_str())
         {
             let mut bad = Bad::new(format!("the kernel has no helper '{helper}'"));
@@ -922,16 +914,3 @@ fn remember(loaded: &mut Loaded, given: Given) {
     loaded.given.retain(|g| g.name != given.name);
     loaded.given.push(given);
 }
-
-/// Helpers whose announcements are read; a rule that assigns another says that they are not.
-const EVALUATED_HELPERS: &[&str] = &[
-    "ftp",
-    "tftp",
-    "irc",
-    "amanda",
-    "netbios-ns",
-    "snmp",
-    "snmp_trap",
-    "sane",
-    "pptp",
-];

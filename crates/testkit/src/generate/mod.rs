@@ -125,7 +125,8 @@ impl<'c> Teller<'c> {
         let sender = if back { &self.to } else { &self.from };
         let own = sender.starts_with("inside") || sender.starts_with("outside");
         let text = match text.split_once(" truncate ") {
-            // A raw socket takes only whole packets.
+            // A raw socket takes only whole packets, and translation may make the sender the firewall.
+            Some((before, _)) if text.starts_with("answer") => before.to_owned(),
             Some((before, _)) if own && self.six => format!("{before} ip6"),
             Some((before, _)) if own => before.to_owned(),
             _ => text,
@@ -165,13 +166,18 @@ pub fn script(seed: u64, packets: usize, without: &[String]) -> Generated {
     let mut chance = Chance::new(seed);
     let mut covers = Vec::new();
     let mut text = format!("# By chance, seed {seed}.\n{FIREWALL}");
-    settings::add(&mut chance, &mut text);
-    rules::add(&mut chance, &mut text, &mut covers);
+    settings::add(&mut chance, &mut text, without);
+    rules::add(&mut chance, &mut text, &mut covers, without);
     let mut stories = Vec::new();
     let (mut lines, mut number) = (0, 0);
     while lines < packets {
         number += 1;
-        let story = story(&mut chance, number);
+        let story = story(
+            &mut chance,
+            number,
+            without,
+            covers.contains(&"translation"),
+        );
         if without.iter().any(|w| w == story.about) {
             if number > packets * 16 {
                 break;
@@ -189,7 +195,7 @@ pub fn script(seed: u64, packets: usize, without: &[String]) -> Generated {
     Generated { text, covers }
 }
 
-fn story(chance: &mut Chance, number: usize) -> Story {
+fn story(chance: &mut Chance, number: usize, without: &[String], translated: bool) -> Story {
     match chance.below(24) {
         0..=9 => tcp::story(chance, number),
         10 => tcp::wild(chance, number),
@@ -197,11 +203,11 @@ fn story(chance: &mut Chance, number: usize) -> Story {
         13 => datagram::udplite(chance, number),
         14 => datagram::fragments(chance, number),
         15..=16 => other::pings(chance, number),
-        17 => other::icmp_types(chance, number),
+        17 => other::icmp_types(chance, number, translated),
         18..=19 => sctp::story(chance, number),
         20 => other::gre(chance, number),
         21 => other::unknown(chance, number),
-        22 => other::extensions(chance, number),
+        22 => other::extensions(chance, number, !without.iter().any(|w| w == "ah")),
         _ => talk::story(chance, number),
     }
 }

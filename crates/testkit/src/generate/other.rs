@@ -34,7 +34,10 @@ pub(super) fn pings(chance: &mut Chance, number: usize) -> Story {
 }
 
 /// Any type and code: queries of other kinds, neighbour discovery, errors that quote nothing.
-pub(super) fn icmp_types(chance: &mut Chance, number: usize) -> Story {
+///
+/// Where addresses are `translated` IPv6 node information is left out: the identifier that is drawn for it
+/// shows in no packet, so that it cannot be followed.
+pub(super) fn icmp_types(chance: &mut Chance, number: usize, translated: bool) -> Story {
     let mut teller = Teller::new(chance, number);
     teller.answering = false;
     for _ in 0..2 + teller.chance.below(6) {
@@ -53,6 +56,8 @@ pub(super) fn icmp_types(chance: &mut Chance, number: usize) -> Story {
         } else {
             chance.one_of(common)
         };
+        let drawn = teller.six && translated && matches!(kind, 139 | 140);
+        let kind = if drawn { 135 } else { kind };
         let code = chance.one_of(&[0, 0, 0, 1, 2, 255]);
         let payload = chance.pick(&["", "", " len 8", " len 40", " hex:4500", " truncate 22"]);
         let id = chance.pick(&["", " id 7"]);
@@ -111,8 +116,9 @@ pub(super) fn unknown(chance: &mut Chance, number: usize) -> Story {
     teller.end("unknown protocols")
 }
 
-/// IPv4 options and IPv6 extension headers before an ordinary datagram.
-pub(super) fn extensions(chance: &mut Chance, number: usize) -> Story {
+/// IPv4 options and IPv6 extension headers before an ordinary datagram; an authentication header only with
+/// `ah`: what stands behind it is another protocol for iptables-nft than for iptables-legacy.
+pub(super) fn extensions(chance: &mut Chance, number: usize, ah: bool) -> Story {
     let mut teller = Teller::new(chance, number).with_ports(5_800 + number, "53");
     for round in 0..2 + teller.chance.below(5) {
         let back = round > 0 && teller.chance.one_in(2);
@@ -138,6 +144,16 @@ pub(super) fn extensions(chance: &mut Chance, number: usize) -> Story {
                 "ipopt 94040000 fragments 2",
                 "ipopt 880400ff",
             ])
+        };
+        let words = if ah {
+            words
+        } else {
+            words.trim_end_matches(",ah,dst")
+        };
+        let words = if !ah && words == "ext ah" {
+            "ext dst"
+        } else {
+            words
         };
         let what = teller.chance.pick(&["udp len 100", "udp len 9"]);
         teller.say(back, &format!("{what} {words}"));

@@ -41,7 +41,7 @@ const SETTINGS: [(&str, &[&str]); 30] = [
 ];
 
 /// Adds a few settings, or none.
-pub(super) fn add(chance: &mut Chance, text: &mut String) {
+pub(super) fn add(chance: &mut Chance, text: &mut String, without: &[String]) {
     if chance.one_in(3) {
         return;
     }
@@ -54,7 +54,7 @@ pub(super) fn add(chance: &mut Chance, text: &mut String) {
         said.push(at);
         let name = format!("nf_conntrack_{name}");
         // What the engine refuses by name is no difference.
-        if Config::default().set(&name, "1").is_err() {
+        if Config::default().set(&name, "1").is_err() || without.contains(&name) {
             continue;
         }
         let _ = writeln!(text, "sysctl {name}={}", chance.pick(values));

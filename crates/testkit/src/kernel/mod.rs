@@ -27,6 +27,7 @@
 mod chains;
 mod namespace;
 mod netlink;
+mod options;
 mod shown;
 mod tables;
 pub mod watch;
@@ -56,7 +57,7 @@ use crate::compare::{Counted, CounterName, Counters, Extras};
 use crate::tables::Tables;
 
 /// Hardware address of everybody who sends to the firewall, unless the script says another.
-const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+pub(crate) const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
 
 /// Why the kernel cannot be asked here, or `None` when it can.
 pub fn unavailable() -> Option<String> {
@@ -217,8 +218,16 @@ impl KernelSubject {
     fn judge(&mut self, bytes: &[u8], lines: &[Line], kept: bool) -> Observed {
         let v6 = bytes.first().is_some_and(|b| b >> 4 == 6);
         // An answer is made and goes its way in the middle of the packet's own, which ends after it.
-        let is_answer = |l: &Line| l.words == "answer" && answers(&l.packet, bytes);
-        let (lines, of_answer) = match lines.iter().position(is_answer) {
+        // Its sender may be translated by then: what was last said of the packet tells its addresses too.
+        let is_answer = |at: usize| {
+            let before = at.checked_sub(1).and_then(|before| lines.get(before));
+            lines.get(at).is_some_and(|l| {
+                l.words == "answer"
+                    && (answers(&l.packet, bytes)
+                        || before.is_some_and(|b| answers(&l.packet, &b.packet)))
+            })
+        };
+        let (lines, of_answer) = match (0..lines.len()).find(|at| is_answer(*at)) {
             Some(at) => lines.split_at(at),
             None => (lines, [].as_slice()),
         };
@@ -243,20 +252,16 @@ impl KernelSubject {
             Tools::Nft => accepted.is_none() && answer_of(lines, of_answer, bytes).is_some(),
         };
         let piece = Packet::parse(bytes).is_ok_and(|p| p.fragment().is_some());
-        observed.verdict = Seen::Seen(match accepted {
-            Some(_) => Verdict::Accept,
-            None if rejected => Verdict::Reject,
-            // A piece said twice, or one that destroys its datagram, is gone; IPv6's queue
-            // shows nothing of itself, so there every piece counts as held.
-            None if piece
-                && (kept || v6)
-                && said("arrived").is_some()
-                && said("whole").is_none() =>
-            {
-                Verdict::Stolen
-            }
-            None => Verdict::Drop,
-        });
+        let arrived = said("arrived").is_some() && said("whole").is_none();
+        observed.verdict = match accepted {
+            Some(_) => Seen::Seen(Verdict::Accept),
+            None if rejected => Seen::Seen(Verdict::Reject),
+            // IPv6's queue shows nothing of itself: held or destroyed, nobody can tell.
+            None if piece && v6 && arrived => Seen::Unseen,
+            // A piece said twice, or one that destroys its datagram, is gone.
+            None if piece && !v6 && kept => Seen::Seen(Verdict::Stolen),
+            None => Seen::Seen(Verdict::Drop),
+        };
         let answer = answer_of(lines, of_answer, bytes);
         let answer = answer.filter(|_| accepted.is_none() && rejected);
         observed.answer = Seen::Seen(answer.map(|l| l.packet.clone()));
@@ -339,8 +344,13 @@ impl Subject for KernelSubject {
 
     fn expectations(&mut self, now: Timestamp) -> u64 {
         self.wait(now);
-        let listed = self.namespace.feed("conntrack", &["-L", "expect"], "");
-        self.kept("expectations", listed).lines().count() as u64
+        let listed = ["ipv4", "ipv6"].map(|family| {
+            let listed = self
+                .namespace
+                .feed("conntrack", &["-L", "expect", "-f", family], "");
+            self.kept("expectations", listed).lines().count() as u64
+        });
+        listed.iter().sum()
     }
 }
 

@@ -12,6 +12,7 @@ use tappers::Tap;
 
 use super::chains;
 use super::netlink::Asking;
+use super::options::{self, Options};
 use super::watch::Watch;
 
 /// What a machine that forwards, and only forwards, has set. Rates of errors are not part of the
@@ -77,6 +78,8 @@ pub struct Namespace {
     pub(super) asking: Asking,
     /// Files of this run: rules, the lock of iptables, its tools under their plain names.
     directory: tempfile::TempDir,
+    /// Options of modules, set back with the rest.
+    _options: Options,
 }
 
 impl Namespace {
@@ -90,6 +93,7 @@ impl Namespace {
     ///
     /// When something is missing (rights, tools) or refused (rules).
     pub fn enter(script: &Script, base: &Path, track: bool, tools: Tools) -> Result<Namespace> {
+        let options = Options::set(script)?;
         unshare(CloneFlags::CLONE_NEWNET).context("a new network namespace")?;
         for (name, value) in SETTINGS {
             set(name, value)?;
@@ -108,6 +112,7 @@ impl Namespace {
             watch,
             asking: Asking::open()?,
             directory,
+            _options: options,
         };
         namespace.feed("nft", &["-f", "-"], &chains::around())?;
         namespace.wire(script)?;
@@ -115,7 +120,8 @@ impl Namespace {
         if track {
             namespace.feed("nft", &["-f", "-"], &chains::tracking())?;
         }
-        for sysctl in &script.sysctls {
+        let sysctls = script.sysctls.iter();
+        for sysctl in sysctls.filter(|s| options::path(&s.name).is_none()) {
             let name = if sysctl.name.starts_with("net.") {
                 sysctl.name.clone()
             } else {

@@ -175,7 +175,9 @@ pub fn of_packet<'c>(table: &'c [Connection], bytes: &[u8]) -> Option<&'c Connec
     let protocol = packet.protocol();
     let (mut ports, mut id) = ((None, None), None);
     match protocol {
-        proto::TCP | proto::UDP => ports = (Some(word(0)?), Some(word(2)?)),
+        proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP => {
+            ports = (Some(word(0)?), Some(word(2)?))
+        }
         proto::ICMP if matches!(transport.first()?, 0 | 8 | 13..=18) => id = Some(word(4)?),
         proto::ICMPV6 if matches!(transport.first()?, 128 | 129) => id = Some(word(4)?),
         proto::ICMP | proto::ICMPV6 => return None,

@@ -209,7 +209,9 @@ pub fn legal_flags(bits: u8) -> bool {
 /// Timeout of a state in seconds.
 pub fn timeout(state: TcpState, config: &Config) -> u64 {
     match state {
-        TcpState::None | TcpState::SynSent | TcpState::SynSent2 => config.tcp_timeout_syn_sent,
+        TcpState::None | TcpState::SynSent => config.tcp_timeout_syn_sent,
+        // No sysctl sets this one.
+        TcpState::SynSent2 => 120,
         TcpState::SynRecv => config.tcp_timeout_syn_recv,
         TcpState::Established => config.tcp_timeout_established,
         TcpState::FinWait => config.tcp_timeout_fin_wait,
