@@ -868,7 +868,7 @@ impl Reader<'_, '_, '_> {
         }
         if let Target::Ct(ct) = target
             && let Some(helper) = &ct.helper
-            && helper != "ftp"
+            && !["ftp", "RAS", "Q.931", "H.245"].contains(&helper.as_str())
             && KNOWN_HELPERS.contains(&helper.as_str())
         {
             // It can be assigned; what it would announce is NEW, and that is said.
