@@ -18,13 +18,33 @@ use palisade_wire::{Timestamp, link};
 /// Share of equal states below which something broke; measured 99.78 % when it was written.
 const FLOOR: f64 = 0.997;
 
-const RULES: &str = "iptables -t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp\n\
-     ip6tables -t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp\n\
-     iptables -t raw -A PREROUTING -p tcp --dport 1720 -j CT --helper Q.931\n\
-     iptables -t raw -A PREROUTING -p udp --dport 1719 -j CT --helper RAS\n";
+/// Protocol, port, helper, and whether it is for IPv6 too.
+const HELPERS: &[(&str, u16, &str, bool)] = &[
+    ("tcp", 21, "ftp", true),
+    ("udp", 69, "tftp", true),
+    ("tcp", 6667, "irc", false),
+    ("udp", 10_080, "amanda", true),
+    ("udp", 137, "netbios-ns", false),
+    ("udp", 161, "snmp", false),
+    ("tcp", 6566, "sane", true),
+    ("tcp", 1723, "pptp", false),
+    ("udp", 5060, "sip", true),
+    ("tcp", 5060, "sip", true),
+    ("tcp", 1720, "Q.931", true),
+    ("udp", 1719, "RAS", true),
+];
+
+fn rules() -> String {
+    let rule = |tool: &str, (protocol, port, name, _): &(&str, u16, &str, bool)| {
+        format!("{tool} -t raw -A PREROUTING -p {protocol} --dport {port} -j CT --helper {name}\n")
+    };
+    let v4 = HELPERS.iter().map(|h| rule("iptables", h));
+    let v6 = HELPERS.iter().filter(|h| h.3).map(|h| rule("ip6tables", h));
+    v4.chain(v6).collect()
+}
 
 fn engine() -> Engine {
-    let rules = parse::auto(RULES, Family::V4);
+    let rules = parse::auto(&rules(), Family::V4);
     let mut conntrack = Config::default();
     conntrack
         .set("nf_conntrack_checksum", "0")

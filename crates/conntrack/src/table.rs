@@ -23,7 +23,7 @@
 use std::hash::Hasher;
 use std::time::Duration;
 
-use palisade_wire::Timestamp;
+use palisade_wire::{Timestamp, proto};
 use siphasher::sip::SipHasher13;
 
 use crate::config::Config;
@@ -344,8 +344,8 @@ impl Conntrack {
     }
 
     /// Kernel `__nf_conntrack_confirm`: into the hash, unless a living entry holds a tuple. Of protocols that
-    /// allow it, a packet whose tuples another entry holds without translation becomes that entry's,
-    /// which is returned (kernel `nf_ct_resolve_clash`).
+    /// allow it, a packet whose very tuples another entry has, the same way or the other way round, becomes
+    /// that entry's, which is returned (kernel `nf_ct_resolve_clash`).
     ///
     /// # Errors
     /// The clash cannot be resolved: the packet must be dropped. The entry is gone.
@@ -362,12 +362,13 @@ impl Conntrack {
             });
         if let Some((holder, _)) = holder {
             self.remove(id.index);
-            let holder = self.slot(holder).filter(|holder| {
-                let nat = holder.status.has(Status::SRC_NAT_DONE)
-                    || holder.status.has(Status::DST_NAT_DONE);
-                clash_allowed(tuples[0].protocol) && (!nat || holder.tuples == tuples)
+            let same = self.slot(holder).filter(|holder| {
+                let (theirs, [a, b]) = (holder.tuples, holder.zones);
+                let alike = theirs == tuples && [a, b] == zones;
+                let reverse = theirs == [tuples[1], tuples[0]] && [b, a] == zones;
+                clash_allowed(tuples[0].protocol) && (alike || reverse)
             });
-            return match holder {
+            return match same {
                 Some(holder) => Ok(Some(holder.id)),
                 None => Err(()),
             };
@@ -415,6 +416,15 @@ impl Conntrack {
         if connection.helper.is_some() {
             self.expectations.forget_parent(connection.id);
             self.gre_keys.forget(connection.id);
+            if connection.confirmed() {
+                helper::ended(self, &connection);
+            }
+        }
+        // With a call its control connection's keys are gone too (kernel `destroy_gre_conntrack`).
+        if connection.tuples[0].protocol == proto::GRE
+            && let Some(master) = connection.master_id
+        {
+            self.gre_keys.forget(master);
         }
     }
 

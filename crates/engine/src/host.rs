@@ -140,23 +140,32 @@ impl Host {
         self.interfaces.iter().find(|i| i.name == name)
     }
 
-    /// The address that packets leaving by an interface towards `next` are masqueraded with: one of the
-    /// network that `next` lies in, else the first (kernel `inet_select_addr`); of IPv6 the first of
-    /// the same scope.
+    /// The address that packets leaving by an interface towards `next` are masqueraded with (kernel
+    /// `inet_select_addr`): of the interface one of the network that `next` lies in, else its first; if it has
+    /// none (the loopback interface), an address of any. Of IPv6, only those of the same scope, and
+    /// `next` itself if it is ours.
     pub fn masquerade_address(&self, interface: &str, next: IpAddr) -> Option<IpAddr> {
-        let interface = self.interface(interface)?;
         let same = |a: &&IpAddr| {
-            a.is_ipv4() == next.is_ipv4() && link_local(**a) == (link_local(next) && next.is_ipv6())
+            a.is_ipv4() == next.is_ipv4()
+                && !a.is_loopback()
+                && link_local(**a) == (link_local(next) && next.is_ipv6())
         };
-        let shares_network = |a: IpAddr| {
-            interface.prefixes.iter().any(|&(net, length)| {
-                length > 0 && within(a, net, length) && within(next, net, length)
-            })
-        };
-        let mut own = interface.addresses.iter().filter(same);
-        own.clone()
-            .find(|a| a.is_ipv4() && shares_network(**a))
-            .or_else(|| own.next())
+        if next.is_ipv6() && self.is_local(next) {
+            return Some(next);
+        }
+        let own = self.interface(interface).and_then(|interface| {
+            let shares_network = |a: IpAddr| {
+                interface.prefixes.iter().any(|&(net, length)| {
+                    length > 0 && within(a, net, length) && within(next, net, length)
+                })
+            };
+            let mut own = interface.addresses.iter().filter(same);
+            own.clone()
+                .find(|a| a.is_ipv4() && shares_network(**a))
+                .or_else(|| own.next())
+        });
+        own.or_else(|| self.local.iter().find(same))
+            .or_else(|| self.interfaces.iter().flat_map(|i| &i.addresses).find(same))
             .copied()
     }
 
@@ -224,6 +233,13 @@ impl Surroundings for Around<'_> {
             Some((&interface.name, connected.then_some(address)))
         };
         way(a).is_some() && way(a) == way(b)
+    }
+
+    fn leaves_alike(&self, address: IpAddr) -> bool {
+        // What is for the host itself leaves by no interface of ours.
+        let towards = self.host.interface_towards(address);
+        !self.host.is_local(address)
+            && towards.is_some_and(|i| self.out_interface == Some(&*i.name))
     }
 }
 

@@ -72,7 +72,6 @@ pub(crate) fn run<O: Observer>(
     buffer: &mut Buffer<'_>,
     facts: Facts<'_>,
     shared: &mut Shared<'_>,
-    raw: &mut RawState,
     visited: &mut u32,
     observer: &mut O,
 ) -> Option<Decision> {
@@ -227,7 +226,7 @@ pub(crate) fn run<O: Observer>(
                 }
             },
             other => {
-                if let Some(effect) = apply(other, shared, raw)
+                if let Some(effect) = apply(other, shared)
                     && O::ACTIVE
                 {
                     observer.effect(effect);
@@ -366,7 +365,7 @@ fn kept_target(kept: &Kept) -> KeptFate {
 }
 
 /// Targets that change something and go on. Returns what they did, for observers.
-fn apply(target: &Target, shared: &mut Shared<'_>, raw: &mut RawState) -> Option<Effect> {
+fn apply(target: &Target, shared: &mut Shared<'_>) -> Option<Effect> {
     match target {
         Target::Mark { value, mask } => {
             let from = shared.mark;
@@ -377,9 +376,10 @@ fn apply(target: &Target, shared: &mut Shared<'_>, raw: &mut RawState) -> Option
             })
         }
         Target::Connmark(change) => connmark(*change, shared),
-        Target::Notrack if raw.locked => None,
-        Target::Notrack => notrack(shared.track, raw),
+        Target::Notrack if shared.raw.locked => None,
+        Target::Notrack => notrack(shared.track, shared.raw),
         Target::Ct(ct) => {
+            let raw = &mut *shared.raw;
             if raw.locked || raw.untracked || raw.template.is_some() || shared.track.is_some() {
                 return None; // the first word holds
             }

@@ -288,6 +288,15 @@ impl Engine {
                 // What goes to this host itself comes in by the loopback interface.
                 journey.in_interface = Some(Arc::from("lo"));
                 journey.out_interface = None;
+                // A packet that belongs to nothing is looked at anew there.
+                if journey
+                    .track
+                    .as_ref()
+                    .is_some_and(|t| t.state == State::Invalid && t.connection.is_none())
+                {
+                    journey.track = None;
+                    journey.raw = RawState::default();
+                }
                 self.prerouting(journey, now, observer)?;
                 self.input(journey, now, observer)
             }
@@ -572,6 +581,7 @@ impl Engine {
             limits: &mut self.limits,
             recent: &mut self.recent,
             track: journey.track.as_ref(),
+            raw: &mut journey.raw,
             mark: journey.mark,
         };
         let decision = linear::run(
@@ -580,7 +590,6 @@ impl Engine {
             &mut journey.buffer,
             facts,
             &mut shared,
-            &mut journey.raw,
             &mut journey.visited,
             observer,
         );

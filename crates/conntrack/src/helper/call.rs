@@ -40,6 +40,11 @@ pub trait Surroundings {
     fn same_way(&self, _a: IpAddr, _b: IpAddr) -> bool {
         false
     }
+
+    /// Whether packets to this address would leave by the same interface as the packet does.
+    fn leaves_alike(&self, _address: IpAddr) -> bool {
+        false
+    }
 }
 
 impl Surroundings for () {}
@@ -142,6 +147,11 @@ impl<'c, 'p> Call<'c, 'p> {
         self.status.has(Status::SRC_NAT) || self.status.has(Status::DST_NAT)
     }
 
+    /// Whether the connection was expected itself.
+    pub fn was_expected(&self) -> bool {
+        self.status.has(Status::EXPECTED)
+    }
+
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.now
@@ -150,6 +160,11 @@ impl<'c, 'p> Call<'c, 'p> {
     /// Settings of helpers.
     pub fn options(&self) -> &Options {
         &self.table.config().helpers
+    }
+
+    /// The port that the kernel registers the helper for.
+    pub fn port(&self) -> u16 {
+        self.info.port
     }
 
     /// What the host knows.
@@ -197,10 +212,29 @@ impl<'c, 'p> Call<'c, 'p> {
         self.add(proposal, true)
     }
 
+    /// Two expectations or none, as by [`expect_only`](Self::expect_only) (kernel
+    /// `nf_ct_expect_related_pair`).
+    ///
+    /// # Errors
+    /// [`Refused`], the first of them.
+    pub fn expect_pair(&mut self, pair: &[Proposal; 2]) -> Result<[ExpectId; 2], Refused> {
+        let known = self.announced.len();
+        let first = self.expect_only(&pair[0])?;
+        match self.expect_only(&pair[1]) {
+            Ok(second) => Ok([first, second]),
+            Err(refused) => {
+                self.unexpect(first);
+                self.announced.truncate(known);
+                Err(refused)
+            }
+        }
+    }
+
     fn add(&mut self, proposal: &Proposal, skip_master: bool) -> Result<ExpectId, Refused> {
         let options = &self.table.config().helpers;
         let class = self.info.class(proposal.class, options);
-        if proposal.destination_port < options.least_expected_port {
+        let keys = proposal.protocol == proto::GRE;
+        if !keys && proposal.destination_port < options.least_expected_port {
             return Err(Refused::Port);
         }
         let limits = Limits {
@@ -291,7 +325,9 @@ impl<'c, 'p> Call<'c, 'p> {
 
     /// Expectations of this connection, newest first.
     pub fn expectations(&self) -> impl Iterator<Item = &Expectation> {
-        self.table.expectations.of_parent(self.id).rev()
+        let now = self.now;
+        let own = self.table.expectations.of_parent(self.id).rev();
+        own.filter(move |e| e.deadline > now)
     }
 
     /// An expectation of any connection that a tuple would fulfil (kernel `__nf_ct_expect_find`).
@@ -303,6 +339,16 @@ impl<'c, 'p> Call<'c, 'p> {
     /// Whether an expectation is this connection's own.
     pub fn is_own(&self, expectation: &Expectation) -> bool {
         expectation.master == self.id
+    }
+
+    /// Whether an expectation's helper is this connection's: of the same name and for the same protocol.
+    pub fn same_helper(&self, expectation: &Expectation) -> bool {
+        let protocol = self.tuples[0].protocol;
+        expectation.helper == self.info.name
+            && self
+                .table
+                .connection(expectation.master)
+                .is_some_and(|c| c.tuples[0].protocol == protocol)
     }
 
     /// Another connection, by one of its tuples in this connection's zone.
@@ -368,6 +414,21 @@ impl<'c, 'p> Call<'c, 'p> {
         self.buffer.replace_payload(range, with).is_ok()
     }
 
+    /// Sends a TCP or UDP packet to another port. `false` when it is too short.
+    #[must_use]
+    pub fn set_destination_port(&mut self, port: u16) -> bool {
+        let at = self.buffer.packet().transport_offset() + 2;
+        if self.buffer.payload_offset().is_none() {
+            return false;
+        }
+        let Some(field) = self.buffer.edit().get_mut(at..at + 2) else {
+            return false;
+        };
+        field.copy_from_slice(&port.to_be_bytes());
+        // A change of nothing makes the checksum right.
+        self.replace_only(0..0, b"")
+    }
+
     /// Notes that this segment grew by `difference` bytes (kernel `nf_ct_seqadj_set`). Nothing for
     /// other protocols than TCP.
     pub fn shift(&mut self, difference: i32) {
@@ -407,6 +468,13 @@ impl Follower<'_> {
         self.table
             .connection(self.master)
             .is_some_and(|c| c.translated())
+    }
+
+    /// What else the parent expects, newest first.
+    pub fn siblings(&self) -> impl Iterator<Item = &Expectation> {
+        let now = self.now;
+        let all = self.table.expectations.of_parent(self.master).rev();
+        all.filter(move |e| e.deadline > now)
     }
 
     /// Takes an expectation back that a tuple would fulfil.

@@ -6,19 +6,28 @@
 //! in [`CATALOGUE`], a variant of [`HelperState`] if it remembers anything, and, if the connections that it
 //! announces need more than to follow their parent, an arm in [`arrived`].
 
+mod amanda;
+mod broadcast;
 mod call;
 pub mod ftp;
 pub mod h323;
+mod irc;
 mod options;
+pub mod pptp;
+pub mod sane;
+pub mod sip;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tftp;
 
 pub use call::{Call, Follower, Proposal, Surroundings};
 pub use options::Options;
 
 use palisade_wire::{Family, proto};
 
+use crate::connection::Connection;
 use crate::expect::{Expectation, Follow};
+use crate::table::Conntrack;
 use crate::tuple::Tuple;
 
 /// Limits of one class of expectations (kernel `struct nf_conntrack_expect_policy`).
@@ -103,18 +112,18 @@ const V4: Option<Family> = Some(Family::V4);
 #[rustfmt::skip]
 pub const CATALOGUE: &[HelperInfo] = &[
     row("ftp", proto::TCP, 21, None, &[class(1, 300)], Some(ftp::inspect)),
-    row("tftp", proto::UDP, 69, None, &[class(1, 300)], None),
-    row("irc", proto::TCP, 6667, V4, &[class(8, 300)], None),
-    row("sip", proto::UDP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
-    row("sip", proto::TCP, 5060, None, &[class(1, 180), class(32, 180), class(32, 180), class(32, 180)], None),
-    row("amanda", proto::UDP, 10080, None, &[class(4, 180)], None),
-    row("pptp", proto::TCP, 1723, V4, &[class(2, 300)], None),
+    row("tftp", proto::UDP, 69, None, &[class(1, 300)], Some(tftp::inspect)),
+    row("irc", proto::TCP, 6667, V4, &[class(8, 300)], Some(irc::inspect)),
+    row("sip", proto::UDP, 5060, None, &[class(1, 180), class(4, 180), class(4, 180), class(2, 180)], Some(sip::inspect)),
+    row("sip", proto::TCP, 5060, None, &[class(1, 180), class(4, 180), class(4, 180), class(2, 180)], Some(sip::inspect)),
+    row("amanda", proto::UDP, 10080, None, &[class(4, 180)], Some(amanda::inspect)),
+    row("pptp", proto::TCP, 1723, V4, &[class(2, 300)], Some(pptp::inspect)),
     row("RAS", proto::UDP, 1719, None, &[class(32, 240)], Some(h323::inspect_ras)),
     row("Q.931", proto::TCP, 1720, None, &[class(20, 240)], Some(h323::inspect_q931)),
     row("H.245", proto::TCP, 0, None, &[class(18, 240)], Some(h323::inspect_h245)),
-    row("netbios-ns", proto::UDP, 137, V4, &[class(1, 3)], None),
-    row("snmp", proto::UDP, 161, V4, &[class(1, 30)], None),
-    row("sane", proto::TCP, 6566, None, &[class(1, 300)], None),
+    row("netbios-ns", proto::UDP, 137, V4, &[class(1, 3)], Some(broadcast::netbios_ns)),
+    row("snmp", proto::UDP, 161, V4, &[class(1, 30)], Some(broadcast::snmp)),
+    row("sane", proto::TCP, 6566, None, &[class(1, 300)], Some(sane::inspect)),
 ];
 
 /// A helper of this name, for whatever protocol.
@@ -140,6 +149,12 @@ pub enum HelperState {
     None,
     /// FTP control connection.
     Ftp(Box<ftp::FtpState>),
+    /// PPTP control connection.
+    Pptp(Box<pptp::PptpState>),
+    /// SANE control connection.
+    Sane(sane::SaneState),
+    /// SIP signalling.
+    Sip(Box<sip::SipState>),
     /// A connection of an H.323 call.
     H323(Box<h323::H323State>),
 }
@@ -158,10 +173,28 @@ pub(crate) fn arrived(follower: &mut Follower<'_>, expectation: &Expectation) {
     match expectation.follow {
         Follow::Nothing => {}
         Follow::Master => follower.follow_master(expectation),
+        Follow::Pptp => pptp::arrived(follower, expectation),
+        Follow::Sip => sip::arrived(follower, expectation),
         Follow::Q931 => h323::called(follower, expectation),
         Follow::CallForwarding => h323::call_forwarded(follower, expectation),
-        Follow::Sip | Follow::Pptp => {}
     }
+}
+
+/// A connection that has a helper has ended and is out of the table (kernel `nf_ct_helper_destroy`).
+pub(crate) fn ended(table: &mut Conntrack, gone: &Connection) {
+    if gone.helper == Some("pptp") {
+        pptp::ended(table, gone);
+    }
+}
+
+/// The decimal digits at the start of `text` as a number, and how many they are. It wraps at 64 bits (kernel
+/// `simple_strtoul`); without digits it is 0.
+pub(crate) fn number(text: &[u8]) -> (u64, usize) {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit());
+    digits.fold((0, 0), |(value, count): (u64, usize), byte| {
+        let digit = u64::from(byte - b'0');
+        (value.wrapping_mul(10).wrapping_add(digit), count + 1)
+    })
 }
 
 /// Bytes as text for reasons: printable ASCII as it is, the rest escaped, at most 120 bytes.

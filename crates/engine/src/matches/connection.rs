@@ -1,11 +1,11 @@
 //! state and conntrack (kernel `xt_state.c`, `xt_conntrack.c`).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_conntrack::connection::Deadline;
-use palisade_conntrack::{Direction, State, Status, Tuple, TupleProto};
+use palisade_conntrack::{Connection, Direction, State, Status, Tuple, TupleProto};
 use palisade_rules::{ConntrackMatch, Net, Not, PortRange, StateSet};
-use palisade_wire::Timestamp;
+use palisade_wire::{Family, Timestamp};
 
 use super::Shared;
 
@@ -17,7 +17,11 @@ fn state_bit(shared: &Shared<'_>) -> u8 {
         Some(State::Established) => StateSet::ESTABLISHED,
         Some(State::Related) => StateSet::RELATED,
         Some(State::Untracked) => StateSet::UNTRACKED,
-        Some(State::Invalid) | None => StateSet::INVALID,
+        Some(State::Invalid) => StateSet::INVALID,
+        // In front of tracking a raw rule's word shows already: its template counts as a new connection.
+        None if shared.raw.untracked => StateSet::UNTRACKED,
+        None if shared.raw.template.is_some() => StateSet::NEW,
+        None => StateSet::INVALID,
     }
 }
 
@@ -25,9 +29,58 @@ pub(super) fn state(not: &Not<StateSet>, shared: &Shared<'_>) -> bool {
     not.apply(not.value.0 & state_bit(shared) != 0)
 }
 
+/// What `-m conntrack` looks at.
+struct Looked {
+    tuples: [Tuple; 2],
+    status: Status,
+    /// Seconds left.
+    left: u64,
+    direction: Direction,
+}
+
+impl Looked {
+    fn connection(connection: &Connection, direction: Direction, now: Timestamp) -> Self {
+        Looked {
+            tuples: connection.tuples,
+            status: connection.status,
+            // Before confirm there is no deadline, and the kernel computes 0.
+            left: match connection.deadline {
+                Deadline::AfterConfirm(_) => 0,
+                Deadline::At(end) => end.since(now).as_secs(),
+            },
+            direction,
+        }
+    }
+
+    /// A template: an entry that is confirmed and knows nothing.
+    fn template(family: Family) -> Self {
+        let nowhere = match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let tuple = Tuple {
+            source: nowhere,
+            destination: nowhere,
+            protocol: 0,
+            proto: TupleProto::Generic,
+        };
+        Looked {
+            tuples: [tuple; 2],
+            status: Status::CONFIRMED,
+            left: 0,
+            direction: Direction::Original,
+        }
+    }
+}
+
 /// Kernel `conntrack_mt`: without a connection only `--ctstate` can be true; any other option
 /// beside it is not even looked at, and alone it fails, negated or not.
-pub(super) fn conntrack(rule: &ConntrackMatch, shared: &Shared<'_>, now: Timestamp) -> bool {
+pub(super) fn conntrack(
+    rule: &ConntrackMatch,
+    shared: &Shared<'_>,
+    family: Family,
+    now: Timestamp,
+) -> bool {
     let connection = shared
         .track
         .and_then(|t| t.connection)
@@ -46,15 +99,17 @@ pub(super) fn conntrack(rule: &ConntrackMatch, shared: &Shared<'_>, now: Timesta
             return false;
         }
     }
-    let (Some(connection), Some(track)) = (connection, shared.track) else {
-        return rule.state.is_some();
+    let looked = match (connection, shared.track) {
+        (Some(connection), Some(track)) => Looked::connection(connection, track.direction, now),
+        (None, None) if shared.raw.template.is_some() => Looked::template(family),
+        _ => return rule.state.is_some(),
     };
     if let Some(original) = rule.original
-        && original != (track.direction == Direction::Original)
+        && original != (looked.direction == Direction::Original)
     {
         return false;
     }
-    let [original, reply] = &connection.tuples;
+    let [original, reply] = &looked.tuples;
     let net = |not: &Option<Not<Net>>, address: IpAddr| {
         not.as_ref()
             .is_none_or(|not| not.apply(not.value.contains(address)))
@@ -75,46 +130,25 @@ pub(super) fn conntrack(rule: &ConntrackMatch, shared: &Shared<'_>, now: Timesta
     {
         return false;
     }
-    if !port(&rule.orig_source_port, words(original).0)
-        || !port(&rule.orig_destination_port, words(original).1)
-        || !port(&rule.repl_source_port, words(reply).0)
-        || !port(&rule.repl_destination_port, words(reply).1)
+    if !port(&rule.orig_source_port, original.source_word())
+        || !port(&rule.orig_destination_port, original.destination_word())
+        || !port(&rule.repl_source_port, reply.source_word())
+        || !port(&rule.repl_destination_port, reply.destination_word())
     {
         return false;
     }
     if let Some(not) = &rule.status {
         // An empty set (NONE) meets no bit at all.
         let wanted = u32::from(not.value.0);
-        if !not.apply(connection.status.0 & wanted != 0) {
+        if !not.apply(looked.status.0 & wanted != 0) {
             return false;
         }
     }
     if let Some(not) = &rule.expire {
-        // Before confirm there is no deadline, and the kernel computes 0.
-        let left = match connection.deadline {
-            Deadline::AfterConfirm(_) => 0,
-            Deadline::At(end) => end.since(now).as_secs(),
-        };
         let (first, last) = not.value;
-        if !not.apply((u64::from(first)..=u64::from(last)).contains(&left)) {
+        if !not.apply((u64::from(first)..=u64::from(last)).contains(&looked.left)) {
             return false;
         }
     }
     true
-}
-
-/// The 16-bit words that the kernel keeps at the ports' places.
-fn words(tuple: &Tuple) -> (u16, u16) {
-    match tuple.proto {
-        TupleProto::Ports {
-            source,
-            destination,
-        }
-        | TupleProto::Gre {
-            source,
-            destination,
-        } => (source, destination),
-        TupleProto::Icmp { id, kind, code } => (id, u16::from_be_bytes([kind, code])),
-        TupleProto::Generic => (0, 0),
-    }
 }

@@ -16,6 +16,7 @@ use palisade_wire::{Family, Packet, Timestamp, link::PacketType};
 
 use crate::host::{AddressKind, Host};
 use crate::input::LinkInfo;
+use crate::linear::RawState;
 
 /// What a rule can look at beside the packet.
 #[derive(Clone, Copy)]
@@ -58,6 +59,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) limits: &'a mut Limits,
     pub(crate) recent: &'a mut RecentLists,
     pub(crate) track: Option<&'a Track>,
+    pub(crate) raw: &'a mut RawState,
     pub(crate) mark: u32,
 }
 
@@ -94,7 +96,9 @@ pub(crate) fn evaluate(
         Match::Icmp(not) | Match::Icmp6(not) => transport::icmp(not, packet),
         Match::Multiport { side, ports } => transport::multiport(*side, ports, packet),
         Match::State(not) => connection::state(not, shared).into(),
-        Match::Conntrack(ct) => connection::conntrack(ct, shared, context.now).into(),
+        Match::Conntrack(ct) => {
+            connection::conntrack(ct, shared, packet.family(), context.now).into()
+        }
         Match::Limit(_) => slot
             .is_some_and(|slot| shared.limits.take(slot, context.now))
             .into(),

@@ -868,14 +868,6 @@ impl Reader<'_, '_, '_> {
         }
         if let Target::Ct(ct) = target
             && let Some(helper) = &ct.helper
-            && !["ftp", "RAS", "Q.931", "H.245"].contains(&helper.as_str())
-            && KNOWN_HELPERS.contains(&helper.as_str())
-        {
-            // It can be assigned; what it would announce is NEW, and that is said.
-            self.parser.note_kept("helper", helper, &loaded.word);
-        }
-        if let Target::Ct(ct) = target
-            && let Some(helper) = &ct.helper
             && !KNOWN_HELPERS.contains(&helper.as_str())
         {
             let mut bad = Bad::new(format!("the kernel has no helper '{helper}'"));

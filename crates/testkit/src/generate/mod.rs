@@ -172,7 +172,12 @@ pub fn script(seed: u64, packets: usize, without: &[String]) -> Generated {
     let (mut lines, mut number) = (0, 0);
     while lines < packets {
         number += 1;
-        let story = story(&mut chance, number, without);
+        let story = story(
+            &mut chance,
+            number,
+            without,
+            covers.contains(&"translation"),
+        );
         if without.iter().any(|w| w == story.about) {
             if number > packets * 16 {
                 break;
@@ -190,7 +195,7 @@ pub fn script(seed: u64, packets: usize, without: &[String]) -> Generated {
     Generated { text, covers }
 }
 
-fn story(chance: &mut Chance, number: usize, without: &[String]) -> Story {
+fn story(chance: &mut Chance, number: usize, without: &[String], translated: bool) -> Story {
     match chance.below(24) {
         0..=9 => tcp::story(chance, number),
         10 => tcp::wild(chance, number),
@@ -198,7 +203,7 @@ fn story(chance: &mut Chance, number: usize, without: &[String]) -> Story {
         13 => datagram::udplite(chance, number),
         14 => datagram::fragments(chance, number),
         15..=16 => other::pings(chance, number),
-        17 => other::icmp_types(chance, number),
+        17 => other::icmp_types(chance, number, translated),
         18..=19 => sctp::story(chance, number),
         20 => other::gre(chance, number),
         21 => other::unknown(chance, number),

@@ -34,7 +34,10 @@ pub(super) fn pings(chance: &mut Chance, number: usize) -> Story {
 }
 
 /// Any type and code: queries of other kinds, neighbour discovery, errors that quote nothing.
-pub(super) fn icmp_types(chance: &mut Chance, number: usize) -> Story {
+///
+/// Where addresses are `translated` IPv6 node information is left out: the identifier that is drawn for it
+/// shows in no packet, so that it cannot be followed.
+pub(super) fn icmp_types(chance: &mut Chance, number: usize, translated: bool) -> Story {
     let mut teller = Teller::new(chance, number);
     teller.answering = false;
     for _ in 0..2 + teller.chance.below(6) {
@@ -53,6 +56,8 @@ pub(super) fn icmp_types(chance: &mut Chance, number: usize) -> Story {
         } else {
             chance.one_of(common)
         };
+        let drawn = teller.six && translated && matches!(kind, 139 | 140);
+        let kind = if drawn { 135 } else { kind };
         let code = chance.one_of(&[0, 0, 0, 1, 2, 255]);
         let payload = chance.pick(&["", "", " len 8", " len 40", " hex:4500", " truncate 22"]);
         let id = chance.pick(&["", " id 7"]);

@@ -27,6 +27,7 @@
 mod chains;
 mod namespace;
 mod netlink;
+mod options;
 mod shown;
 mod tables;
 pub mod watch;
@@ -188,6 +189,7 @@ impl KernelSubject {
                 )
             };
             let sockets = [open(AddressFamily::Inet)?, open(AddressFamily::Inet6)?];
+            setsockopt(&sockets[0], sockopt::Broadcast, &true)?;
             self.raw = Some(sockets);
         }
         let [v4, v6] = self.raw.as_ref().context("raw sockets")?;
@@ -216,8 +218,16 @@ impl KernelSubject {
     fn judge(&mut self, bytes: &[u8], lines: &[Line], kept: bool) -> Observed {
         let v6 = bytes.first().is_some_and(|b| b >> 4 == 6);
         // An answer is made and goes its way in the middle of the packet's own, which ends after it.
-        let is_answer = |l: &Line| l.words == "answer" && answers(&l.packet, bytes);
-        let (lines, of_answer) = match lines.iter().position(is_answer) {
+        // Its sender may be translated by then: what was last said of the packet tells its addresses too.
+        let is_answer = |at: usize| {
+            let before = at.checked_sub(1).and_then(|before| lines.get(before));
+            lines.get(at).is_some_and(|l| {
+                l.words == "answer"
+                    && (answers(&l.packet, bytes)
+                        || before.is_some_and(|b| answers(&l.packet, &b.packet)))
+            })
+        };
+        let (lines, of_answer) = match (0..lines.len()).find(|at| is_answer(*at)) {
             Some(at) => lines.split_at(at),
             None => (lines, [].as_slice()),
         };
@@ -334,8 +344,13 @@ impl Subject for KernelSubject {
 
     fn expectations(&mut self, now: Timestamp) -> u64 {
         self.wait(now);
-        let listed = self.namespace.feed("conntrack", &["-L", "expect"], "");
-        self.kept("expectations", listed).lines().count() as u64
+        let listed = ["ipv4", "ipv6"].map(|family| {
+            let listed = self
+                .namespace
+                .feed("conntrack", &["-L", "expect", "-f", family], "");
+            self.kept("expectations", listed).lines().count() as u64
+        });
+        listed.iter().sum()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A network namespace of the calling thread's own, with the script's firewall in it.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,6 +12,7 @@ use tappers::Tap;
 
 use super::chains;
 use super::netlink::Asking;
+use super::options::{self, Options};
 use super::watch::Watch;
 
 /// What a machine that forwards, and only forwards, has set. Rates of errors are not part of the
@@ -76,6 +78,8 @@ pub struct Namespace {
     pub(super) asking: Asking,
     /// Files of this run: rules, the lock of iptables, its tools under their plain names.
     directory: tempfile::TempDir,
+    /// Options of modules, set back with the rest.
+    _options: Options,
 }
 
 impl Namespace {
@@ -89,6 +93,7 @@ impl Namespace {
     ///
     /// When something is missing (rights, tools) or refused (rules).
     pub fn enter(script: &Script, base: &Path, track: bool, tools: Tools) -> Result<Namespace> {
+        let options = Options::set(script)?;
         unshare(CloneFlags::CLONE_NEWNET).context("a new network namespace")?;
         for (name, value) in SETTINGS {
             set(name, value)?;
@@ -107,6 +112,7 @@ impl Namespace {
             watch,
             asking: Asking::open()?,
             directory,
+            _options: options,
         };
         namespace.feed("nft", &["-f", "-"], &chains::around())?;
         namespace.wire(script)?;
@@ -114,7 +120,8 @@ impl Namespace {
         if track {
             namespace.feed("nft", &["-f", "-"], &chains::tracking())?;
         }
-        for sysctl in &script.sysctls {
+        let sysctls = script.sysctls.iter();
+        for sysctl in sysctls.filter(|s| options::path(&s.name).is_none()) {
             let name = if sysctl.name.starts_with("net.") {
                 sysctl.name.clone()
             } else {
@@ -137,13 +144,14 @@ impl Namespace {
             let mac = device.mac.map(|b| format!("{b:02x}")).join(":");
             commands += &format!("link set {name} address {mac} mtu {MTU} arp off up\n");
             for prefix in &interface.addresses {
-                let nodad = if prefix.address.is_ipv6() {
-                    "nodad"
-                } else {
-                    ""
-                };
                 let (address, length) = (prefix.address, prefix.length);
-                commands += &format!("addr add {address}/{length} dev {name} {nodad}\n");
+                // As every network manager sets them up: with their broadcast address.
+                let more = match address {
+                    IpAddr::V6(_) => "nodad",
+                    IpAddr::V4(_) if length < 31 => "broadcast +",
+                    IpAddr::V4(_) => "",
+                };
+                commands += &format!("addr add {address}/{length} dev {name} {more}\n");
             }
             self.devices.push(device);
         }

@@ -143,12 +143,12 @@ fn expectation(attributes: &[u8]) -> Option<(String, Entry)> {
     let awaited = tuple(attribute(attributes, number::EXPECT_TUPLE)?)?;
     let mask = tuple(attribute(attributes, number::EXPECT_MASK)?)?;
     let source = (!mask.source.is_unspecified()).then(|| (awaited.source, ones(mask.source)));
-    let port = mask.source_port().filter(|m| *m != 0);
-    let source_port = port.and(awaited.source_port());
+    // Ports, or GRE's keys.
+    let source_port = (mask.source_word() != 0).then(|| awaited.source_word());
     let key = expectation_key(
         awaited.protocol,
         (source, source_port),
-        (awaited.destination, awaited.destination_port().unwrap_or(0)),
+        (awaited.destination, awaited.destination_word()),
         attribute(attributes, number::EXPECT_ZONE)
             .and_then(be16)
             .unwrap_or(0),
