@@ -306,6 +306,12 @@ fn a_gatekeeper_says_where_to_register_and_whom_to_call() {
             let said = session.say(Reply, &bytes(message));
             assert_eq!(expected(&session), [expectation]);
             assert_eq!(payload(&said), bytes(message));
+            // In words that people read, not as it stands in the message.
+            let announced = said.announced.unwrap();
+            assert!(
+                expectation.contains(&format!("> {announced} ")),
+                "{announced}"
+            );
         }
     }
 }
