@@ -33,6 +33,7 @@ impl Engine {
             in_interface,
             out_interface,
             track,
+            first,
             mark,
             visited,
             announced,
@@ -103,7 +104,7 @@ impl Engine {
             self.scratch = buffer.into_spare();
             None
         };
-        let (state, direction, reason, tcp) = match track {
+        let (state, direction, reason, tcp) = match first.or(track) {
             Some(t) => {
                 let related = t.connection.is_some();
                 let state = match t.drop {

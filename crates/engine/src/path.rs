@@ -12,12 +12,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use palisade_conntrack::defrag::Defragged;
+use palisade_conntrack::defrag::{Defragged, FragmentFault};
 use palisade_conntrack::{Announced, State, Track, TrackHook};
 use palisade_rules::{Family, Hook, RejectWith, TableKind, print};
-use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
+use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType, proto};
 
 use crate::conclude::Pieces;
+use crate::extension;
 use crate::host::{AddressKind, Around};
 use crate::input::{Input, LinkInfo, Route};
 use crate::linear::{self, RawState};
@@ -36,6 +37,9 @@ pub(crate) struct Journey<'a> {
     pub(crate) out_interface: Option<Arc<str>>,
     pub(crate) link: LinkInfo,
     pub(crate) track: Option<Track>,
+    /// What tracking said on the way out, of a packet that came in again by the loopback interface and was
+    /// tracked anew.
+    pub(crate) first: Option<Track>,
     pub(crate) raw: RawState,
     pub(crate) mark: u32,
     pub(crate) visited: u32,
@@ -117,6 +121,7 @@ impl Engine {
             out_interface,
             link: input.link,
             track: None,
+            first: None,
             raw: RawState::default(),
             mark: input.mark,
             visited: 0,
@@ -172,6 +177,7 @@ impl Engine {
                 .track
                 .as_ref()
                 .and_then(|t| self.conntrack.attach(t)),
+            first: None,
             raw: RawState {
                 locked: journey
                     .track
@@ -191,7 +197,7 @@ impl Engine {
         if let Some(track) = &own.track {
             self.conntrack.discard(track);
         }
-        let track = own.track.as_ref();
+        let track = own.first.as_ref().or(own.track.as_ref());
         let state = track.map(|t| t.state);
         let direction = track.and_then(|t| t.connection.map(|_| t.direction));
         let sent = step.ok().map(|()| own.buffer.bytes().to_vec());
@@ -256,7 +262,19 @@ impl Engine {
     }
 
     fn reassemble(&mut self, packet: &Packet<'_>, inward: bool, now: Timestamp) -> Reassembled {
-        if packet.fragment().is_none() || !self.reassemble[packet.family() as usize] {
+        if !self.reassemble[packet.family() as usize] {
+            return Reassembled::Whole;
+        }
+        // The queue looks for a Fragment header and finds half a one.
+        if packet.family() == Family::V6
+            && packet.chain_broken()
+            && packet.fragment().is_none()
+            && packet.protocol() == proto::FRAGMENT
+        {
+            let fault = FragmentFault::HeadersCut;
+            return Reassembled::Stop(Verdict::Drop, Ended::FragmentFault(fault));
+        }
+        if packet.fragment().is_none() {
             return Reassembled::Whole;
         }
         // An IPv6 fragment header with offset 0 and nothing to follow goes through the queue too.
@@ -294,7 +312,7 @@ impl Engine {
                     .as_ref()
                     .is_some_and(|t| t.state == State::Invalid && t.connection.is_none())
                 {
-                    journey.track = None;
+                    journey.first = journey.track.take();
                     journey.raw = RawState::default();
                 }
                 self.prerouting(journey, now, observer)?;
@@ -410,8 +428,10 @@ impl Engine {
         if ttl <= 1 {
             return Err(Stop(Verdict::Drop, Ended::TimeToLive(ttl), None));
         }
-        // Link-local and unspecified sources stay on their link (kernel `ip6_forward`).
+        // Link-local and unspecified sources stay on their link (kernel `ip6_forward`, which does not look
+        // when the packet goes out where it came in).
         if let IpAddr::V6(source) = packet.source()
+            && journey.in_interface != journey.out_interface
             && (source.is_unspecified() || source.segments()[0] & 0xffc0 == 0xfe80)
         {
             return Err(Stop(Verdict::Drop, Ended::Martian(packet.source()), None));
@@ -688,6 +708,9 @@ fn refused_at_once(packet: &Packet<'_>, link: &LinkInfo) -> Option<Ended> {
     }
     if !packet.header_checksum_ok() {
         return Some(Ended::HeaderChecksum);
+    }
+    if packet.family() == Family::V6 && !extension::hop_by_hop_ok(packet) {
+        return Some(Ended::Extension);
     }
     // IPv6 looks at these before netfilter does (kernel `ip6_rcv_core`).
     if let IpAddr::V6(source) = packet.source()
