@@ -35,7 +35,7 @@ use crate::nat::{Chance, NONE, Sources};
 use crate::proto::clash_allowed;
 use crate::proto::gre::GreKeys;
 use crate::track::Template;
-use crate::tuple::{Direction, Tuple, Zone};
+use crate::tuple::{Direction, Tuple, Zone, zone_of};
 
 /// End of a hash chain.
 const NIL: u32 = u32::MAX;
@@ -305,7 +305,7 @@ impl Conntrack {
         let slots = &self.slots;
         let expectation = self
             .expectations
-            .take(tuple, zones[0], now, |master: ConnId| {
+            .take(tuple, zone_of(zones), now, |master: ConnId| {
                 slots
                     .get(master.index as usize)
                     .filter(|s| s.generation == master.generation)
