@@ -128,32 +128,42 @@ fn bytes(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-/// A message with another address or port in it, some bits turned, or an end too early. `framed`: its
-/// frame is made to fit, mostly.
-fn altered(chance: &mut Chance, message: &str, framed: bool) -> String {
+/// Ports that one connection announces. Those of others are not among them: where a port is taken the kernel
+/// draws another one, which nobody can foretell.
+struct Ports {
+    first: u16,
+    /// The port of the client itself.
+    own: u16,
+}
+
+impl Ports {
+    fn any(&self, chance: &mut Chance) -> u16 {
+        match chance.below(12) {
+            0 | 1 => self.own,
+            2 => 0,
+            _ => self.first + chance.below(8) as u16,
+        }
+    }
+}
+
+/// A message with ports of its own, and maybe another address in it, some bits turned, or an end too
+/// early. `framed`: its frame is made to fit, mostly.
+fn altered(chance: &mut Chance, message: &str, framed: bool, ports: &Ports) -> String {
     let mut message = bytes(message);
+    let is_place = |i: &usize| {
+        let rest = &message[*i..];
+        rest.starts_with(&[10, 1, 0]) || rest.starts_with(&[10, 2, 0])
+    };
     let places: Vec<usize> = (0..message.len().saturating_sub(5))
-        .filter(|i| {
-            message[*i..].starts_with(&[10, 1, 0]) || message[*i..].starts_with(&[10, 2, 0])
-        })
+        .filter(is_place)
         .collect();
     for at in places {
         if chance.one_in(5) {
             let address = chance.one_of(&ADDRESSES);
             message[at..at + 4].copy_from_slice(&address);
         }
-        if chance.one_in(3) {
-            let port = u16::from_be_bytes([message[at + 4], message[at + 5]]);
-            let other = chance.one_of(&[
-                port.wrapping_add(2),
-                port.wrapping_add(4),
-                port ^ 1,
-                0,
-                1,
-                65_535,
-            ]);
-            message[at + 4..at + 6].copy_from_slice(&other.to_be_bytes());
-        }
+        let port = ports.any(chance);
+        message[at + 4..at + 6].copy_from_slice(&port.to_be_bytes());
     }
     let from = if framed { 4 } else { 0 };
     match chance.below(8) {
@@ -175,13 +185,13 @@ fn altered(chance: &mut Chance, message: &str, framed: bool) -> String {
 }
 
 /// Messages of a list, mostly in its order; in TCP a header may come alone.
-fn talk(teller: &mut Teller<'_>, messages: &[Message], protocol: &str) {
+fn talk(teller: &mut Teller<'_>, messages: &[Message], protocol: &str, ports: &Ports) {
     let framed = protocol == "tcp";
     for (back, message) in messages {
         if teller.chance.one_in(3) {
             continue;
         }
-        let text = altered(teller.chance, message, framed);
+        let text = altered(teller.chance, message, framed, ports);
         let back = back ^ teller.chance.one_in(10);
         if framed && teller.chance.one_in(8) {
             let (head, body) = text.split_at("hex:".len() + 8);
@@ -196,25 +206,17 @@ fn talk(teller: &mut Teller<'_>, messages: &[Message], protocol: &str) {
 }
 
 /// Connections that were announced, or almost.
-fn follow(teller: &mut Teller<'_>, count: usize) {
+fn follow(teller: &mut Teller<'_>, count: usize, ports: &Ports) {
     for _ in 0..count {
         let far = 9_000 + teller.number * 8 + teller.chance.below(8);
+        let port = ports.first + teller.chance.below(10) as u16;
         let line = match teller.chance.below(6) {
-            0 => format!("server:{far} > client:1720 tcp S"),
-            1 => format!("client:{far} > server:1722 tcp S"),
-            2 => format!("server:{far} > client:1503 tcp S"),
-            3 => format!(
-                "client:{far} > server:{} udp len 20",
-                6_000 + teller.chance.below(12)
-            ),
-            4 => format!(
-                "server:{far} > outside:{} udp len 20",
-                5_004 + teller.chance.below(6)
-            ),
-            _ => format!(
-                "server:{far} > client:{} udp len 20",
-                5_004 + teller.chance.below(6)
-            ),
+            0 => format!("server:{far} > client:{port} tcp S"),
+            1 => format!("client:{far} > server:{port} tcp S"),
+            2 => format!("server:{far} > outside:{port} tcp S"),
+            3 => format!("client:{far} > server:{port} udp len 20"),
+            4 => format!("server:{far} > outside:{port} udp len 20"),
+            _ => format!("server:{far} > client:{port} udp len 20"),
         };
         aside(teller, &line);
     }
@@ -224,24 +226,31 @@ pub(super) fn story(chance: &mut Chance, number: usize) -> Story {
     let mut teller = Teller::new(chance, number);
     teller.six = false;
     let port = 42_000 + number * 4;
+    // Three connections, each with ports of its own.
+    let ports = |n: usize| Ports {
+        first: (20_000 + number * 48 + n * 16) as u16,
+        own: (port + n) as u16,
+    };
     if teller.chance.one_in(2) {
         (teller.from, teller.to) = (format!("client:{port}"), "server:1719".to_owned());
-        talk(&mut teller, RAS, "udp");
-        follow(&mut teller, 2);
+        talk(&mut teller, RAS, "udp", &ports(0));
+        follow(&mut teller, 2, &ports(0));
     }
     if teller.chance.below(4) > 0 {
         (teller.from, teller.to) = (format!("client:{}", port + 1), "server:1720".to_owned());
         teller.last = [None, None];
         handshake(&mut teller);
-        talk(&mut teller, SIGNALS, "tcp");
-        follow(&mut teller, 2);
-        (teller.from, teller.to) = (format!("client:{}", port + 2), "server:1232".to_owned());
+        talk(&mut teller, SIGNALS, "tcp", &ports(1));
+        follow(&mut teller, 2, &ports(1));
+        // The control connection, where it was announced if at all.
+        let to = ports(1).first as usize + teller.chance.below(8);
+        (teller.from, teller.to) = (format!("client:{}", port + 2), format!("server:{to}"));
         teller.last = [None, None];
         handshake(&mut teller);
         for _ in 0..1 + teller.chance.below(3) {
-            talk(&mut teller, CONTROL, "tcp");
+            talk(&mut teller, CONTROL, "tcp", &ports(2));
         }
-        follow(&mut teller, 3);
+        follow(&mut teller, 3, &ports(2));
     }
     teller.end("H.323")
 }
