@@ -42,12 +42,6 @@ impl Direction {
 /// A conntrack zone id (0 is the default zone).
 pub type Zone = u16;
 
-/// The zone that a connection was put in, from the ids that hold in either direction: it may be in force in one
-/// of them only. Expectations go by this one (kernel `nf_ct_zone_equal_any`).
-pub(crate) fn zone_of(zones: [Zone; 2]) -> Zone {
-    if zones[0] != 0 { zones[0] } else { zones[1] }
-}
-
 /// The protocol's part of a tuple.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TupleProto {

@@ -14,7 +14,7 @@ use crate::expect::{ExpectId, Expectation, Follow, Limits, Refused};
 use crate::nat;
 use crate::table::Conntrack;
 use crate::track::Announced;
-use crate::tuple::{Direction, Tuple, zone_of};
+use crate::tuple::{Direction, Tuple};
 
 /// Ports tried for an expectation whose own port is taken (kernel `nf_nat_exp_find_port`).
 const PORT_ATTEMPTS: u32 = 128;
@@ -275,7 +275,7 @@ impl<'c, 'p> Call<'c, 'p> {
             destination: proposal.destination,
             destination_port: proposal.destination_port,
             protocol: proposal.protocol,
-            zone: zone_of(connection.zones),
+            zone: connection.zone_id(),
             deadline: self.now + Duration::from_secs(class.timeout),
             permanent: proposal.permanent,
             inactive: proposal.inactive,
@@ -346,7 +346,7 @@ impl<'c, 'p> Call<'c, 'p> {
 
     /// An expectation of any connection that a tuple would fulfil (kernel `__nf_ct_expect_find`).
     pub fn expected(&self, tuple: &Tuple) -> Option<&Expectation> {
-        let zone = zone_of(self.table.connection(self.id)?.zones);
+        let zone = self.table.connection(self.id)?.zone_id();
         self.table.expectations.find(tuple, zone, self.now)
     }
 
@@ -493,7 +493,7 @@ impl Follower<'_> {
 
     /// Takes an expectation back that a tuple would fulfil.
     pub fn unexpect(&mut self, tuple: &Tuple) -> bool {
-        let Some(zone) = self.table.connection(self.id).map(|c| zone_of(c.zones)) else {
+        let Some(zone) = self.table.connection(self.id).map(|c| c.zone_id()) else {
             return false;
         };
         let found = self.table.expectations.find(tuple, zone, self.now);

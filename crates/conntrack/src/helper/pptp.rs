@@ -22,7 +22,7 @@ use crate::connection::Connection;
 use crate::expect::{Expectation, Follow};
 use crate::nat;
 use crate::table::Conntrack;
-use crate::tuple::{Direction, Tuple, TupleProto, Zone, zone_of};
+use crate::tuple::{Direction, Tuple, TupleProto, Zone};
 
 /// State of the control connection, in the kernel's order (kernel `enum pptp_ctrlsess_state`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -397,7 +397,7 @@ pub(super) fn ended(table: &mut Conntrack, gone: &Connection) {
             table.remove(index);
         } else if let Some(id) = table
             .expectations
-            .find(&tuple, zone_of(zones), always)
+            .find(&tuple, gone.zone_id(), always)
             .map(|e| e.id)
         {
             table.expectations.remove(id);
