@@ -12,11 +12,14 @@
 //! # Errors
 //! A message that cannot be read passes. An expectation that cannot be had drops the packet.
 
+mod capability;
 mod h245;
 mod media;
 #[cfg(test)]
 mod messages;
 mod nat;
+#[cfg(test)]
+mod odd_tests;
 mod per;
 #[cfg(test)]
 mod per_tests;
