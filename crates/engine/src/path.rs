@@ -674,6 +674,7 @@ impl Engine {
                     &journey.buffer.packet(),
                     &self.host,
                     journey.link.packet_type,
+                    journey.in_interface.as_deref(),
                 );
                 if with == RejectWith::TcpReset
                     && reply.is_ok()
