@@ -245,6 +245,13 @@ fn remark(outcome: &Outcome) -> Option<String> {
         Some(Reason::FirstPacket | Reason::InConnection | Reason::RepeatedBeforeReply) | None => {}
         Some(reason) => parts.push(reason.to_string()),
     }
+    // What a translation makes of a connection is told with its first packets.
+    if let Some(translation) = outcome.connection.and_then(|c| c.translation)
+        && matches!(outcome.state, Some(State::New | State::Related))
+        && outcome.direction == Some(Direction::Original)
+    {
+        parts.push(translation.to_string());
+    }
     if let Some(a) = &why.announced {
         parts.push(format!(
             "announces to the {} helper: \"{}\"",

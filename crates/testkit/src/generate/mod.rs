@@ -13,6 +13,7 @@ mod calls;
 mod chance;
 mod datagram;
 mod everybody;
+mod h323;
 mod nat;
 mod noise;
 mod other;

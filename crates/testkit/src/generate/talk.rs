@@ -1,11 +1,12 @@
-//! Protocols that announce further connections: FTP, TFTP, IRC, Amanda, SANE, questions to a network.
+//! Protocols that announce further connections: FTP, TFTP, IRC, Amanda, SANE, questions to a network; and
+//! those of `calls.rs` and `h323.rs`.
 
 use super::chance::Chance;
-use super::{Story, Teller, Told, calls};
+use super::{Story, Teller, Told, calls, h323};
 
 /// A question to everybody is no question to somebody that it could be translated to.
 pub(super) fn story(chance: &mut Chance, number: usize, translated: bool) -> Story {
-    match chance.below(14) {
+    match chance.below(16) {
         0 | 1 => tftp(chance, number),
         2 | 3 => irc(chance, number),
         4 => amanda(chance, number),
@@ -13,6 +14,7 @@ pub(super) fn story(chance: &mut Chance, number: usize, translated: bool) -> Sto
         6 if !translated => question(chance, number),
         7 | 8 => calls::sip(chance, number),
         9 => calls::pptp(chance, number),
+        10 | 11 => h323::story(chance, number),
         _ => ftp(chance, number),
     }
 }
