@@ -22,6 +22,7 @@
 //! ```
 
 mod conclude;
+mod extension;
 pub mod host;
 mod input;
 mod linear;

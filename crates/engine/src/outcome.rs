@@ -112,6 +112,8 @@ pub enum Ended {
     NotIp(IpError),
     /// IPv4 header checksum.
     HeaderChecksum,
+    /// Hop-by-hop options that the IP layer refuses.
+    Extension,
     /// Addressed to another host on the link.
     OtherHost,
     /// Held for reassembly.
@@ -184,6 +186,9 @@ impl fmt::Display for Ended {
             Ended::NotIp(error) => write!(f, "dropped before the rules: {error}"),
             Ended::HeaderChecksum => {
                 f.write_str("dropped before the rules: wrong IPv4 header checksum")
+            }
+            Ended::Extension => {
+                f.write_str("dropped before the rules: hop-by-hop options that IPv6 refuses")
             }
             Ended::OtherHost => {
                 f.write_str("dropped before the rules: addressed to another host on the link")

@@ -12,12 +12,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use palisade_conntrack::defrag::Defragged;
+use palisade_conntrack::defrag::{Defragged, FragmentFault};
 use palisade_conntrack::{Announced, State, Track, TrackHook};
 use palisade_rules::{Family, Hook, RejectWith, TableKind, print};
-use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
+use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType, proto};
 
 use crate::conclude::Pieces;
+use crate::extension;
 use crate::host::{AddressKind, Around};
 use crate::input::{Input, LinkInfo, Route};
 use crate::linear::{self, RawState};
@@ -261,7 +262,19 @@ impl Engine {
     }
 
     fn reassemble(&mut self, packet: &Packet<'_>, inward: bool, now: Timestamp) -> Reassembled {
-        if packet.fragment().is_none() || !self.reassemble[packet.family() as usize] {
+        if !self.reassemble[packet.family() as usize] {
+            return Reassembled::Whole;
+        }
+        // The queue looks for a Fragment header and finds half a one.
+        if packet.family() == Family::V6
+            && packet.chain_broken()
+            && packet.fragment().is_none()
+            && packet.protocol() == proto::FRAGMENT
+        {
+            let fault = FragmentFault::HeadersCut;
+            return Reassembled::Stop(Verdict::Drop, Ended::FragmentFault(fault));
+        }
+        if packet.fragment().is_none() {
             return Reassembled::Whole;
         }
         // An IPv6 fragment header with offset 0 and nothing to follow goes through the queue too.
@@ -415,8 +428,10 @@ impl Engine {
         if ttl <= 1 {
             return Err(Stop(Verdict::Drop, Ended::TimeToLive(ttl), None));
         }
-        // Link-local and unspecified sources stay on their link (kernel `ip6_forward`).
+        // Link-local and unspecified sources stay on their link (kernel `ip6_forward`, which does not look
+        // when the packet goes out where it came in).
         if let IpAddr::V6(source) = packet.source()
+            && journey.in_interface != journey.out_interface
             && (source.is_unspecified() || source.segments()[0] & 0xffc0 == 0xfe80)
         {
             return Err(Stop(Verdict::Drop, Ended::Martian(packet.source()), None));
@@ -693,6 +708,9 @@ fn refused_at_once(packet: &Packet<'_>, link: &LinkInfo) -> Option<Ended> {
     }
     if !packet.header_checksum_ok() {
         return Some(Ended::HeaderChecksum);
+    }
+    if packet.family() == Family::V6 && !extension::hop_by_hop_ok(packet) {
+        return Some(Ended::Extension);
     }
     // IPv6 looks at these before netfilter does (kernel `ip6_rcv_core`).
     if let IpAddr::V6(source) = packet.source()

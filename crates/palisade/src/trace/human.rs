@@ -215,7 +215,9 @@ fn decider(ended: &Ended) -> String {
         }
         Ended::Translation(_) => return "translation".into(),
         Ended::Fragment | Ended::FragmentFault(_) => return "reassembly".into(),
-        Ended::NotIp(_) | Ended::HeaderChecksum | Ended::OtherHost => return "IP layer".into(),
+        Ended::NotIp(_) | Ended::HeaderChecksum | Ended::Extension | Ended::OtherHost => {
+            return "IP layer".into();
+        }
     };
     let table = match by.table {
         palisade_rules::TableKind::Filter => String::new(),
