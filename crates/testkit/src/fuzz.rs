@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use palisade_conntrack::{Config, Conntrack, Template, TrackHook};
+use palisade_conntrack::{Config, Conntrack, Template, Track, TrackHook, helper, nat};
 use palisade_rules::{Family, parse, print};
 use palisade_wire::link::{LinkType, decode};
+use palisade_wire::translate::End;
 use palisade_wire::{Buffer, Packet, Timestamp, build, icmp, proto, tcp, udp};
 
 /// The name of a target and what it does.
@@ -49,7 +50,7 @@ pub fn packet_view(bytes: &[u8]) {
     ] {
         let Ok(packet) = packet else { continue };
         look(&packet);
-        track(&[packet.bytes().to_vec()], None);
+        track(&[packet.bytes().to_vec()], None, None);
     }
 }
 
@@ -147,49 +148,78 @@ pub fn capture_file(bytes: &[u8]) {
     }
 }
 
-/// What a helper reads: the first byte picks the family; the rest is payload, each piece with a byte
-/// before it that says how long it is and (highest bit) which side sends it.
+/// Helpers, by number: name, protocol, port.
+const HELPERS: &[(&str, u8, u16)] = &[
+    ("ftp", proto::TCP, 21),
+    ("sip", proto::UDP, 5060),
+    ("sip", proto::TCP, 5060),
+    ("tftp", proto::UDP, 69),
+    ("irc", proto::TCP, 6667),
+    ("amanda", proto::UDP, 10_080),
+    ("sane", proto::TCP, 6566),
+    ("pptp", proto::TCP, 1723),
+    ("RAS", proto::UDP, 1719),
+    ("Q.931", proto::TCP, 1720),
+    ("H.245", proto::TCP, 1720),
+];
+
+/// What a helper reads. The first byte picks the family (bit 0), the helper (bits 1 to 4) and whether the
+/// client's address is translated (bit 5). The rest is payload, each piece with a number before it that says
+/// how long it is and (highest bit) which side sends it: a byte for FTP, two for the others, whose messages are
+/// longer.
 pub fn helper_payload(bytes: &[u8]) {
-    let Some((family, mut rest)) = bytes.split_first() else {
+    let Some((&kind, mut rest)) = bytes.split_first() else {
         return;
     };
-    let ends: [IpAddr; 2] = if family & 1 == 0 {
-        [
-            Ipv4Addr::new(192, 0, 2, 1).into(),
-            Ipv4Addr::new(192, 0, 2, 2).into(),
-        ]
-    } else {
-        let end = |n| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into();
-        [end(1), end(2)]
+    let Some(&(helper, protocol, port)) = HELPERS.get(usize::from(kind >> 1 & 15)) else {
+        return;
     };
+    let end = |n: u16| -> IpAddr {
+        match kind & 1 {
+            0 => Ipv4Addr::new(192, 0, 2, n as u8).into(),
+            _ => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into(),
+        }
+    };
+    let (client, server) = (end(1), end(2));
+    let translated = kind & 0x20 != 0;
+    let public = if translated { end(3) } else { client };
     let mut sides = [
-        Side::new(ends, [40_000, 21], 1_000),
-        Side::new([ends[1], ends[0]], [21, 40_000], 5_000),
+        Side::new([client, server], [40_000, port], 1_000),
+        Side::new([server, public], [port, 40_000], 5_000),
     ];
     let [client, server] = &mut sides;
-    let mut packets = vec![
-        client.segment(tcp::flags::SYN, 0, b""),
-        server.segment(tcp::flags::SYN | tcp::flags::ACK, client.seq, b""),
-        client.segment(tcp::flags::ACK, server.seq, b""),
-    ];
-    while let Some((head, tail)) = rest.split_first() {
-        let (payload, after) = tail.split_at(tail.len().min(usize::from(head & 0x7f)));
+    let mut packets = Vec::new();
+    if protocol == proto::TCP {
+        packets.push(client.segment(tcp::flags::SYN, 0, b""));
+        packets.push(server.segment(tcp::flags::SYN | tcp::flags::ACK, client.seq, b""));
+        packets.push(client.segment(tcp::flags::ACK, server.seq, b""));
+    }
+    let words = helper != "ftp";
+    while let Some((&head, tail)) = rest.split_first() {
+        let (length, tail) = match tail.split_first() {
+            Some((&low, tail)) if words => (usize::from(head & 0x7f) << 8 | usize::from(low), tail),
+            _ => (usize::from(head & 0x7f), tail),
+        };
+        let (payload, after) = tail.split_at(tail.len().min(length));
         rest = after;
         let (from, to) = if head & 0x80 == 0 {
             (&mut *client, &*server)
         } else {
             (&mut *server, &*client)
         };
-        packets.push(from.segment(tcp::flags::PSH | tcp::flags::ACK, to.seq, payload));
+        packets.push(match protocol {
+            proto::TCP => from.segment(tcp::flags::PSH | tcp::flags::ACK, to.seq, payload),
+            _ => from.datagram(payload),
+        });
     }
     let template = Template {
-        helper: Some("ftp"),
+        helper: Some(helper),
         ..Template::default()
     };
-    track(&packets, Some(&template));
+    track(&packets, Some(&template), translated.then_some(public));
 }
 
-/// One side of a TCP connection.
+/// One side of a connection.
 struct Side {
     ends: [IpAddr; 2],
     ports: [u16; 2],
@@ -217,11 +247,23 @@ impl Side {
         self.seq = self.seq.wrapping_add(payload.len() as u32 + syn);
         build::tcp(&build::Ip::new(source, destination), &header, payload)
     }
+
+    fn datagram(&self, payload: &[u8]) -> Vec<u8> {
+        let [source, destination] = self.ends;
+        let [source_port, destination_port] = self.ports;
+        let ip = build::Ip::new(source, destination);
+        build::udp(&ip, source_port, destination_port, payload)
+    }
 }
 
-/// Sends packets through a fresh connection table.
-fn track(packets: &[Vec<u8>], template: Option<&Template>) {
+/// Sends packets through a fresh connection table; those of a first direction leave with the public address,
+/// if there is one.
+fn track(packets: &[Vec<u8>], template: Option<&Template>, public: Option<IpAddr>) {
     let mut table = Conntrack::new(Config::default());
+    // What one connection may announce at a time.
+    let limit: usize = template
+        .and_then(|t| helper::by_name(t.helper?))
+        .map_or(0, |h| h.classes.iter().map(|c| usize::from(c.max)).sum());
     for (second, bytes) in (0..).zip(packets) {
         let Ok(packet) = Packet::parse_truncated(bytes) else {
             continue;
@@ -229,11 +271,36 @@ fn track(packets: &[Vec<u8>], template: Option<&Template>) {
         let now = Timestamp::new(second, 0);
         let mut track = table.track(&packet, TrackHook::Prerouting, template, now);
         if track.drop.is_none() {
-            table.leave(&mut Buffer::new(packet, Vec::new()), &mut track, &(), now);
+            let mut buffer = Buffer::new(packet, Vec::new());
+            if public.is_none_or(|public| translate(&mut table, &track, &mut buffer, public)) {
+                table.leave(&mut buffer, &mut track, &(), now);
+                let left = buffer.packet();
+                let whole = !buffer.changed() || left.is_truncated();
+                assert!(whole || left.header_checksum_ok(), "a wrong checksum");
+            }
         }
         table.discard(&track);
         assert!(table.len() <= packets.len());
-        // One announced connection at a time is all that the FTP helper may have.
-        assert!(table.expectations().count() <= 1);
+        assert!(table.expectations().count() <= limit);
     }
+}
+
+/// Translates a packet at both ends, after setting its connection up if it is new. `false` when the packet is
+/// dropped.
+fn translate(
+    table: &mut Conntrack,
+    track: &Track,
+    buffer: &mut Buffer<'_>,
+    public: IpAddr,
+) -> bool {
+    let Some(id) = track.connection else {
+        return true;
+    };
+    [End::Destination, End::Source].into_iter().all(|end| {
+        if end == End::Source && track.fresh {
+            table.nat_setup(id, &nat::Range::to(public), end);
+        }
+        table.nat_null(id, end);
+        table.nat_packet(track, buffer, end).is_ok()
+    })
 }
