@@ -27,6 +27,14 @@ pub(crate) fn answer(
 ) -> Result<Vec<u8>, &'static str> {
     // Only resets ask no more than the addresses.
     let to_all = matches!(frame, Some(PacketType::Broadcast | PacketType::Multicast));
+    let loopback = if host.is_local(packet.destination()) {
+        packet.destination().is_loopback()
+    } else {
+        false
+    };
+    if loopback && !host.is_local(packet.source()) {
+        return Err("an answer from a loopback address cannot leave");
+    }
     match with {
         RejectWith::TcpReset => reset(packet, host),
         _ if to_all => Err("it came in a frame to all or to a group"),
@@ -147,6 +155,9 @@ fn unreachable_v4(packet: &Packet<'_>, code: u8, host: &Host) -> Result<Vec<u8>,
 fn unreachable_v6(packet: &Packet<'_>, code: u8, host: &Host) -> Result<Vec<u8>, &'static str> {
     if packet.is_later_fragment() {
         return Err("a later fragment");
+    }
+    if packet.transport().is_empty() {
+        return Err("nothing behind the header");
     }
     if bad_checksum(packet) {
         return Err("wrong checksum");

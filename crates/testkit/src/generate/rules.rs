@@ -91,6 +91,9 @@ pub(super) fn add(
                 1 if tracked => connmark(chance),
                 2 if tracked => connmark(chance),
                 3 => "-j NFLOG --nflog-group 7 --nflog-prefix \"by chance\"".to_owned(),
+                5 if six && matches!(chain, "PREROUTING" | "POSTROUTING") && chance.one_in(2) => {
+                    prefixes(chance, chain)
+                }
                 4 if chance.one_in(4) => "-j DROP".to_owned(),
                 _ => mark(chance),
             };
@@ -318,6 +321,20 @@ fn mark(chance: &mut Chance) -> String {
         "--set-xmark 0x4/0x0",
     ]);
     format!("-j MARK {how}")
+}
+
+/// A prefix for another, without tracking (RFC 6296).
+fn prefixes(chance: &mut Chance, chain: &str) -> String {
+    let (from, to) = (
+        chance.pick(&["fd00:1::/64", "fd00:2::/64", "fd00::/16"]),
+        chance.pick(&["fd00:99::/64", "fd00:2::/64", "fd00:1::/48"]),
+    );
+    let target = if chain == "PREROUTING" {
+        "DNPT"
+    } else {
+        "SNPT"
+    };
+    format!("-j {target} --src-pfx {from} --dst-pfx {to}")
 }
 
 fn connmark(chance: &mut Chance) -> String {
