@@ -340,7 +340,17 @@ impl Engine {
                 } else {
                     self.joined(journey)?;
                 }
-                if !options::finish(&mut journey.buffer) {
+                let packet = journey.buffer.packet();
+                let (source, destination) = (packet.source(), packet.destination());
+                let own = if journey.path == Path::Forward {
+                    self.host.source_towards(destination)
+                } else if self.host.is_local(destination) {
+                    Some(destination)
+                } else {
+                    self.host.source_towards(source)
+                };
+                let forwarded = journey.path == Path::Forward;
+                if !options::finish(&mut journey.buffer, own, forwarded) {
                     return Err(Stop(Verdict::Drop, Ended::Options, None));
                 }
                 match journey.path {
@@ -664,6 +674,7 @@ impl Engine {
                     &journey.buffer.packet(),
                     &self.host,
                     journey.link.packet_type,
+                    journey.in_interface.as_deref(),
                 );
                 if with == RejectWith::TcpReset
                     && reply.is_ok()
