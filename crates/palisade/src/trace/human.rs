@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::AnsiColor;
 use palisade_capture::report::{TraceRecord, Transport};
-use palisade_conntrack::{Reason, State};
+use palisade_conntrack::{Direction, Reason, State};
 use palisade_engine::{Ended, Outcome, Verdict};
 use palisade_wire::Timestamp;
 
