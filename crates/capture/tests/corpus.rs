@@ -139,5 +139,8 @@ fn states_are_those_the_kernel_recorded() {
     for ((group, kernel, ours), count) in &kinds {
         println!("  {group}: kernel {kernel}, ours {ours}: {count}");
     }
-    assert_eq!(same, total, "see above; PALISADE_VERBOSE=1 names the packets");
+    assert_eq!(
+        same, total,
+        "see above; PALISADE_VERBOSE=1 names the packets"
+    );
 }

@@ -30,6 +30,7 @@ mod matches;
 mod nat;
 mod npt;
 mod observe;
+mod options;
 mod outcome;
 mod path;
 mod program;

@@ -114,6 +114,8 @@ pub enum Ended {
     HeaderChecksum,
     /// Hop-by-hop options that the IP layer refuses.
     Extension,
+    /// IPv4 options that are malformed, or a source route.
+    Options,
     /// Addressed to another host on the link.
     OtherHost,
     /// Held for reassembly.
@@ -190,6 +192,9 @@ impl fmt::Display for Ended {
             Ended::Extension => {
                 f.write_str("dropped before the rules: hop-by-hop options that IPv6 refuses")
             }
+            Ended::Options => f.write_str(
+                "dropped by routing: IPv4 options that are malformed or prescribe the route",
+            ),
             Ended::OtherHost => {
                 f.write_str("dropped before the rules: addressed to another host on the link")
             }

@@ -24,6 +24,7 @@ use crate::input::{Input, LinkInfo, Route};
 use crate::linear::{self, RawState};
 use crate::matches::{Facts, Shared};
 use crate::observe::Observer;
+use crate::options;
 use crate::outcome::{Ended, Outcome, Path, Reply, Verdict};
 use crate::{Engine, reject};
 
@@ -316,6 +317,14 @@ impl Engine {
                     journey.raw = RawState::default();
                 }
                 self.prerouting(journey, now, observer)?;
+                // Translated to somewhere else it is a packet from outside with one of our addresses.
+                let packet = journey.buffer.packet();
+                if std::mem::take(&mut journey.redirected)
+                    && !self.host.is_local(packet.destination())
+                {
+                    let source = packet.source();
+                    return Err(Stop(Verdict::Drop, Ended::Martian(source), None));
+                }
                 self.input(journey, now, observer)
             }
             Path::Input | Path::Forward => {
@@ -328,6 +337,21 @@ impl Engine {
                 self.martian(&journey.buffer.packet())?;
                 if journey.path == Path::Forward {
                     self.reachable(journey.buffer.packet().destination())?;
+                } else {
+                    self.joined(journey)?;
+                }
+                let packet = journey.buffer.packet();
+                let (source, destination) = (packet.source(), packet.destination());
+                let own = if journey.path == Path::Forward {
+                    self.host.source_towards(destination)
+                } else if self.host.is_local(destination) {
+                    Some(destination)
+                } else {
+                    self.host.source_towards(source)
+                };
+                let forwarded = journey.path == Path::Forward;
+                if !options::finish(&mut journey.buffer, own, forwarded) {
+                    return Err(Stop(Verdict::Drop, Ended::Options, None));
                 }
                 match journey.path {
                     Path::Input => self.deliver(journey, now, observer),
@@ -519,6 +543,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a group that a packet goes to is one that this host is a member of, where all is known of it
+    /// (kernel `ip_check_mc_rcu`, `ip6_mc_input`).
+    fn joined(&self, journey: &Journey<'_>) -> Step {
+        let destination = journey.buffer.packet().destination();
+        if self.host.closed && destination.is_multicast() {
+            let interface = journey.in_interface.as_deref().unwrap_or_default();
+            if !self.host.is_member(interface, destination) {
+                return Err(Stop(Verdict::Drop, Ended::NoRoute(destination), None));
+            }
+        }
+        Ok(())
+    }
+
     /// Connection tracking, unless a raw rule exempted the packet, it was seen already (loopback), or
     /// it is a fragment that nothing put together.
     fn track<O: Observer>(
@@ -594,6 +631,7 @@ impl Engine {
             out_interface: journey.out_interface.as_deref().unwrap_or_default(),
             link: &journey.link,
             host: &self.host,
+            made_here: matches!(journey.path, Path::Output | Path::Loopback),
             now,
         };
         let mut shared = Shared {
@@ -636,6 +674,7 @@ impl Engine {
                     &journey.buffer.packet(),
                     &self.host,
                     journey.link.packet_type,
+                    journey.in_interface.as_deref(),
                 );
                 if with == RejectWith::TcpReset
                     && reply.is_ok()

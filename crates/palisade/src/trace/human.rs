@@ -210,7 +210,11 @@ fn decider(ended: &Ended) -> String {
         | Ended::Unknown { by, .. } => by,
         Ended::NoRules => return "no rules".into(),
         Ended::Tracking(_) => return "tracking".into(),
-        Ended::Martian(_) | Ended::TimeToLive(_) | Ended::FrameToAll | Ended::NoRoute(_) => {
+        Ended::Martian(_)
+        | Ended::TimeToLive(_)
+        | Ended::FrameToAll
+        | Ended::NoRoute(_)
+        | Ended::Options => {
             return "routing".into();
         }
         Ended::Translation(_) => return "translation".into(),

@@ -170,7 +170,7 @@ pub(super) fn ip_options(chance: &mut Chance, number: usize) -> Story {
         let words = teller.chance.pick(&[
             "ipopt 070704000000000000",
             "ipopt 07070800",
-            "ipopt 440c0500000000000000000000",
+            "ipopt 440c0d000000000000000000",
             "ipopt 830704c6336407",
             "ipopt 890704c6336407",
             "ipopt 0700",

@@ -45,7 +45,7 @@ pub(super) fn add(
     without: &[String],
 ) {
     // Without a word about connections the kernel tracks none, and fragments stay what they are.
-    let tracked = !chance.one_in(12);
+    let tracked = !chance.one_in(12) || without.iter().any(|w| w == "no tracking");
     covers.push(if tracked { "tracking" } else { "no tracking" });
     let nat = tracked && chance.one_in(2) && !without.iter().any(|w| w == "translation");
     if nat {
