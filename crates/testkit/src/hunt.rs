@@ -243,8 +243,9 @@ fn one(hunt: &Hunt, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&str) + Sync
     });
     let mut without = hunt.without.clone();
     if tools == Tools::Nft {
-        // What has no ports there has some here: later pieces, and what stands behind such a header.
-        without.extend(["ah", "no tracking"].map(str::to_owned));
+        // What has no ports there has some here: later pieces, and what stands behind such a header. The
+        // security table stands elsewhere.
+        without.extend(["ah", "no tracking", "security"].map(str::to_owned));
     }
     let Generated { text, covers } = script(seed, hunt.lines, &without);
     let options = Options {
