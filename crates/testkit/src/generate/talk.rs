@@ -79,6 +79,10 @@ fn ftp(chance: &mut Chance, number: usize) -> Story {
             teller.say(!active, &format!("tcp PA \"{words}\\r\\n\""));
         }
         teller.say(active, "tcp A");
+        // Nobody comes: the next announcement finds this one still there.
+        if teller.chance.one_in(3) {
+            continue;
+        }
         // The data connection, or one that only looks like it.
         let port = port + usize::from(teller.chance.one_in(6));
         let (from, to) = if active {
@@ -91,7 +95,7 @@ fn ftp(chance: &mut Chance, number: usize) -> Story {
                 format!("{server}:{port}"),
             )
         };
-        if teller.chance.below(5) > 0 {
+        if teller.chance.below(3) > 0 {
             aside(&mut teller, &format!("{from} > {to} tcp S"));
             aside(&mut teller, &format!("{to} > {from} tcp SA"));
             aside(&mut teller, &format!("{from} > {to} tcp PA len 500"));
