@@ -95,6 +95,19 @@ const LINES: &[(&str, &str)] = &[
         "-A INPUT -m pkttype ! --pkt-type unicast -j DROP",
     ),
     (
+        "-A INPUT -m helper ! --helper ftp -j DROP",
+        "-A INPUT -m helper ! --helper ftp -j DROP",
+    ),
+    (
+        "-A INPUT -m helper --helper \"\" -j DROP",
+        "-A INPUT -m helper --helper \"\" -j DROP",
+    ),
+    // Cut off without a word.
+    (
+        "-A INPUT -m helper --helper aaaaaaaaaabbbbbbbbbbcccccccccddd -j DROP",
+        "-A INPUT -m helper --helper aaaaaaaaaabbbbbbbbbbccccccccc -j DROP",
+    ),
+    (
         "-A INPUT -m comment --comment \"say \\\"hi\\\"\" -j ACCEPT",
         "-A INPUT -m comment --comment \"say \\\"hi\\\"\" -j ACCEPT",
     ),
