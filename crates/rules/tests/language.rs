@@ -195,6 +195,15 @@ fn what_iptables_refuses_is_refused_with_a_place() {
         ("-A INPUT -m state --state FRESH", "bad-value"),
         ("-A INPUT -m tcp --dport 22", "match-needs-protocol"),
         (
+            "-A INPUT -m udp --destination-port 2401 -j DROP",
+            "match-needs-protocol",
+        ),
+        ("-A INPUT -j OUTPUT", "unknown-target"),
+        (
+            "-t nat -A PREROUTING -d 10.0.0.1 -j REDIRECT --to-ports 2402",
+            "target-needs-protocol",
+        ),
+        (
             "-A INPUT -p udp -j REJECT --reject-with tcp-reset",
             "target-needs-protocol",
         ),
