@@ -296,6 +296,7 @@ impl Conntrack {
             helper_state: HelperState::None,
             master: None,
             master_id: None,
+            master_helper: None,
             created: now,
             masquerade: None,
             shifts: None,
@@ -316,9 +317,9 @@ impl Conntrack {
             connection.status.set(Status::EXPECTED);
             connection.master = Some(expectation.parent);
             connection.master_id = Some(expectation.master);
-            connection.mark = self
-                .connection(expectation.master)
-                .map_or(0, |master| master.mark);
+            let master = self.connection(expectation.master);
+            connection.mark = master.map_or(0, |master| master.mark);
+            connection.master_helper = master.and_then(|master| master.helper);
             connection.helper = expectation.assign;
             *announced = Some(expectation);
         } else if let Some(name) = template.and_then(|t| t.helper)

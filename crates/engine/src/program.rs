@@ -164,10 +164,10 @@ fn compile(table: &Table, limits: &mut Limits, recent: &mut RecentLists) -> Prog
 /// Whether a rule makes the kernel track connections of its family.
 fn tracks(rule: &Rule) -> bool {
     let by_match = rule.matches.iter().any(|m| match m {
-        Match::State(_) | Match::Conntrack(_) => true,
+        Match::State(_) | Match::Conntrack(_) | Match::Helper(_) => true,
         Match::Kept(kept) => matches!(
             kept.name.as_str(),
-            "connmark" | "connlimit" | "connbytes" | "connlabel" | "helper" | "cluster"
+            "connmark" | "connlimit" | "connbytes" | "connlabel" | "cluster"
         ),
         _ => false,
     });

@@ -608,6 +608,8 @@ pub enum Match {
     Mac(Not<[u8; 6]>),
     /// `-m pkttype`.
     Pkttype(Not<PktType>),
+    /// `-m helper`: name of the helper of the connection that announced this one; empty for any.
+    Helper(Not<String>),
     /// Anything else of the language.
     Kept(Kept),
 }
@@ -634,6 +636,7 @@ impl Match {
             Match::Hl(_) => "hl",
             Match::Mac(_) => "mac",
             Match::Pkttype(_) => "pkttype",
+            Match::Helper(_) => "helper",
             Match::Kept(kept) => &kept.name,
         }
     }

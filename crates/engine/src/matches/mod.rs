@@ -150,6 +150,7 @@ pub(crate) fn evaluate(
             .is_some_and(|mac| not.apply(mac == not.value))
             .into(),
         Match::Pkttype(not) => pkttype(not, context).into(),
+        Match::Helper(not) => connection::helper(not, shared).into(),
         Match::Kept(_) => Answer::Unknown,
     }
 }

@@ -304,6 +304,10 @@ pub(crate) fn build_match(loaded: &Loaded, family: Family) -> Result<Match, Faul
             let not = l.value(&["pkt-type"], kinds)?;
             Match::Pkttype(l.required(not, "pkt-type")?)
         }
+        "helper" => {
+            let not = l.value(&["helper"], cut(29))?;
+            Match::Helper(l.required(not, "helper")?)
+        }
         _ => Match::Kept(l.kept()),
     })
 }

@@ -523,6 +523,10 @@ fn further(chance: &mut Chance, place: Place) -> String {
             }
         ),
         10 => "-m comment --comment \"by chance\" ".to_owned(),
+        11 => format!(
+            "-m helper {not}--helper {} ",
+            chance.pick(&["ftp", "tftp", "sip", "pptp", "\"\""])
+        ),
         _ => String::new(),
     }
 }
