@@ -130,10 +130,10 @@ impl Conntrack {
         };
         let mut step =
             (self.explain && tuple.protocol == proto::TCP).then(|| Box::new(TcpStep::default()));
-        let config = &self.config;
         let Some(connection) = self.slots[index as usize].connection.as_deref_mut() else {
             return Resolved::Track(Track::invalid(Invalid::WrongFamily));
         };
+        let config = self.policies.of(connection.policy, &self.config);
         let id = connection.id;
         let replied = connection.replied();
         let state = match direction {
@@ -306,7 +306,8 @@ impl Conntrack {
 
     /// A reset by REJECT closes a confirmed TCP connection (kernel `nf_conntrack_tcp_set_closing`).
     pub fn set_closing(&mut self, id: ConnId, now: Timestamp) {
-        let close = self.config.tcp_timeout_close;
+        let policy = self.connection(id).and_then(|c| c.policy);
+        let close = self.policies.of(policy, &self.config).tcp_timeout_close;
         if let Some(connection) = self.connection_mut(id)
             && connection.confirmed()
             && let ProtoState::Tcp(tcp) = &mut connection.proto

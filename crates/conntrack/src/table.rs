@@ -32,6 +32,7 @@ use crate::expect::{Expectation, Expectations};
 use crate::flow::initial;
 use crate::helper::{self, Follower, HelperState};
 use crate::nat::{Chance, NONE, Sources};
+use crate::policy::{Policies, PolicyId};
 use crate::proto::clash_allowed;
 use crate::proto::gre::GreKeys;
 use crate::track::Template;
@@ -92,6 +93,7 @@ pub struct Conntrack {
     pub(crate) sources: Sources,
     pub(crate) chance: Chance,
     pub(crate) gre_keys: GreKeys,
+    pub(crate) policies: Policies,
 }
 
 impl Conntrack {
@@ -101,6 +103,7 @@ impl Conntrack {
         let buckets = vec![NIL; config.buckets.clamp(1, 1 << 24) as usize];
         let chance = Chance::new(config.hash_seed);
         Conntrack {
+            policies: Policies::new(&config),
             config,
             slots: Vec::new(),
             free: Vec::new(),
@@ -120,6 +123,11 @@ impl Conntrack {
     /// Settings.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The timeout policy of a name, for a [`Template`].
+    pub fn policy(&self, name: &str) -> Option<PolicyId> {
+        self.policies.find(name)
     }
 
     /// Whether [`Track::tcp`] is filled in; costs an allocation a TCP packet.
@@ -298,6 +306,9 @@ impl Conntrack {
             master_id: None,
             created: now,
             masquerade: None,
+            // An announced connection too has the policy that a rule gives its first packet.
+            policy: template.and_then(|t| t.policy),
+            labels: None,
             shifts: None,
             next: [NIL; 2],
             source_links: [NONE; 2],

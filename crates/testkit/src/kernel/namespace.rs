@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, unshare};
 use palisade_capture::script::{Interface, RulesFamily, RulesSource, Script};
+use palisade_rules::Family;
 use tappers::Tap;
 
 use super::chains;
@@ -116,10 +117,6 @@ impl Namespace {
         };
         namespace.feed("nft", &["-f", "-"], &chains::around())?;
         namespace.wire(script)?;
-        namespace.load(script, base)?;
-        if track {
-            namespace.feed("nft", &["-f", "-"], &chains::tracking())?;
-        }
         let sysctls = script.sysctls.iter();
         for sysctl in sysctls.filter(|s| options::path(&s.name).is_none()) {
             let name = if sysctl.name.starts_with("net.") {
@@ -128,6 +125,12 @@ impl Namespace {
                 format!("net.netfilter.{}", sysctl.name)
             };
             set(&name.replace('.', "/"), &sysctl.value)?;
+        }
+        // What a policy does not name has the sysctl's value of its birth, and rules need their policies.
+        namespace.policies(script)?;
+        namespace.load(script, base)?;
+        if track {
+            namespace.feed("nft", &["-f", "-"], &chains::tracking())?;
         }
         // What the setting up made the machine say is no part of any test.
         namespace.watch.lines()?;
@@ -163,6 +166,27 @@ impl Namespace {
             commands += &format!("route add {}/{} dev {name}\n", to.address, to.length);
         }
         self.feed("ip", &["-batch", "-"], &commands)?;
+        Ok(())
+    }
+
+    /// The script's timeout policies.
+    fn policies(&self, script: &Script) -> Result<()> {
+        for timeout in &script.timeouts {
+            let policy = &timeout.policy;
+            let family = match policy.family() {
+                Family::V4 => "inet",
+                Family::V6 => "inet6",
+            };
+            let mut words: Vec<String> = ["add", "timeout", policy.name(), family]
+                .map(str::to_owned)
+                .into();
+            words.push(policy.protocol().to_owned());
+            for (state, seconds) in policy.timeouts() {
+                words.extend([state.to_owned(), seconds.to_string()]);
+            }
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            self.feed("nfct", &words, "")?;
+        }
         Ok(())
     }
 
