@@ -165,6 +165,11 @@ impl Engine {
         self.programs[family as usize].source.as_ref()
     }
 
+    /// Bytes that fragments of a family occupy while they wait for the rest, overhead included.
+    pub fn fragments_held(&self, family: Family) -> u64 {
+        self.defrag.used(family)
+    }
+
     /// Rules visited since the engine was made.
     pub fn visited(&self) -> u64 {
         self.visited
