@@ -133,6 +133,8 @@ pub struct Connection {
     pub masquerade: Option<Arc<str>>,
     /// The timeout policy that a rule gave it; none: the sysctls hold.
     pub policy: Option<PolicyId>,
+    /// The helper that announced it, and the announcing bytes as text.
+    pub(crate) announced: Option<Box<(&'static str, Arc<str>)>>,
     /// Labels (`-m connlabel --set`), a bit each; few connections have any.
     pub(crate) labels: Option<Box<u128>>,
     /// How far a helper shifted either direction's sequence numbers.

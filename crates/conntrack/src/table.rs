@@ -21,6 +21,7 @@
 //! None: one thread owns the table.
 
 use std::hash::Hasher;
+use std::sync::Arc;
 use std::time::Duration;
 
 use palisade_wire::{Timestamp, proto};
@@ -265,7 +266,6 @@ impl Conntrack {
         template: Option<&Template>,
         zones: [Zone; 2],
         now: Timestamp,
-        announced: &mut Option<Expectation>,
     ) -> Result<u32, NoEntry> {
         let reply = tuple.invert().ok_or(NoEntry::NotInvertible)?;
         let hashes = [self.hash(tuple, zones[0]), self.hash(&reply, zones[1])];
@@ -309,10 +309,12 @@ impl Conntrack {
             // An announced connection too has the policy that a rule gives its first packet.
             policy: template.and_then(|t| t.policy),
             labels: None,
+            announced: None,
             shifts: None,
             next: [NIL; 2],
             source_links: [NONE; 2],
         };
+        let mut announced = None;
         let slots = &self.slots;
         let expectation = self
             .expectations
@@ -331,7 +333,9 @@ impl Conntrack {
                 .connection(expectation.master)
                 .map_or(0, |master| master.mark);
             connection.helper = expectation.assign;
-            *announced = Some(expectation);
+            let text = Arc::from(expectation.announced.as_str());
+            connection.announced = Some(Box::new((expectation.helper, text)));
+            announced = Some(expectation);
         } else if let Some(name) = template.and_then(|t| t.helper)
             && helper::for_tuple(name, tuple).is_some()
         {
@@ -342,7 +346,7 @@ impl Conntrack {
         self.slots[index as usize].connection = Some(Box::new(connection));
         self.live += 1;
         self.stats.peak = self.stats.peak.max(self.live as u64);
-        if let Some(expectation) = announced.as_ref() {
+        if let Some(expectation) = &announced {
             let mut follower = Follower {
                 table: self,
                 id,
