@@ -4,6 +4,8 @@
 //! from a few words, a helper's payload bent somewhere, a packet that quotes, cuts, changes or answers the last
 //! one, bytes as they are, a jump in time.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_capture::script::{Prepared, RulesFamily, RulesSource, parse};
@@ -61,6 +63,9 @@ const MANGLE: &str = "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:F
 const LABELS: &str =
     "-A PREROUTING -m connlabel --label \"3\" --set -m connlabel ! --label \"127\"\n";
 
+/// What makes helpers rewrite.
+const MASQUERADE: &str = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o wan0 -j MASQUERADE\nCOMMIT\n";
+
 /// Ports that mean something to the rules.
 const PORTS: [u16; 16] = [
     21, 69, 80, 53, 6667, 5060, 10080, 1723, 1719, 1720, 137, 161, 6566, 2121, 7, 40_000,
@@ -95,9 +100,17 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The engine that the first bytes choose, if its rules can run.
-fn engine_of(source: &mut Source<'_>) -> Option<Engine> {
-    let (seed, kind) = (source.word(), source.byte());
+/// Rulesets by chance: few enough to be kept when they have been made once.
+const SEEDS: u16 = 64;
+
+thread_local! {
+    /// Rules, host and settings by seed and kind: to make them takes longer than to run them.
+    static MADE: RefCell<HashMap<(u16, u8), Prepared>> = RefCell::new(HashMap::new());
+}
+
+/// Rules, host and settings of a seed: as the generator makes them (kind 0), rules that assign helpers and
+/// nothing else (1), these with MASQUERADE (2), or all together (3).
+fn prepared(seed: u16, kind: u8) -> Prepared {
     let text = generate::script(seed.into(), 0, &[]).text;
     let (script, _) = parse(&text);
     let mut prepared = Prepared {
@@ -112,14 +125,10 @@ fn engine_of(source: &mut Source<'_>) -> Option<Engine> {
             RulesFamily::ByText => RULES4,
             RulesFamily::V6 => RULES6,
         };
-        let text = match kind & 3 {
-            // As the generator made them.
+        let text = match kind {
             0 => text.clone(),
-            // Helpers and nothing else: whatever comes is let pass, and masqueraded or not.
             1 => format!("{RAW}{more}COMMIT\n"),
-            2 => format!(
-                "{RAW}{more}COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o wan0 -j MASQUERADE\nCOMMIT\n"
-            ),
+            2 => format!("{RAW}{more}COMMIT\n{MASQUERADE}"),
             _ => text.replacen(RAW, &format!("{RAW}{more}"), 1).replacen(
                 MANGLE,
                 &format!("{MANGLE}{LABELS}"),
@@ -129,10 +138,20 @@ fn engine_of(source: &mut Source<'_>) -> Option<Engine> {
         let parsed = prepared.add_rules(&text, rules.family);
         assert!(!parsed.has_errors(), "{:?}", parsed.diagnostics);
     }
-    let config = &mut prepared.conntrack;
     for sysctl in &script.sysctls {
-        let _ = config.set(&sysctl.name, &sysctl.value);
+        let _ = prepared.conntrack.set(&sysctl.name, &sysctl.value);
     }
+    prepared
+}
+
+/// The engine that the first bytes choose, if its rules can run.
+fn engine_of(source: &mut Source<'_>) -> Option<Engine> {
+    let (seed, kind) = (source.word() % SEEDS, source.byte());
+    let mut prepared = MADE.with_borrow_mut(|made| {
+        let known = made.entry((seed, kind & 3));
+        known.or_insert_with(|| prepared(seed, kind & 3)).clone()
+    });
+    let config = &mut prepared.conntrack;
     let few = |yes: bool, small, large| if yes { small } else { large };
     config.buckets = few(kind & 4 == 0, 16, 1);
     config.max = few(kind & 8 == 0, 64, 4);
