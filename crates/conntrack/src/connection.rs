@@ -156,6 +156,11 @@ impl Connection {
         &self.tuples[direction.index()]
     }
 
+    /// The zone's id, whichever direction it holds in.
+    pub fn zone_id(&self) -> Zone {
+        self.zones[0].max(self.zones[1])
+    }
+
     /// Whether the entry is in the table.
     #[inline]
     pub fn confirmed(&self) -> bool {

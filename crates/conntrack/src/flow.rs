@@ -72,8 +72,9 @@ impl Conntrack {
             Message::Error { quoted } => return self.error(packet, quoted, zones, now),
         }
         let mut reopened = None;
-        // At most one repetition: the entry that asks for it is gone in the second round.
-        for _ in 0..2 {
+        // An entry that asks for repetition is gone in the next round; with zones there may be two, one
+        // found by either direction's zone.
+        for _ in 0..3 {
             match self.resolve(packet, &tuple, template, zones, verify, reopened, now) {
                 Resolved::Track(track) => return track,
                 Resolved::Repeat(from) => reopened = Some(from),

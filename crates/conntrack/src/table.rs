@@ -316,15 +316,15 @@ impl Conntrack {
         };
         let mut announced = None;
         let slots = &self.slots;
-        let expectation = self
-            .expectations
-            .take(tuple, zones[0], now, |master: ConnId| {
-                slots
-                    .get(master.index as usize)
-                    .filter(|s| s.generation == master.generation)
-                    .and_then(|s| s.connection.as_deref())
-                    .is_some_and(|c| c.confirmed() && !c.status.has(Status::DYING))
-            });
+        let expectation =
+            self.expectations
+                .take(tuple, zones[0].max(zones[1]), now, |master: ConnId| {
+                    slots
+                        .get(master.index as usize)
+                        .filter(|s| s.generation == master.generation)
+                        .and_then(|s| s.connection.as_deref())
+                        .is_some_and(|c| c.confirmed() && !c.status.has(Status::DYING))
+                });
         if let Some(expectation) = expectation {
             connection.status.set(Status::EXPECTED);
             connection.master = Some(expectation.parent);

@@ -184,6 +184,34 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Whether a router with these addresses is a member of a group on an interface without any program
+    /// having asked: all hosts, all routers, and the solicited-node groups of its addresses.
+    pub fn is_member(&self, interface: &str, group: IpAddr) -> bool {
+        match group {
+            IpAddr::V4(group) => group == Ipv4Addr::new(224, 0, 0, 1),
+            IpAddr::V6(group) => {
+                let s = group.segments();
+                let fixed = matches!(
+                    s,
+                    [0xff01, 0, 0, 0, 0, 0, 0, 1] | [0xff02, 0, 0, 0, 0, 0, 0, 1 | 2]
+                );
+                let solicited = |a: &IpAddr| match a {
+                    IpAddr::V6(a) => {
+                        let a = a.segments();
+                        s == [0xff02, 0, 0, 0, 0, 1, 0xff00 | a[6] & 0xff, a[7]]
+                    }
+                    IpAddr::V4(_) => false,
+                };
+                fixed
+                    || self
+                        .interface(interface)
+                        .is_some_and(|i| i.addresses.iter().any(solicited))
+            }
+        }
+    }
+}
+
 /// IPv6 link-local.
 fn link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(a) if a.segments()[0] & 0xffc0 == 0xfe80)

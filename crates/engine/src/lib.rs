@@ -22,6 +22,7 @@
 //! ```
 
 mod conclude;
+mod extension;
 pub mod host;
 mod input;
 mod linear;
@@ -29,6 +30,7 @@ mod matches;
 mod nat;
 mod npt;
 mod observe;
+mod options;
 mod outcome;
 mod path;
 mod program;

@@ -27,10 +27,9 @@ impl Engine {
         now: Timestamp,
         observer: &mut O,
     ) -> Step {
-        if self.programs[journey.family as usize]
-            .table(TableKind::Nat)
-            .is_none()
-        {
+        // A nat table without rules makes nobody track, and untracked packets do not come here.
+        let family = journey.family as usize;
+        if !self.reassemble[family] || self.programs[family].table(TableKind::Nat).is_none() {
             return Ok(());
         }
         let Some((state, Some(id))) = journey.track.as_ref().map(|t| (t.state, t.connection))

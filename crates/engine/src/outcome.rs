@@ -112,6 +112,10 @@ pub enum Ended {
     NotIp(IpError),
     /// IPv4 header checksum.
     HeaderChecksum,
+    /// Hop-by-hop options that the IP layer refuses.
+    Extension,
+    /// IPv4 options that are malformed, or a source route.
+    Options,
     /// Addressed to another host on the link.
     OtherHost,
     /// Held for reassembly.
@@ -185,6 +189,12 @@ impl fmt::Display for Ended {
             Ended::HeaderChecksum => {
                 f.write_str("dropped before the rules: wrong IPv4 header checksum")
             }
+            Ended::Extension => {
+                f.write_str("dropped before the rules: hop-by-hop options that IPv6 refuses")
+            }
+            Ended::Options => f.write_str(
+                "dropped by routing: IPv4 options that are malformed or prescribe the route",
+            ),
             Ended::OtherHost => {
                 f.write_str("dropped before the rules: addressed to another host on the link")
             }

@@ -12,17 +12,19 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use palisade_conntrack::defrag::Defragged;
+use palisade_conntrack::defrag::{Defragged, FragmentFault};
 use palisade_conntrack::{Announced, State, Track, TrackHook};
 use palisade_rules::{Family, Hook, RejectWith, TableKind, print};
-use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
+use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType, proto};
 
 use crate::conclude::Pieces;
+use crate::extension;
 use crate::host::{AddressKind, Around};
 use crate::input::{Input, LinkInfo, Route};
 use crate::linear::{self, RawState};
 use crate::matches::{Facts, Shared};
 use crate::observe::Observer;
+use crate::options;
 use crate::outcome::{Ended, Outcome, Path, Reply, Verdict};
 use crate::{Engine, reject};
 
@@ -261,7 +263,19 @@ impl Engine {
     }
 
     fn reassemble(&mut self, packet: &Packet<'_>, inward: bool, now: Timestamp) -> Reassembled {
-        if packet.fragment().is_none() || !self.reassemble[packet.family() as usize] {
+        if !self.reassemble[packet.family() as usize] {
+            return Reassembled::Whole;
+        }
+        // The queue looks for a Fragment header and finds half a one.
+        if packet.family() == Family::V6
+            && packet.chain_broken()
+            && packet.fragment().is_none()
+            && packet.protocol() == proto::FRAGMENT
+        {
+            let fault = FragmentFault::HeadersCut;
+            return Reassembled::Stop(Verdict::Drop, Ended::FragmentFault(fault));
+        }
+        if packet.fragment().is_none() {
             return Reassembled::Whole;
         }
         // An IPv6 fragment header with offset 0 and nothing to follow goes through the queue too.
@@ -303,6 +317,14 @@ impl Engine {
                     journey.raw = RawState::default();
                 }
                 self.prerouting(journey, now, observer)?;
+                // Translated to somewhere else it is a packet from outside with one of our addresses.
+                let packet = journey.buffer.packet();
+                if std::mem::take(&mut journey.redirected)
+                    && !self.host.is_local(packet.destination())
+                {
+                    let source = packet.source();
+                    return Err(Stop(Verdict::Drop, Ended::Martian(source), None));
+                }
                 self.input(journey, now, observer)
             }
             Path::Input | Path::Forward => {
@@ -315,6 +337,21 @@ impl Engine {
                 self.martian(&journey.buffer.packet())?;
                 if journey.path == Path::Forward {
                     self.reachable(journey.buffer.packet().destination())?;
+                } else {
+                    self.joined(journey)?;
+                }
+                let packet = journey.buffer.packet();
+                let (source, destination) = (packet.source(), packet.destination());
+                let own = if journey.path == Path::Forward {
+                    self.host.source_towards(destination)
+                } else if self.host.is_local(destination) {
+                    Some(destination)
+                } else {
+                    self.host.source_towards(source)
+                };
+                let forwarded = journey.path == Path::Forward;
+                if !options::finish(&mut journey.buffer, own, forwarded) {
+                    return Err(Stop(Verdict::Drop, Ended::Options, None));
                 }
                 match journey.path {
                     Path::Input => self.deliver(journey, now, observer),
@@ -415,8 +452,10 @@ impl Engine {
         if ttl <= 1 {
             return Err(Stop(Verdict::Drop, Ended::TimeToLive(ttl), None));
         }
-        // Link-local and unspecified sources stay on their link (kernel `ip6_forward`).
+        // Link-local and unspecified sources stay on their link (kernel `ip6_forward`, which does not look
+        // when the packet goes out where it came in).
         if let IpAddr::V6(source) = packet.source()
+            && journey.in_interface != journey.out_interface
             && (source.is_unspecified() || source.segments()[0] & 0xffc0 == 0xfe80)
         {
             return Err(Stop(Verdict::Drop, Ended::Martian(packet.source()), None));
@@ -504,6 +543,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a group that a packet goes to is one that this host is a member of, where all is known of it
+    /// (kernel `ip_check_mc_rcu`, `ip6_mc_input`).
+    fn joined(&self, journey: &Journey<'_>) -> Step {
+        let destination = journey.buffer.packet().destination();
+        if self.host.closed && destination.is_multicast() {
+            let interface = journey.in_interface.as_deref().unwrap_or_default();
+            if !self.host.is_member(interface, destination) {
+                return Err(Stop(Verdict::Drop, Ended::NoRoute(destination), None));
+            }
+        }
+        Ok(())
+    }
+
     /// Connection tracking, unless a raw rule exempted the packet, it was seen already (loopback), or
     /// it is a fragment that nothing put together.
     fn track<O: Observer>(
@@ -579,6 +631,7 @@ impl Engine {
             out_interface: journey.out_interface.as_deref().unwrap_or_default(),
             link: &journey.link,
             host: &self.host,
+            made_here: matches!(journey.path, Path::Output | Path::Loopback),
             now,
         };
         let mut shared = Shared {
@@ -621,6 +674,7 @@ impl Engine {
                     &journey.buffer.packet(),
                     &self.host,
                     journey.link.packet_type,
+                    journey.in_interface.as_deref(),
                 );
                 if with == RejectWith::TcpReset
                     && reply.is_ok()
@@ -693,6 +747,9 @@ fn refused_at_once(packet: &Packet<'_>, link: &LinkInfo) -> Option<Ended> {
     }
     if !packet.header_checksum_ok() {
         return Some(Ended::HeaderChecksum);
+    }
+    if packet.family() == Family::V6 && !extension::hop_by_hop_ok(packet) {
+        return Some(Ended::Extension);
     }
     // IPv6 looks at these before netfilter does (kernel `ip6_rcv_core`).
     if let IpAddr::V6(source) = packet.source()

@@ -24,14 +24,23 @@ pub(crate) fn answer(
     packet: &Packet<'_>,
     host: &Host,
     frame: Option<PacketType>,
+    in_interface: Option<&str>,
 ) -> Result<Vec<u8>, &'static str> {
     // Only resets ask no more than the addresses.
     let to_all = matches!(frame, Some(PacketType::Broadcast | PacketType::Multicast));
+    let loopback = if host.is_local(packet.destination()) {
+        packet.destination().is_loopback()
+    } else {
+        false
+    };
+    if loopback && !host.is_local(packet.source()) {
+        return Err("an answer from a loopback address cannot leave");
+    }
     match with {
         RejectWith::TcpReset => reset(packet, host),
         _ if to_all => Err("it came in a frame to all or to a group"),
         RejectWith::Icmp(code) => unreachable_v4(packet, code, host),
-        RejectWith::Icmp6(code) => unreachable_v6(packet, code, host),
+        RejectWith::Icmp6(code) => unreachable_v6(packet, code, host, in_interface),
     }
 }
 
@@ -144,9 +153,17 @@ fn unreachable_v4(packet: &Packet<'_>, code: u8, host: &Host) -> Result<Vec<u8>,
     Ok(build::icmp(&ip, 3, code, [0; 4], quoted))
 }
 
-fn unreachable_v6(packet: &Packet<'_>, code: u8, host: &Host) -> Result<Vec<u8>, &'static str> {
+fn unreachable_v6(
+    packet: &Packet<'_>,
+    code: u8,
+    host: &Host,
+    in_interface: Option<&str>,
+) -> Result<Vec<u8>, &'static str> {
     if packet.is_later_fragment() {
         return Err("a later fragment");
+    }
+    if packet.transport().is_empty() {
+        return Err("nothing behind the header");
     }
     if bad_checksum(packet) {
         return Err("wrong checksum");
@@ -163,7 +180,12 @@ fn unreachable_v6(packet: &Packet<'_>, code: u8, host: &Host) -> Result<Vec<u8>,
     {
         return Err("an ICMPv6 error is not answered with an error");
     }
-    let mut ip = build::Ip::new(error_source(packet, host), source);
+    // IPv6 prefers an address of the interface that the packet came by (kernel `icmp6_send`).
+    let own = in_interface
+        .filter(|_| !host.is_local(packet.destination()))
+        .and_then(|name| host.redirect_address(name, source))
+        .unwrap_or_else(|| error_source(packet, host));
+    let mut ip = build::Ip::new(own, source);
     ip.ttl = TTL;
     let quoted = &packet.bytes()[..packet.bytes().len().min(QUOTE_V6)];
     Ok(build::icmp(&ip, 1, code, [0; 4], quoted))

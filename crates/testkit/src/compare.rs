@@ -10,8 +10,9 @@ use palisade_capture::script::{
     ConnectionSeen, Direction, Mismatch, Observed, RuleName, RuleNumber, Script, Seen, Sent, State,
     Subject, Tally, Test, Told, Verdict, run,
 };
-use palisade_wire::{Packet, Timestamp, proto};
+use palisade_wire::{Timestamp, proto};
 
+use crate::protocol::{SIX_PIECES, name_of_protocol, protocol_of};
 use crate::tables::{self, Table, Tables};
 
 /// The name of a counter: of a rule, or of a built-in chain's policy.
@@ -68,6 +69,9 @@ pub struct Extras {
     pub elapsed: Duration,
     /// REJECT's answer as it left; `None` when OUTPUT or POSTROUTING stopped it.
     pub answer_left: Seen<Option<Vec<u8>>>,
+    /// The packet as it was last seen before it left or ended: what a translation drew shows in it even
+    /// when it was dropped later.
+    pub last: Option<Vec<u8>>,
     /// State and direction of REJECT's answer.
     pub answer_state: Seen<(Option<State>, Option<Direction>)>,
 }
@@ -339,9 +343,6 @@ impl Property {
 /// Seconds by which timeouts may differ: the kernel rounds down, and its clock went on meanwhile.
 const SLACK: u64 = 2;
 
-/// Row of a report for IPv6 fragments.
-const SIX_PIECES: &str = "fragments (IPv6)";
-
 /// Row of a report for what belongs to no protocol.
 pub const RULES: &str = "rules";
 
@@ -476,49 +477,6 @@ impl Comparison {
         if let (Seen::Seen(kernel), Seen::Seen(other)) = (kernel, other) {
             self.hold(kind, place, kernel, other);
         }
-    }
-}
-
-/// The row of a report for connections of a protocol.
-fn name_of_protocol(protocol: u8) -> &'static str {
-    match protocol {
-        proto::TCP => "TCP",
-        proto::UDP => "UDP",
-        proto::UDPLITE => "UDP-Lite",
-        proto::SCTP => "SCTP",
-        proto::GRE => "GRE",
-        proto::ESP | proto::AH => "ESP, AH",
-        proto::ICMP => "ICMP",
-        proto::ICMPV6 => "ICMPv6",
-        _ => "other protocols",
-    }
-}
-
-/// The protocol of a packet, as a report names it.
-pub fn protocol_of(bytes: &[u8]) -> &'static str {
-    let Ok(packet) = Packet::parse_truncated(bytes) else {
-        return "broken";
-    };
-    let v6 = packet.source().is_ipv6();
-    if packet.fragment().is_some() {
-        return if v6 { SIX_PIECES } else { "fragments" };
-    }
-    let kind = packet.transport().first().copied().unwrap_or(0);
-    match (packet.protocol(), v6) {
-        (proto::TCP, false) => "TCP",
-        (proto::TCP, true) => "TCP (IPv6)",
-        (proto::UDP, false) => "UDP",
-        (proto::UDP, true) => "UDP (IPv6)",
-        (proto::UDPLITE, _) => "UDP-Lite",
-        (proto::SCTP, false) => "SCTP",
-        (proto::SCTP, true) => "SCTP (IPv6)",
-        (proto::GRE, _) => "GRE",
-        (proto::ESP | proto::AH, _) => "ESP, AH",
-        (proto::ICMP, _) if matches!(kind, 3 | 4 | 5 | 11 | 12) => "ICMP errors",
-        (proto::ICMP, _) => "ICMP",
-        (proto::ICMPV6, _) if kind < 128 => "ICMPv6 errors",
-        (proto::ICMPV6, _) => "ICMPv6",
-        _ => "other protocols",
     }
 }
 

@@ -16,7 +16,7 @@ use palisade_engine::{Engine, Reassembly, Setup};
 use palisade_rules::{Chain, Family, Ruleset, TableKind, parse};
 use palisade_wire::{Packet, Timestamp, proto};
 
-use crate::compare::{Counted, CounterName, Counters, Extras, TestRecord};
+use crate::compare::{Counted, CounterName, Counters, Extras, PacketRecord, TestRecord};
 use crate::kernel::{SENDER, tracks};
 use crate::tables::{Tables, connection_key, of_connection, of_expectation};
 
@@ -86,7 +86,7 @@ impl EngineSubject {
         let packets: Vec<(Duration, Preferred)> = test
             .packets
             .iter()
-            .map(|p| (p.extras.elapsed, drawn(&p.left)))
+            .map(|p| (p.extras.elapsed, drawn(p)))
             .collect();
         self.led = Some(Led {
             start: None,
@@ -111,10 +111,11 @@ impl Led {
     }
 }
 
-/// Ports, or the identifier, that a packet left with.
-fn drawn(left: &Seen<Option<Vec<u8>>>) -> Preferred {
-    let Seen::Seen(Some(bytes)) = left else {
-        return Preferred::default();
+/// Ports, or the identifier, that a packet left with, or had when it was last seen.
+fn drawn(packet: &PacketRecord) -> Preferred {
+    let bytes = match (&packet.left, &packet.extras.last) {
+        (Seen::Seen(Some(bytes)), _) | (_, Some(bytes)) => bytes,
+        _ => return Preferred::default(),
     };
     let Ok(packet) = Packet::parse(bytes) else {
         return Preferred::default();

@@ -16,7 +16,7 @@ use palisade_capture::script::parse;
 
 use crate::compare::{Comparison, Property};
 use crate::engine::EngineSubject;
-use crate::generate::script;
+use crate::generate::{Generated, script};
 use crate::kernel::Tools;
 use crate::machine::{Options, Run, run};
 use crate::shrink::shrink;
@@ -103,6 +103,8 @@ pub struct Found {
     pub values: u64,
     /// Scripts and packets by protocol.
     pub protocols: BTreeMap<&'static str, Compared>,
+    /// Scripts by what they cover: stories and kinds of rules.
+    pub covers: BTreeMap<&'static str, u64>,
     /// Values compared and differing by protocol and property.
     pub sums: BTreeMap<(&'static str, Property), (u64, u64)>,
     /// Differences that did not show a second time, with their seeds.
@@ -116,8 +118,11 @@ pub struct Found {
 }
 
 impl Found {
-    fn add(&mut self, run: &Run, tools: Tools) {
+    fn add(&mut self, run: &Run, tools: Tools, covers: &[&'static str]) {
         self.scripts += 1;
+        for name in covers {
+            *self.covers.entry(name).or_default() += 1;
+        }
         self.by_nft += u64::from(tools == Tools::Nft);
         self.packets += run.kernel.tally.packets;
         self.values += run.comparison.compared;
@@ -164,7 +169,7 @@ impl Found {
         text
     }
 
-    /// The table of protocols and properties, in Markdown.
+    /// The table of protocols and properties, and of what the scripts cover, in Markdown.
     pub fn table(&self) -> String {
         let mut rows: Vec<&str> = self.protocols.keys().copied().collect();
         rows.extend(self.sums.keys().map(|(row, _)| *row));
@@ -194,6 +199,10 @@ impl Found {
                     None => text += " |",
                 }
             }
+        }
+        text += "\n\n| story or kind of rules | scripts |\n|---|---|";
+        for (name, scripts) in &self.covers {
+            let _ = write!(text, "\n| {name} | {scripts} |");
         }
         text + "\n"
     }
@@ -236,7 +245,7 @@ fn one(hunt: &Hunt, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&str) + Sync
     if tools == Tools::Nft {
         without.push("ah".to_owned());
     }
-    let text = script(seed, hunt.lines, &without).text;
+    let Generated { text, covers } = script(seed, hunt.lines, &without);
     let options = Options {
         tools,
         each_step: hunt.each_step,
@@ -253,7 +262,7 @@ fn one(hunt: &Hunt, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&str) + Sync
     let differences = differences(&ran);
     if differences.is_empty() {
         let mut found = locked();
-        found.add(&ran, tools);
+        found.add(&ran, tools, &covers);
         if found.scripts.is_multiple_of(50) {
             tell(&format!(
                 "{} scripts, {} packets",
@@ -278,11 +287,12 @@ fn one(hunt: &Hunt, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&str) + Sync
                 ..ran
             },
             tools,
+            &covers,
         );
         return;
     }
     tell(&format!("seed {seed} ({}): {first}", tools.name()));
-    locked().add(&ran, tools);
+    locked().add(&ran, tools, &covers);
     let mut failure = Failure {
         seed,
         tools,

@@ -7,6 +7,7 @@
 //! - [`kernel`]: [`kernel::KernelSubject`] runs a script's packets through the Linux kernel, in a network
 //!   namespace of its own.
 //! - [`hunt`]: many of them, on both subjects, until one differs; [`shrink`]: that one made small.
+//! - [`protocol`]: what a packet is called in the sums.
 //! - [`tables`]: what a firewall remembers, and how two such memories differ.
 //! - [`machine`]: a script on both.
 //! - [`compare`]: what a subject showed in a whole script, and how two such records differ.
@@ -20,5 +21,6 @@ pub mod generate;
 pub mod hunt;
 pub mod kernel;
 pub mod machine;
+pub mod protocol;
 pub mod shrink;
 pub mod tables;

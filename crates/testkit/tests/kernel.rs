@@ -20,6 +20,13 @@ use palisade_testkit::machine::{Options, run};
 /// Scripts run at once. More only wait for each other: the kernel has locks of its own.
 const WORKERS: usize = 2;
 
+/// What the IP layer around the rules does, which is no part of this comparison: see `docs/differences.md`.
+const LEFT_OUT: [&str; 3] = [
+    "IP options",
+    "addresses of nobody and of everybody",
+    "questions to a network",
+];
+
 /// A script that waits longer than this at once is not for a real clock.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -119,6 +126,7 @@ fn packets_and_rules_by_chance_fare_alike_in_kernel_and_engine() {
                 packets,
                 jobs: WORKERS,
                 failures: 3,
+                without: LEFT_OUT.map(str::to_owned).to_vec(),
                 ..Hunt::default()
             },
             &|words| println!("{words}"),

@@ -304,7 +304,12 @@ impl<'a> Packet<'a> {
                         header: at as u16,
                         previous_next_header: names_next as u16,
                     };
-                    self.layout.fragment = Some(fragment);
+                    if self.layout.fragment.is_none() {
+                        self.layout.fragment = Some(fragment);
+                    } else if fragment.offset != 0 {
+                        // A fragment within a fragment: what follows is nobody's header.
+                        self.layout.chain_broken = true;
+                    }
                     if fragment.offset != 0 {
                         // What follows is the middle of a datagram, not a header.
                         self.layout.protocol = header[0];
@@ -393,7 +398,7 @@ impl<'a> Packet<'a> {
             .saturating_sub(usize::from(self.layout.transport))
     }
 
-    /// Fragment position; `None` for a whole datagram. An IPv6 "atomic" fragment
+    /// Fragment position; `None` for a whole datagram. Of several IPv6 Fragment headers the first counts. An IPv6 "atomic" fragment
     /// (offset 0, last) is `Some`.
     #[inline]
     pub fn fragment(&self) -> Option<Fragment> {

@@ -7,11 +7,12 @@ use palisade_wire::{Family, Packet, build, proto};
 
 use super::diagnostic::ScriptDiagnostic;
 use super::flow::{Flows, Socket, apply};
+use super::known::Known;
 use super::model::{
     Cut, Damage, Endpoint, IcmpRest, IcmpSpec, Number, Quote, SctpSpec, Send, TcpOption, TcpSpec,
     What,
 };
-use super::play::{Known, address_in_round};
+use super::play::address_in_round;
 
 /// Bytes an ICMPv4 error has in all at most, its IP header included (RFC 1812 §4.3.2.3).
 const ICMP4_ERROR: usize = 576;

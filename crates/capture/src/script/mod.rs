@@ -28,6 +28,7 @@ mod diagnostic;
 mod engine;
 mod expect;
 mod flow;
+mod known;
 mod lex;
 mod link;
 mod model;

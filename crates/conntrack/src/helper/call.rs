@@ -273,7 +273,7 @@ impl<'c, 'p> Call<'c, 'p> {
             destination: proposal.destination,
             destination_port: proposal.destination_port,
             protocol: proposal.protocol,
-            zone: connection.zones[0],
+            zone: connection.zone_id(),
             deadline: self.now + Duration::from_secs(class.timeout),
             permanent: proposal.permanent,
             inactive: proposal.inactive,
@@ -344,7 +344,7 @@ impl<'c, 'p> Call<'c, 'p> {
 
     /// An expectation of any connection that a tuple would fulfil (kernel `__nf_ct_expect_find`).
     pub fn expected(&self, tuple: &Tuple) -> Option<&Expectation> {
-        let zone = self.table.connection(self.id)?.zones[0];
+        let zone = self.table.connection(self.id)?.zone_id();
         self.table.expectations.find(tuple, zone, self.now)
     }
 
@@ -491,7 +491,7 @@ impl Follower<'_> {
 
     /// Takes an expectation back that a tuple would fulfil.
     pub fn unexpect(&mut self, tuple: &Tuple) -> bool {
-        let Some(zone) = self.table.connection(self.id).map(|c| c.zones[0]) else {
+        let Some(zone) = self.table.connection(self.id).map(|c| c.zone_id()) else {
             return false;
         };
         let found = self.table.expectations.find(tuple, zone, self.now);

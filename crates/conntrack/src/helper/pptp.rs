@@ -397,7 +397,7 @@ pub(super) fn ended(table: &mut Conntrack, gone: &Connection) {
             table.remove(index);
         } else if let Some(id) = table
             .expectations
-            .find(&tuple, zones[0], always)
+            .find(&tuple, gone.zone_id(), always)
             .map(|e| e.id)
         {
             table.expectations.remove(id);

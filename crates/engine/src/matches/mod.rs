@@ -26,6 +26,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) out_interface: &'a str,
     pub(crate) link: &'a LinkInfo,
     pub(crate) host: &'a Host,
+    /// Made by a program of this host.
+    pub(crate) made_here: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -38,6 +40,7 @@ impl<'a> Facts<'a> {
             out_interface: self.out_interface,
             link: self.link,
             host: self.host,
+            made_here: self.made_here,
             now: self.now,
         }
     }
@@ -50,6 +53,7 @@ pub(crate) struct Context<'a> {
     pub(crate) out_interface: &'a str,
     pub(crate) link: &'a LinkInfo,
     pub(crate) host: &'a Host,
+    pub(crate) made_here: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -109,7 +113,7 @@ pub(crate) fn evaluate(
                     slot,
                     rule,
                     packet,
-                    !context.out_interface.is_empty(),
+                    !context.out_interface.is_empty() && !context.made_here,
                     context.now,
                 )
                 .into(),

@@ -210,12 +210,18 @@ fn decider(ended: &Ended) -> String {
         | Ended::Unknown { by, .. } => by,
         Ended::NoRules => return "no rules".into(),
         Ended::Tracking(_) => return "tracking".into(),
-        Ended::Martian(_) | Ended::TimeToLive(_) | Ended::FrameToAll | Ended::NoRoute(_) => {
+        Ended::Martian(_)
+        | Ended::TimeToLive(_)
+        | Ended::FrameToAll
+        | Ended::NoRoute(_)
+        | Ended::Options => {
             return "routing".into();
         }
         Ended::Translation(_) => return "translation".into(),
         Ended::Fragment | Ended::FragmentFault(_) => return "reassembly".into(),
-        Ended::NotIp(_) | Ended::HeaderChecksum | Ended::OtherHost => return "IP layer".into(),
+        Ended::NotIp(_) | Ended::HeaderChecksum | Ended::Extension | Ended::OtherHost => {
+            return "IP layer".into();
+        }
     };
     let table = match by.table {
         palisade_rules::TableKind::Filter => String::new(),

@@ -868,11 +868,8 @@ impl Reader<'_, '_, '_> {
         }
         if let Target::Ct(ct) = target
             && let Some(helper) = &ct.helper
-            && !KNOWN_HELPERS.contains(&helper.as_str())
+            && let Err(bad) = self.helper_fits(helper)
         {
-            let mut bad = Bad::new(format!("the kernel has no helper '{helper}'"));
-            bad.help = crate::diagnostic::nearest(helper, KNOWN_HELPERS.iter().copied())
-                .map(str::to_string);
             let word = loaded
                 .given
                 .iter()
@@ -883,23 +880,62 @@ impl Reader<'_, '_, '_> {
             self.fail("unknown-helper", &word, bad);
         }
     }
+
+    /// Whether the kernel has a helper of this name for the rule's family and protocol (kernel
+    /// `xt_ct_set_helper`).
+    fn helper_fits(&self, name: &str) -> Result<(), Bad> {
+        let rows = || HELPERS.iter().filter(|(known, ..)| *known == name);
+        if rows().next().is_none() {
+            let mut bad = Bad::new(format!("the kernel has no helper '{name}'"));
+            bad.help = crate::diagnostic::nearest(name, HELPERS.iter().map(|(known, ..)| *known))
+                .map(str::to_string);
+            return Err(bad);
+        }
+        let of_family = || rows().filter(|(.., v6)| *v6 || self.family == Family::V4);
+        if of_family().next().is_none() {
+            return Err(Bad::new(format!("helper '{name}' is for IPv4 only")));
+        }
+        let protocols: Vec<String> = of_family()
+            .map(|(_, protocol, _)| catalogue::protocol_name(*protocol))
+            .collect();
+        match &self.protocol {
+            Some(not) if !not.negated => {
+                if of_family().any(|(_, protocol, _)| *protocol == not.value) {
+                    Ok(())
+                } else {
+                    Err(Bad::new(format!(
+                        "helper '{name}' reads {} only",
+                        protocols.join(" and ")
+                    ))
+                    .help(format!("-p {}", protocols[0])))
+                }
+            }
+            _ => Err(
+                Bad::new(format!("helper '{name}' needs a protocol in the rule"))
+                    .help(format!("-p {}", protocols[0])),
+            ),
+        }
+    }
 }
 
-/// Names of the kernel's helpers, as `--helper` takes them.
-const KNOWN_HELPERS: [&str; 12] = [
-    "ftp",
-    "tftp",
-    "irc",
-    "sip",
-    "amanda",
-    "pptp",
-    "RAS",
-    "Q.931",
-    "H.245",
-    "netbios-ns",
-    "snmp",
-    "sane",
-];
+/// The kernel's helpers, as `--helper` takes them: name, protocol, whether for IPv6 too.
+const HELPERS: [(&str, u8, bool); 12] = {
+    use palisade_wire::proto::{TCP, UDP};
+    [
+        ("ftp", TCP, true),
+        ("tftp", UDP, true),
+        ("irc", TCP, false),
+        ("sip", UDP, true),
+        ("sip", TCP, true),
+        ("amanda", UDP, true),
+        ("pptp", TCP, false),
+        ("RAS", UDP, true),
+        ("Q.931", TCP, true),
+        ("netbios-ns", UDP, false),
+        ("snmp", UDP, false),
+        ("sane", TCP, true),
+    ]
+};
 
 /// Files an option with its extension; a repeated one replaces the earlier.
 fn remember(loaded: &mut Loaded, given: Given) {

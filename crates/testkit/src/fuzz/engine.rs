@@ -63,8 +63,8 @@ const MANGLE: &str = "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:F
 const LABELS: &str =
     "-A PREROUTING -m connlabel --label \"3\" --set -m connlabel ! --label \"127\"\n";
 
-/// What makes helpers rewrite.
-const MASQUERADE: &str = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o wan0 -j MASQUERADE\nCOMMIT\n";
+/// What makes helpers rewrite, and answers.
+const MASQUERADE: &str = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o wan0 -j MASQUERADE\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A FORWARD -p tcp -m tcp --dport 80 -j REJECT --reject-with tcp-reset\n-A FORWARD -p udp -m udp --dport 7 -j REJECT\n-A INPUT -p tcp -m tcp --dport 80 -j REJECT\nCOMMIT\n";
 
 /// Ports that mean something to the rules.
 const PORTS: [u16; 16] = [
@@ -109,7 +109,7 @@ thread_local! {
 }
 
 /// Rules, host and settings of a seed: as the generator makes them (kind 0), rules that assign helpers and
-/// nothing else (1), these with MASQUERADE (2), or all together (3).
+/// nothing else (1), these with MASQUERADE and REJECT (2), or all together (3).
 fn prepared(seed: u16, kind: u8) -> Prepared {
     let text = generate::script(seed.into(), 0, &[]).text;
     let (script, _) = parse(&text);

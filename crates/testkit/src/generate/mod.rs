@@ -9,8 +9,11 @@
 //! The stories run at the same time, and noise (`noise.rs`) comes between: errors that quote any packet
 //! that was sent, forgeries, repetitions, short pauses.
 
+mod calls;
 mod chance;
 mod datagram;
+mod everybody;
+mod nat;
 mod noise;
 mod other;
 mod rules;
@@ -196,7 +199,7 @@ pub fn script(seed: u64, packets: usize, without: &[String]) -> Generated {
 }
 
 fn story(chance: &mut Chance, number: usize, without: &[String], translated: bool) -> Story {
-    match chance.below(24) {
+    match chance.below(26) {
         0..=9 => tcp::story(chance, number),
         10 => tcp::wild(chance, number),
         11..=12 => datagram::udp(chance, number),
@@ -207,8 +210,10 @@ fn story(chance: &mut Chance, number: usize, without: &[String], translated: boo
         18..=19 => sctp::story(chance, number),
         20 => other::gre(chance, number),
         21 => other::unknown(chance, number),
-        22 => other::extensions(chance, number, !without.iter().any(|w| w == "ah")),
-        _ => talk::story(chance, number),
+        22 if chance.one_in(2) => other::ip_options(chance, number),
+        22 => everybody::story(chance, number),
+        23 => other::extensions(chance, number, !without.iter().any(|w| w == "ah")),
+        _ => talk::story(chance, number, translated),
     }
 }
 

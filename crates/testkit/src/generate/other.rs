@@ -160,3 +160,24 @@ pub(super) fn extensions(chance: &mut Chance, number: usize, ah: bool) -> Story 
     }
     teller.end("options and extension headers")
 }
+
+/// IPv4 options that the IP layer itself acts on: routes to take or to write down, the time, nonsense.
+pub(super) fn ip_options(chance: &mut Chance, number: usize) -> Story {
+    let mut teller = Teller::new(chance, number).with_ports(5_700 + number, "53");
+    teller.six = false;
+    for round in 0..2 + teller.chance.below(4) {
+        let back = round > 0 && teller.chance.one_in(2);
+        let words = teller.chance.pick(&[
+            "ipopt 070704000000000000",
+            "ipopt 07070800",
+            "ipopt 440c0d000000000000000000",
+            "ipopt 830704c6336407",
+            "ipopt 890704c6336407",
+            "ipopt 0700",
+            "ipopt ff",
+            "ipopt 4400",
+        ]);
+        teller.say(back, &format!("udp len 9 {words}"));
+    }
+    teller.end("IP options")
+}

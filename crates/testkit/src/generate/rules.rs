@@ -2,12 +2,16 @@
 
 use std::fmt::Write;
 
+use palisade_conntrack::helper::CATALOGUE;
+use palisade_wire::{Family, proto};
+
 use super::chance::Chance;
+use super::nat::translation;
 
 /// Where a chain is called from: which matches make sense there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Place {
-    six: bool,
+pub(super) struct Place {
+    pub(super) six: bool,
     table: &'static str,
     chain: &'static str,
     /// Connections are known here.
@@ -87,6 +91,9 @@ pub(super) fn add(
                 1 if tracked => connmark(chance),
                 2 if tracked => connmark(chance),
                 3 => "-j NFLOG --nflog-group 7 --nflog-prefix \"by chance\"".to_owned(),
+                5 if six && matches!(chain, "PREROUTING" | "POSTROUTING") && chance.one_in(2) => {
+                    prefixes(chance, chain)
+                }
                 4 if chance.one_in(4) => "-j DROP".to_owned(),
                 _ => mark(chance),
             };
@@ -118,7 +125,7 @@ pub(super) fn add(
 }
 
 /// The chain's own name, for keeping.
-fn fixed(chain: &str) -> &'static str {
+pub(super) fn fixed(chain: &str) -> &'static str {
     match chain {
         "PREROUTING" => "PREROUTING",
         "INPUT" => "INPUT",
@@ -130,7 +137,7 @@ fn fixed(chain: &str) -> &'static str {
     }
 }
 
-fn policies(text: &mut String, chance: &mut Chance, chains: &[&str], drops: usize) {
+pub(super) fn policies(text: &mut String, chance: &mut Chance, chains: &[&str], drops: usize) {
     for chain in chains {
         let drop = drops > 0 && chance.one_in(drops);
         let policy = if drop { "DROP" } else { "ACCEPT" };
@@ -155,7 +162,8 @@ fn raw(
         tracked: false,
     };
     if tracked {
-        for port in ["21", "2121"] {
+        helpers(chance, text, six);
+        for port in ["2121"] {
             if chance.below(3) > 0 {
                 let _ = writeln!(
                     text,
@@ -195,121 +203,6 @@ fn raw(
         let _ = writeln!(text, "-A PREROUTING {matches}-j DROP");
     }
     *text += "COMMIT\n";
-}
-
-/// Rules of the nat table. Ranges of addresses are left out: which of them the kernel takes depends on a
-/// number that it draws when it starts.
-fn translation(
-    chance: &mut Chance,
-    text: &mut String,
-    place: impl Fn(&'static str, &'static str) -> Place,
-) {
-    *text += "*nat\n";
-    policies(
-        text,
-        chance,
-        &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
-        0,
-    );
-    for _ in 0..1 + chance.below(5) {
-        let chain = chance.pick(&[
-            "PREROUTING",
-            "PREROUTING",
-            "POSTROUTING",
-            "POSTROUTING",
-            "POSTROUTING",
-            "OUTPUT",
-            "INPUT",
-        ]);
-        let at = place("nat", fixed(chain));
-        let mut matches = matches(chance, at);
-        let with_port = chance.one_in(2);
-        if with_port {
-            let ported = [
-                "-p tcp ",
-                "-p udp ",
-                "-p tcp -m tcp --dport 80 ",
-                "-p udp -m udp --dport 53 ",
-            ];
-            matches = chance.pick(&ported).to_owned();
-        }
-        let target = match chain {
-            "PREROUTING" | "OUTPUT" => destination(chance, at, with_port),
-            "INPUT" => format!("-j SNAT --to-source {}", source(chance, at, with_port)),
-            _ => match chance.below(8) {
-                0..=2 => {
-                    let ports = [
-                        "",
-                        " --to-ports 6000-6002",
-                        " --to-ports 1024-65535",
-                        " --to-ports 99",
-                    ];
-                    let ports = if with_port { chance.pick(&ports) } else { "" };
-                    let random = chance.pick(&["", "", " --random", " --random-fully"]);
-                    format!("-j MASQUERADE{ports}{random}")
-                }
-                3 => netmap(chance, at),
-                4 => "-j ACCEPT".to_owned(),
-                _ => {
-                    let how = ["", "", " --random", " --persistent", " --random-fully"];
-                    let how = chance.pick(&how);
-                    format!("-j SNAT --to-source {}{how}", source(chance, at, with_port))
-                }
-            },
-        };
-        let _ = writeln!(text, "-A {chain} {matches}{target}");
-    }
-    *text += "COMMIT\n";
-}
-
-fn netmap(chance: &mut Chance, place: Place) -> String {
-    let to = if place.six {
-        chance.pick(&["fd00:2::/64", "fd00:1::/64", "fd00:99::/120"])
-    } else {
-        chance.pick(&["10.2.0.0/24", "198.51.100.0/24", "10.2.0.128/25"])
-    };
-    format!("-j NETMAP --to {to}")
-}
-
-fn destination(chance: &mut Chance, place: Place, with_port: bool) -> String {
-    match chance.below(8) {
-        0 | 1 => {
-            let ports = ["", " --to-ports 8080", " --to-ports 7000-7003"];
-            let ports = if with_port { chance.pick(&ports) } else { "" };
-            format!("-j REDIRECT{ports}")
-        }
-        2 => netmap(chance, place),
-        3 => "-j ACCEPT".to_owned(),
-        _ => {
-            let address = if place.six {
-                chance.pick(&["fd00:2::2", "fd00:1::77", "fd00:99::7", "fd00:2::1"])
-            } else {
-                chance.pick(&["10.2.0.2", "10.1.0.77", "198.51.100.7", "10.2.0.1"])
-            };
-            let ports = ["", ":8080", ":80", ":9000-9003", ":53"];
-            let port = if with_port { chance.pick(&ports) } else { "" };
-            format!("-j DNAT --to-destination {}", socket(place, address, port))
-        }
-    }
-}
-
-fn source(chance: &mut Chance, place: Place, with_port: bool) -> String {
-    let address = if place.six {
-        chance.pick(&["fd00:2::1", "fd00:2::99", "fd00:1::1"])
-    } else {
-        chance.pick(&["10.2.0.1", "10.2.0.99", "10.1.0.1"])
-    };
-    let ports = ["", "", ":6000-6003", ":77", ":30000-30100"];
-    let port = if with_port { chance.pick(&ports) } else { "" };
-    socket(place, address, port)
-}
-
-fn socket(place: Place, address: &str, port: &str) -> String {
-    if place.six && !port.is_empty() {
-        format!("[{address}]{port}")
-    } else {
-        format!("{address}{port}")
-    }
 }
 
 fn filter(
@@ -364,6 +257,36 @@ fn jump(chain: &str, how: &str) -> String {
     }
 }
 
+/// Every helper that the engine knows, at the port it is known by.
+fn helpers(chance: &mut Chance, text: &mut String, six: bool) {
+    for helper in CATALOGUE.iter().filter(|h| h.evaluated()) {
+        // No rule can ask for this one: it comes with the calls of another.
+        if helper.name == "H.245" {
+            continue;
+        }
+        let family = helper.family.is_none_or(|f| (f == Family::V6) == six);
+        if !family || chance.one_in(3) {
+            continue;
+        }
+        let protocol = if helper.protocol == proto::TCP {
+            "tcp"
+        } else {
+            "udp"
+        };
+        let (name, port) = (helper.name, helper.port);
+        let _ = writeln!(
+            text,
+            "-A PREROUTING -p {protocol} -m {protocol} --dport {port} -j CT --helper {name}"
+        );
+        if matches!(name, "netbios-ns" | "snmp") {
+            let _ = writeln!(
+                text,
+                "-A OUTPUT -p udp -m udp --dport {port} -j CT --helper {name}"
+            );
+        }
+    }
+}
+
 fn reject(chance: &mut Chance, six: bool, matches: &str) -> String {
     if matches.contains("-p tcp") && !matches.contains("! -p tcp") && chance.one_in(2) {
         return "-j REJECT --reject-with tcp-reset".to_owned();
@@ -400,6 +323,20 @@ fn mark(chance: &mut Chance) -> String {
     format!("-j MARK {how}")
 }
 
+/// A prefix for another, without tracking (RFC 6296).
+fn prefixes(chance: &mut Chance, chain: &str) -> String {
+    let (from, to) = (
+        chance.pick(&["fd00:1::/64", "fd00:2::/64", "fd00::/16"]),
+        chance.pick(&["fd00:99::/64", "fd00:2::/64", "fd00:1::/48"]),
+    );
+    let target = if chain == "PREROUTING" {
+        "DNPT"
+    } else {
+        "SNPT"
+    };
+    format!("-j {target} --src-pfx {from} --dst-pfx {to}")
+}
+
 fn connmark(chance: &mut Chance) -> String {
     let how = chance.pick(&[
         "--set-xmark 0x5/0xffffffff",
@@ -413,7 +350,7 @@ fn connmark(chance: &mut Chance) -> String {
 }
 
 /// Matches of a rule, with a blank behind them.
-fn matches(chance: &mut Chance, place: Place) -> String {
+pub(super) fn matches(chance: &mut Chance, place: Place) -> String {
     let mut text = String::new();
     if chance.one_in(5) {
         text += &base(chance, place);

@@ -6,8 +6,8 @@ use palisade_conntrack::Config;
 
 use super::chance::Chance;
 
-/// Names without `nf_conntrack_`, and values worth trying.
-const SETTINGS: [(&str, &[&str]); 30] = [
+/// Names, without `nf_conntrack_` where that is missing, and values worth trying.
+const SETTINGS: [(&str, &[&str]); 31] = [
     ("tcp_loose", &["0", "1"]),
     ("tcp_be_liberal", &["0", "1"]),
     ("tcp_ignore_invalid_rst", &["0", "1"]),
@@ -32,6 +32,7 @@ const SETTINGS: [(&str, &[&str]); 30] = [
     ("gre_timeout", &["1", "47"]),
     ("gre_timeout_stream", &["1", "48"]),
     ("frag6_timeout", &["1", "50"]),
+    ("net.ipv4.ipfrag_time", &["1", "20"]),
     ("sctp_timeout_closed", &["1", "11"]),
     ("sctp_timeout_cookie_wait", &["1", "12"]),
     ("sctp_timeout_cookie_echoed", &["1", "13"]),
@@ -52,7 +53,10 @@ pub(super) fn add(chance: &mut Chance, text: &mut String, without: &[String]) {
             continue;
         };
         said.push(at);
-        let name = format!("nf_conntrack_{name}");
+        let name = match name.starts_with("net.") {
+            true => (*name).to_owned(),
+            false => format!("nf_conntrack_{name}"),
+        };
         // What the engine refuses by name is no difference.
         if Config::default().set(&name, "1").is_err() || without.contains(&name) {
             continue;

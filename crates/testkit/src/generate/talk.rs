@@ -1,18 +1,24 @@
-//! Protocols that announce further connections: FTP, TFTP, IRC.
+//! Protocols that announce further connections: FTP, TFTP, IRC, Amanda, SANE, questions to a network.
 
 use super::chance::Chance;
-use super::{Story, Teller, Told};
+use super::{Story, Teller, Told, calls};
 
-pub(super) fn story(chance: &mut Chance, number: usize) -> Story {
-    match chance.below(6) {
-        0 => tftp(chance, number),
-        1 => irc(chance, number),
+/// A question to everybody is no question to somebody that it could be translated to.
+pub(super) fn story(chance: &mut Chance, number: usize, translated: bool) -> Story {
+    match chance.below(14) {
+        0 | 1 => tftp(chance, number),
+        2 | 3 => irc(chance, number),
+        4 => amanda(chance, number),
+        5 => sane(chance, number),
+        6 if !translated => question(chance, number),
+        7 | 8 => calls::sip(chance, number),
+        9 => calls::pptp(chance, number),
         _ => ftp(chance, number),
     }
 }
 
 /// A line of neither side's own flow.
-fn aside(teller: &mut Teller<'_>, text: &str) {
+pub(super) fn aside(teller: &mut Teller<'_>, text: &str) {
     let label = format!("s{}x{}", teller.number, teller.lines.len() + 1);
     let six = teller.six;
     let text = if six {
@@ -23,7 +29,7 @@ fn aside(teller: &mut Teller<'_>, text: &str) {
     teller.lines.push(Told { label, text, six });
 }
 
-fn handshake(teller: &mut Teller<'_>) {
+pub(super) fn handshake(teller: &mut Teller<'_>) {
     teller.say(false, "tcp S");
     teller.say(true, "tcp SA");
     teller.say(false, "tcp A");
@@ -147,4 +153,86 @@ fn irc(chance: &mut Chance, number: usize) -> Story {
     aside(&mut teller, &format!("server:5555 > client:{port} tcp S"));
     aside(&mut teller, &format!("client:{port} > server:5555 tcp SA"));
     teller.end("IRC")
+}
+
+fn amanda(chance: &mut Chance, number: usize) -> Story {
+    let mut teller = Teller::new(chance, number);
+    (teller.from, teller.to) = (
+        format!("client:{}", 6_300 + number),
+        "server:10080".to_owned(),
+    );
+    teller.say(false, "udp \"SERVICE sendbackup\\n\"");
+    let port = 11_000 + number * 4;
+    let (mesg, index) = (port + 1, port + 2);
+    let words = teller.chance.pick(&[
+        "CONNECT DATA {d} MESG {m} INDEX {i}",
+        "CONNECT INDEX {i} DATA {d}",
+        "CONNECT DATA {d}\\nMESG {m}",
+        "OPTIONS DATA {d}",
+    ]);
+    let words = words
+        .replace("{d}", &port.to_string())
+        .replace("{m}", &mesg.to_string())
+        .replace("{i}", &index.to_string());
+    teller.say(
+        true,
+        &format!("udp \"Amanda 2.4 REP HANDLE 000-1 SEQ 1\\n{words}\\n\""),
+    );
+    for to in [port, mesg, index] {
+        if teller.chance.below(3) > 0 {
+            aside(
+                &mut teller,
+                &format!("client:{} > server:{to} tcp S", 44_000 + number),
+            );
+            aside(
+                &mut teller,
+                &format!("server:{to} > client:{} tcp SA", 44_000 + number),
+            );
+        }
+    }
+    teller.end("Amanda")
+}
+
+fn sane(chance: &mut Chance, number: usize) -> Story {
+    let mut teller = Teller::new(chance, number);
+    (teller.from, teller.to) = (
+        format!("client:{}", 6_400 + number),
+        "server:6566".to_owned(),
+    );
+    handshake(&mut teller);
+    let command = teller.chance.pick(&["00000007", "00000007", "00000002"]);
+    teller.say(false, &format!("tcp hex:{command}00000001"));
+    let port = 12_000 + number;
+    let status = teller.chance.pick(&["00000000", "00000000", "00000001"]);
+    teller.say(true, &format!("tcp hex:{status}0000{port:04x}1234"));
+    aside(
+        &mut teller,
+        &format!("client:{} > server:{port} tcp S", 45_000 + number),
+    );
+    aside(
+        &mut teller,
+        &format!("server:{port} > client:{} tcp SA", 45_000 + number),
+    );
+    teller.end("SANE")
+}
+
+/// A question to everybody in a network, and answers of some.
+fn question(chance: &mut Chance, number: usize) -> Story {
+    let mut teller = Teller::new(chance, number);
+    teller.six = false;
+    let port = teller.chance.pick(&["137", "161"]);
+    let own = 6_500 + number;
+    let asked = format!("inside:{own} > 10.1.0.255:{port} udp \"?\" pkttype broadcast out lan0");
+    aside(&mut teller, &asked);
+    for _ in 0..1 + teller.chance.below(4) {
+        let from = teller
+            .chance
+            .pick(&["10.1.0.7", "guest", "client", "10.1.0.9"]);
+        let source = teller.chance.pick(&[port, port, "138"]);
+        aside(
+            &mut teller,
+            &format!("{from}:{source} > inside:{own} udp \"!\""),
+        );
+    }
+    teller.end("questions to a network")
 }

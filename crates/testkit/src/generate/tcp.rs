@@ -211,6 +211,8 @@ fn step(teller: &mut Teller<'_>, ends: &Ends) {
                 "ttl 2",
                 "opt hex=0300",
                 "opt hex=fe",
+                "len 300 fragments 2",
+                "len 300 fragments 2 order 2,1",
             ]);
             format!("tcp PA len 3 {broken}")
         }

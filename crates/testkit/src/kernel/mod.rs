@@ -232,6 +232,10 @@ impl KernelSubject {
             None => (lines, [].as_slice()),
         };
         let said = |words: &str| lines.iter().find(|l| l.words == words);
+        let seen = lines
+            .iter()
+            .rfind(|l| !l.packet.is_empty() && l.words != "foreign");
+        self.extras.last = seen.map(|l| l.packet.clone());
         let mut observed = Observed::default();
         if self.track {
             let (state, direction) = tracked(lines);
@@ -471,7 +475,7 @@ fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
     const BROADCAST: [u8; 6] = [0xff; 6];
     let v6 = sent.bytes.first().is_some_and(|b| b >> 4 == 6);
     let to = match Packet::parse(&sent.bytes).map(|p| p.destination()) {
-        Ok(IpAddr::V4(a)) if a.is_broadcast() => BROADCAST,
+        Ok(IpAddr::V4(a)) if a.is_broadcast() || device.broadcasts.contains(&a) => BROADCAST,
         Ok(IpAddr::V4(a)) if a.is_multicast() => {
             let [_, b, c, d] = a.octets();
             [1, 0, 0x5e, b & 0x7f, c, d]

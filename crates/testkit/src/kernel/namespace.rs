@@ -1,13 +1,14 @@
 //! A network namespace of the calling thread's own, with the script's firewall in it.
 
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, unshare};
-use palisade_capture::script::{Interface, RulesFamily, RulesSource, Script};
+use palisade_capture::script::{Interface, Prefix, RulesFamily, RulesSource, Script};
 use palisade_rules::Family;
 use tappers::Tap;
 
@@ -65,6 +66,8 @@ pub struct Device {
     pub name: String,
     /// Its hardware address.
     pub mac: [u8; 6],
+    /// Addresses of everybody in its networks.
+    pub broadcasts: Vec<Ipv4Addr>,
     /// The other end of the wire.
     pub tap: Tap,
 }
@@ -140,7 +143,11 @@ impl Namespace {
     /// Interfaces, addresses, routes.
     fn wire(&mut self, script: &Script) -> Result<()> {
         let firewall = &script.firewall;
-        let mut commands = String::from("link set lo up\n");
+        // Where nothing leads the kernel would say so; without a word such packets are only dropped.
+        let mut commands = String::from(
+            "link set lo up\nroute add blackhole default metric 4000000\n\
+             route add blackhole ::/0 metric 4000000\n",
+        );
         for (index, interface) in firewall.interfaces.iter().enumerate() {
             let device = open(interface, index)?;
             let name = &device.name;
@@ -166,7 +173,7 @@ impl Namespace {
             commands += &format!("route add {}/{} dev {name}\n", to.address, to.length);
         }
         self.feed("ip", &["-batch", "-"], &commands)?;
-        Ok(())
+        settled(script)
     }
 
     /// The script's timeout policies.
@@ -255,9 +262,45 @@ fn open(interface: &Interface, index: usize) -> Result<Device> {
     let tap = Tap::new_named(name).with_context(|| format!("TAP device {}", interface.name))?;
     Ok(Device {
         name: interface.name.clone(),
+        broadcasts: interface.addresses.iter().filter_map(last).collect(),
         mac: interface.mac.unwrap_or([2, 0, 0, 0, 1, index as u8]),
         tap,
     })
+}
+
+/// Waits until the kernel takes every IPv6 address for its own, which it does in its own time.
+fn settled(script: &Script) -> Result<()> {
+    let firewall = &script.firewall;
+    let connected = firewall.interfaces.iter().flat_map(|i| &i.addresses);
+    let addresses = connected
+        .map(|p| p.address)
+        .chain(firewall.local.iter().copied());
+    let wanted: Vec<String> = addresses
+        .filter_map(|address| match address {
+            // The route to the address itself: all 128 bits of it.
+            IpAddr::V6(a) => Some(format!("{:032x} 80 ", a.to_bits())),
+            IpAddr::V4(_) => None,
+        })
+        .collect();
+    for _ in 0..500 {
+        let routes = std::fs::read_to_string("/proc/thread-self/net/ipv6_route")?;
+        if wanted.iter().all(|w| routes.contains(w)) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    bail!("IPv6 addresses do not become the machine's own")
+}
+
+/// The last address of a network, which is everybody's.
+fn last(prefix: &Prefix) -> Option<Ipv4Addr> {
+    match prefix.address {
+        IpAddr::V4(a) if prefix.length < 31 => {
+            let hosts = u32::MAX.checked_shr(prefix.length.into()).unwrap_or(0);
+            Some(Ipv4Addr::from(u32::from(a) | hosts))
+        }
+        _ => None,
+    }
 }
 
 /// Writes a setting of the calling thread's namespace.

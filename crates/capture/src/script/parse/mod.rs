@@ -4,6 +4,7 @@ mod cursor;
 mod declare;
 mod end;
 mod expect;
+mod list;
 mod packet;
 mod sctp;
 mod tcp;
@@ -219,6 +220,8 @@ impl Parser {
         let source = send.from.address;
         if firewall.interfaces.is_empty()
             || !by_address
+            // Where the answered packet went shows only then.
+            || send.answers.is_some()
             || firewall.is_local(source)
             || source.is_unspecified()
             || firewall.interface_towards(source).is_some()

@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use palisade_wire::{Family, proto, tcp::flags};
+use palisade_wire::{Family, tcp::flags};
 
 use super::Parser;
 use super::cursor::{Cursor, Parsed, hex, mac, number, unknown};
 use super::end::{Ends, ends, wants_v6};
 use super::expect::reference;
+use super::list::{extensions, list, ranges};
 use super::tcp::{sequence_number, tcp_flags, tcp_options};
 use crate::script::MAX_PAYLOAD;
 use crate::script::diagnostic::ScriptDiagnostic;
@@ -591,65 +592,7 @@ fn interface(parser: &Parser, cursor: &mut Cursor<'_, '_>) -> Parsed<String> {
     Ok(word.text.to_owned())
 }
 
-/// `hop,dst,route,ah`: IPv6 extension headers (RFC 8200 §4), each as short as it can be and without effect.
-fn extensions(word: &Token<'_>) -> Parsed<Vec<(u8, Vec<u8>)>> {
-    // The first byte is filled in; PadN of six bytes, a routing header with nothing left to visit, an
-    // authentication header with an empty value.
-    let padded = vec![0, 0, 1, 4, 0, 0, 0, 0];
-    let known: [(&str, u8, Vec<u8>); 4] = [
-        ("hop", proto::HOPOPTS, padded.clone()),
-        ("dst", proto::DSTOPTS, padded),
-        ("route", proto::ROUTING, vec![0, 0, 4, 0, 0, 0, 0, 0]),
-        (
-            "ah",
-            proto::AH,
-            vec![0, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0],
-        ),
-    ];
-    let header = |name: &str| {
-        let found = known.iter().find(|(n, ..)| *n == name);
-        found
-            .map(|(_, number, bytes)| (*number, bytes.clone()))
-            .ok_or_else(|| {
-                let names = known.iter().map(|(n, ..)| *n);
-                unknown("extension header", word, names)
-            })
-    };
-    let headers: Vec<_> = word.text.split(',').map(header).collect::<Parsed<_>>()?;
-    if headers.len() > 16 {
-        return Err(ScriptDiagnostic::new(
-            "bad-number",
-            word.span,
-            "at most 16 extension headers",
-        ));
-    }
-    Ok(headers)
-}
-
 fn set_cut(send: &mut Send, cut: Cut) {
     let order = send.fragments.take().map(|f| f.order).unwrap_or_default();
     send.fragments = Some(Fragments { cut, order });
-}
-
-fn list(word: &Token<'_>, what: &str, max: u64) -> Parsed<Vec<u32>> {
-    word.text
-        .split(',')
-        .map(|part| number(part, word.span, what, max).map(|n| n as u32))
-        .collect()
-}
-
-/// `0..16,8..24,24..`: parts of a packet.
-fn ranges(word: &Token<'_>) -> Parsed<Vec<(u32, u32)>> {
-    let bound = |text: &str| number(text, word.span, "an offset", 65_535).map(|n| n as u32);
-    let range = |part: &str| match part.split_once("..") {
-        Some((start, "")) => Ok((bound(start)?, u32::MAX)),
-        Some((start, end)) => Ok((bound(start)?, bound(end)?)),
-        None => Err(ScriptDiagnostic::new(
-            "bad-number",
-            word.span,
-            format!("`{part}` is not a part of a packet"),
-        )
-        .help("parts are from..to, the last one may end with the packet: 0..16,16..")),
-    };
-    word.text.split(',').map(range).collect()
 }
