@@ -35,8 +35,8 @@ const UDP_STATES: &[(&str, Field)] = &[
     ("replied", |c| &mut c.udp_timeout_stream),
 ];
 
-/// Protocols and their states, by the names that `nfct` has for them. It has none for SCTP's
-/// `heartbeat_sent`, which the kernel takes all the same.
+/// Protocols and their states in the kernel's order, by the names that `nfct` has for them. It has none for
+/// SCTP's `heartbeat_sent`, which the kernel takes all the same.
 const PROTOCOLS: &[Protocol] = &[
     Protocol {
         name: "tcp",
@@ -291,11 +291,15 @@ impl TimeoutPolicy {
         self.protocol.name
     }
 
-    /// States that it sets, and their seconds.
-    pub fn timeouts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.seconds
-            .iter()
-            .filter_map(|&(at, n)| Some((self.protocol.states.get(at)?.0, n)))
+    /// Its protocol's number; 255 for `generic`.
+    pub fn protocol_number(&self) -> u8 {
+        self.protocol.number
+    }
+
+    /// States that it sets by the kernel's numbers for them (`enum ctattr_timeout_tcp` and its likes), and their
+    /// seconds.
+    pub fn timeouts(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        self.seconds.iter().map(|&(at, n)| (at as u16 + 1, n))
     }
 
     /// Whether a rule may use it: of `family`, with `-p protocol` (`None`: none, or a negated one; kernel

@@ -13,7 +13,7 @@ use palisade_rules::Family;
 use tappers::Tap;
 
 use super::chains;
-use super::netlink::Asking;
+use super::netlink::{self, Asking};
 use super::options::{self, Options};
 use super::watch::Watch;
 
@@ -36,6 +36,11 @@ const SETTINGS: &[(&str, &str)] = &[
     ("net/ipv6/conf/default/addr_gen_mode", "1"),
     ("net/ipv6/conf/default/router_solicitations", "0"),
 ];
+
+/// A new timeout policy (subsystem 8, message "new").
+const NEW_POLICY: u16 = 0x0800;
+/// An attribute that holds attributes.
+const NESTED: u16 = 0x8000;
 
 /// Which iptables loads the rules, and so which part of the kernel judges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -177,22 +182,27 @@ impl Namespace {
     }
 
     /// The script's timeout policies.
-    fn policies(&self, script: &Script) -> Result<()> {
+    fn policies(&mut self, script: &Script) -> Result<()> {
         for timeout in &script.timeouts {
             let policy = &timeout.policy;
-            let family = match policy.family() {
-                Family::V4 => "inet",
-                Family::V6 => "inet6",
+            let family: u16 = match policy.family() {
+                Family::V4 => 2,
+                Family::V6 => 10,
             };
-            let mut words: Vec<String> = ["add", "timeout", policy.name(), family]
-                .map(str::to_owned)
-                .into();
-            words.push(policy.protocol().to_owned());
+            let mut states = Vec::new();
             for (state, seconds) in policy.timeouts() {
-                words.extend([state.to_owned(), seconds.to_string()]);
+                let seconds = u32::try_from(seconds)?;
+                netlink::put(&mut states, state, &seconds.to_be_bytes());
             }
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            self.feed("nfct", &words, "")?;
+            let mut attributes = Vec::new();
+            let name = [policy.name().as_bytes(), &[0]].concat();
+            netlink::put(&mut attributes, 1, &name);
+            netlink::put(&mut attributes, 2, &family.to_be_bytes());
+            netlink::put(&mut attributes, 3, &[policy.protocol_number()]);
+            netlink::put(&mut attributes, 4 | NESTED, &states);
+            self.asking
+                .make(NEW_POLICY, &attributes)
+                .with_context(|| format!("timeout policy {}", policy.name()))?;
         }
         Ok(())
     }
