@@ -21,6 +21,7 @@ mod sctp;
 mod settings;
 mod talk;
 mod tcp;
+mod timeouts;
 
 use std::fmt::Write;
 
