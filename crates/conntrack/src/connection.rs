@@ -127,6 +127,9 @@ pub struct Connection {
     /// Display number of the connection that announced this one.
     pub master: Option<u64>,
     pub(crate) master_id: Option<ConnId>,
+    /// The helper of the connection that announced this one: known even when that one is gone, as the
+    /// kernel keeps it for as long as this one lives.
+    pub master_helper: Option<&'static str>,
     /// When the first packet came.
     pub created: Timestamp,
     /// The interface whose address it is masqueraded with.

@@ -56,6 +56,12 @@ pub(crate) fn tuple(packet: &Packet<'_>) -> Result<Tuple, Invalid> {
     })
 }
 
+/// Whether a GRE packet carries its receiver's call id.
+pub(crate) fn has_call_id(packet: &Packet<'_>) -> bool {
+    let transport = packet.transport();
+    transport.len() >= 8 && Gre::new(transport).is_some_and(|gre| gre.version() == 1)
+}
+
 /// Kernel `gre_pkt_to_tuple`: version 1 must carry PPP and is told apart by its call id, every
 /// other version has no key.
 fn gre(transport: &[u8]) -> Result<TupleProto, Invalid> {

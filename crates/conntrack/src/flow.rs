@@ -89,11 +89,12 @@ impl Conntrack {
     /// `gre_pkt_to_tuple`).
     fn tuple_of(&self, packet: &Packet<'_>) -> Result<Tuple, Invalid> {
         let mut tuple = extract::tuple(packet)?;
+        // Call id 0 is one like any other; what has no call id is not looked up.
         if let TupleProto::Gre {
             source,
             destination,
         } = &mut tuple.proto
-            && *destination != 0
+            && extract::has_call_id(packet)
         {
             *source = self
                 .gre_keys

@@ -304,6 +304,7 @@ impl Conntrack {
             helper_state: HelperState::None,
             master: None,
             master_id: None,
+            master_helper: None,
             created: now,
             masquerade: None,
             // An announced connection too has the policy that a rule gives its first packet.
@@ -329,9 +330,9 @@ impl Conntrack {
             connection.status.set(Status::EXPECTED);
             connection.master = Some(expectation.parent);
             connection.master_id = Some(expectation.master);
-            connection.mark = self
-                .connection(expectation.master)
-                .map_or(0, |master| master.mark);
+            let master = self.connection(expectation.master);
+            connection.mark = master.map_or(0, |master| master.mark);
+            connection.master_helper = master.and_then(|master| master.helper);
             connection.helper = expectation.assign;
             let text = Arc::from(expectation.announced.as_str());
             connection.announced = Some(Box::new((expectation.helper, text)));

@@ -290,3 +290,46 @@ pub fn within(address: IpAddr, net: IpAddr, length: u8) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_hosts_share_a_way_only_behind_a_router() {
+        let interface = |name: &str, own: &str, routed: &[&str]| Interface {
+            name: name.into(),
+            addresses: vec![own.parse().unwrap()],
+            prefixes: std::iter::once((own.parse().unwrap(), 24))
+                .chain(routed.iter().map(|net| (net.parse().unwrap(), 16)))
+                .collect(),
+        };
+        let host = Host::new(
+            [],
+            [
+                interface("lan0", "10.1.0.1", &[]),
+                interface("wan0", "10.2.0.1", &["198.51.0.0", "203.0.0.0"]),
+            ],
+        );
+        let around = Around {
+            host: &host,
+            made_here: false,
+            looped: false,
+            out_interface: None,
+        };
+        for (a, b, same) in [
+            ("10.1.0.2", "10.1.0.2", true),
+            ("10.1.0.2", "10.1.0.3", false),
+            ("10.1.0.2", "10.2.0.2", false),
+            ("10.2.0.2", "198.51.100.7", false),
+            ("198.51.100.7", "198.51.100.8", true),
+            ("198.51.100.7", "203.0.113.9", true),
+            // Nowhere.
+            ("192.0.2.1", "192.0.2.1", false),
+        ] {
+            let (a, b) = (a.parse().unwrap(), b.parse().unwrap());
+            assert_eq!(around.same_way(a, b), same, "{a} {b}");
+            assert_eq!(around.same_way(b, a), same, "{b} {a}");
+        }
+    }
+}

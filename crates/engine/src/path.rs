@@ -495,7 +495,56 @@ impl Engine {
                 }
             }
         }
+        if journey.path == Path::Output {
+            self.loop_back(journey, now);
+        }
         self.postrouting(journey, now, observer)
+    }
+
+    /// A copy of a broadcast goes out first, and comes in again for programs of this host (kernel
+    /// `ip_mc_output`). It counts like any packet; the outcome is that of the packet itself.
+    fn loop_back(&mut self, journey: &mut Journey<'_>, now: Timestamp) {
+        let packet = journey.buffer.packet();
+        if self.host.kind(packet.destination()) != AddressKind::Broadcast {
+            return;
+        }
+        let bytes = packet.bytes().to_vec();
+        let Ok(packet) = Packet::parse(&bytes) else {
+            return;
+        };
+        let mut copy = Journey {
+            buffer: Buffer::new(packet, Vec::new()),
+            path: Path::Input,
+            hook: Hook::Postrouting,
+            in_interface: None,
+            out_interface: journey.out_interface.clone(),
+            link: LinkInfo {
+                packet_type: Some(PacketType::Broadcast),
+                ..LinkInfo::default()
+            },
+            track: journey.track.clone(),
+            first: None,
+            raw: journey.raw,
+            family: journey.family,
+            mark: journey.mark,
+            visited: 0,
+            announced: None,
+            redirected: false,
+            depth: journey.depth,
+            accepted: None,
+            unknown: None,
+        };
+        let out = self.postrouting(&mut copy, now, &mut ());
+        // Who confirms a connection first has confirmed it for both.
+        if let (Some(own), Some(copied)) = (&mut journey.track, &copy.track) {
+            own.fresh = copied.fresh;
+        }
+        if out.is_ok() {
+            copy.in_interface = copy.out_interface.take();
+            let _ = self
+                .prerouting(&mut copy, now, &mut ())
+                .and_then(|()| self.input(&mut copy, now, &mut ()));
+        }
     }
 
     fn postrouting<O: Observer>(

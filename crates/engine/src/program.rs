@@ -210,10 +210,10 @@ fn compile(
 /// Whether a rule makes the kernel track connections of its family.
 fn tracks(rule: &Rule) -> bool {
     let by_match = rule.matches.iter().any(|m| match m {
-        Match::State(_) | Match::Conntrack(_) | Match::Connlabel(_) => true,
+        Match::State(_) | Match::Conntrack(_) | Match::Connlabel(_) | Match::Helper(_) => true,
         Match::Kept(kept) => matches!(
             kept.name.as_str(),
-            "connmark" | "connlimit" | "connbytes" | "helper" | "cluster"
+            "connmark" | "connlimit" | "connbytes" | "cluster"
         ),
         _ => false,
     });

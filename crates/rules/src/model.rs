@@ -610,6 +610,8 @@ pub enum Match {
     Pkttype(Not<PktType>),
     /// `-m connlabel`.
     Connlabel(Not<Connlabel>),
+    /// `-m helper`: name of the helper of the connection that announced this one; empty for any.
+    Helper(Not<String>),
     /// Anything else of the language.
     Kept(Kept),
 }
@@ -637,6 +639,7 @@ impl Match {
             Match::Mac(_) => "mac",
             Match::Pkttype(_) => "pkttype",
             Match::Connlabel(_) => "connlabel",
+            Match::Helper(_) => "helper",
             Match::Kept(kept) => &kept.name,
         }
     }

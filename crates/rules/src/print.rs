@@ -355,6 +355,10 @@ fn write_match(out: &mut String, m: &Match) {
             };
             let _ = write!(out, " --pkt-type {word}");
         }
+        Match::Helper(not) => {
+            bang(out, not);
+            let _ = write!(out, " --helper {}", quoted(&not.value));
+        }
         Match::Kept(kept) => words(out, kept),
     }
 }

@@ -95,6 +95,19 @@ const LINES: &[(&str, &str)] = &[
         "-A INPUT -m pkttype ! --pkt-type unicast -j DROP",
     ),
     (
+        "-A INPUT -m helper ! --helper ftp -j DROP",
+        "-A INPUT -m helper ! --helper ftp -j DROP",
+    ),
+    (
+        "-A INPUT -m helper --helper \"\" -j DROP",
+        "-A INPUT -m helper --helper \"\" -j DROP",
+    ),
+    // Cut off without a word.
+    (
+        "-A INPUT -m helper --helper aaaaaaaaaabbbbbbbbbbcccccccccddd -j DROP",
+        "-A INPUT -m helper --helper aaaaaaaaaabbbbbbbbbbccccccccc -j DROP",
+    ),
+    (
         "-A INPUT -m comment --comment \"say \\\"hi\\\"\" -j ACCEPT",
         "-A INPUT -m comment --comment \"say \\\"hi\\\"\" -j ACCEPT",
     ),
@@ -181,6 +194,15 @@ fn what_iptables_refuses_is_refused_with_a_place() {
         ("-A INPUT -m stat --state NEW", "unknown-match"),
         ("-A INPUT -m state --state FRESH", "bad-value"),
         ("-A INPUT -m tcp --dport 22", "match-needs-protocol"),
+        (
+            "-A INPUT -m udp --destination-port 2401 -j DROP",
+            "match-needs-protocol",
+        ),
+        ("-A INPUT -j OUTPUT", "unknown-target"),
+        (
+            "-t nat -A PREROUTING -d 10.0.0.1 -j REDIRECT --to-ports 2402",
+            "target-needs-protocol",
+        ),
         (
             "-A INPUT -p udp -j REJECT --reject-with tcp-reset",
             "target-needs-protocol",

@@ -11,9 +11,11 @@ pub use engine::engine;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use palisade_conntrack::{Config, Conntrack, Template, TrackHook};
+use palisade_conntrack::helper::CATALOGUE;
+use palisade_conntrack::{Config, Conntrack, Expectation, Template, TrackHook, nat};
 use palisade_rules::{Family, parse, print};
 use palisade_wire::link::{LinkType, decode};
+use palisade_wire::translate::End;
 use palisade_wire::{Buffer, Packet, Timestamp, build, icmp, proto, tcp, udp};
 
 /// The name of a target and what it does.
@@ -55,7 +57,7 @@ pub fn packet_view(bytes: &[u8]) {
     ] {
         let Ok(packet) = packet else { continue };
         look(&packet);
-        track(&[packet.bytes().to_vec()], None);
+        track(&[packet.bytes().to_vec()], None, None);
     }
 }
 
@@ -153,49 +155,94 @@ pub fn capture_file(bytes: &[u8]) {
     }
 }
 
-/// What a helper reads: the first byte picks the family; the rest is payload, each piece with a byte
-/// before it that says how long it is and (highest bit) which side sends it.
+/// What a helper reads. Of the first byte, bit 0 picks the family, bits 1 to 4 the helper, bit 5 a translation of
+/// the client; the rest is payload, each piece with a byte before it that says how long it is and (highest bit)
+/// which side sends it. What is expected in the end comes.
 pub fn helper_payload(bytes: &[u8]) {
-    let Some((family, mut rest)) = bytes.split_first() else {
+    const TRANSLATED: u8 = 0x20;
+    let Some((head, mut rest)) = bytes.split_first() else {
         return;
     };
-    let ends: [IpAddr; 2] = if family & 1 == 0 {
-        [
-            Ipv4Addr::new(192, 0, 2, 1).into(),
-            Ipv4Addr::new(192, 0, 2, 2).into(),
-        ]
-    } else {
-        let end = |n| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into();
-        [end(1), end(2)]
+    let chosen = usize::from(head >> 1 & 0xf) % CATALOGUE.len();
+    let Some(helper) = CATALOGUE.get(chosen) else {
+        return;
     };
+    let v4 = match helper.family {
+        Some(family) => family == palisade_wire::Family::V4,
+        None => head & 1 == 0,
+    };
+    let [client, server, public]: [IpAddr; 3] = [1, 2, 3].map(|n| match v4 {
+        true => Ipv4Addr::new(192, 0, 2, n).into(),
+        false => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n.into()).into(),
+    });
+    let translation = (head & TRANSLATED != 0).then_some((client, public));
+    let answers_to = translation.map_or(client, |(_, public)| public);
     let mut sides = [
-        Side::new(ends, [40_000, 21], 1_000),
-        Side::new([ends[1], ends[0]], [21, 40_000], 5_000),
+        Side::new([client, server], [40_000, helper.port], 1_000),
+        Side::new([server, answers_to], [helper.port, 40_000], 5_000),
     ];
     let [client, server] = &mut sides;
-    let mut packets = vec![
-        client.segment(tcp::flags::SYN, 0, b""),
-        server.segment(tcp::flags::SYN | tcp::flags::ACK, client.seq, b""),
-        client.segment(tcp::flags::ACK, server.seq, b""),
-    ];
+    let mut packets = Vec::new();
+    if helper.protocol == proto::TCP {
+        packets.push(client.segment(tcp::flags::SYN, 0, b""));
+        packets.push(server.segment(tcp::flags::SYN | tcp::flags::ACK, client.seq, b""));
+        packets.push(client.segment(tcp::flags::ACK, server.seq, b""));
+    }
     while let Some((head, tail)) = rest.split_first() {
-        let (payload, after) = tail.split_at(tail.len().min(usize::from(head & 0x7f)));
+        let length = match head & 0x7f {
+            0x7f => LONG_PIECE,
+            length => usize::from(length),
+        };
+        let (payload, after) = tail.split_at(tail.len().min(length));
         rest = after;
         let (from, to) = if head & 0x80 == 0 {
             (&mut *client, &*server)
         } else {
             (&mut *server, &*client)
         };
-        packets.push(from.segment(tcp::flags::PSH | tcp::flags::ACK, to.seq, payload));
+        packets.push(match helper.protocol {
+            proto::TCP => from.segment(tcp::flags::PSH | tcp::flags::ACK, to.seq, payload),
+            _ => from.datagram(payload),
+        });
     }
     let template = Template {
-        helper: Some("ftp"),
+        helper: Some(helper.name),
         ..Template::default()
     };
-    track(&packets, Some(&template));
+    let table = track(&packets, Some(&template), translation);
+    // A class without a limit of its own may have as many as the table allows.
+    if helper.classes.iter().all(|class| class.max > 0) {
+        let most: usize = helper.classes.iter().map(|c| usize::from(c.max)).sum();
+        assert!(table.expectations().count() <= most.max(SIP_MOST));
+    }
+    let expected: Vec<Vec<u8>> = table.expectations().map(first_packet).collect();
+    pass(table, &expected, None, translation, packets.len() as u64);
 }
 
-/// One side of a TCP connection.
+/// Bytes of a long piece.
+const LONG_PIECE: usize = 300;
+
+/// Classes of SIP may have more by option than its catalogue says.
+const SIP_MOST: usize = 32;
+
+/// The first packet of an announced connection.
+fn first_packet(expectation: &Expectation) -> Vec<u8> {
+    let to = expectation.destination;
+    let from = expectation.source.map_or(to, |(address, _)| address);
+    let ip = build::Ip::new(from, to);
+    let port = expectation.source_port.unwrap_or(1234);
+    let to_port = expectation.destination_port;
+    match expectation.protocol {
+        proto::TCP => Side::new([from, to], [port, to_port], 1).segment(tcp::flags::SYN, 0, b""),
+        proto::UDP => build::udp(&ip, port, to_port, b"x"),
+        protocol => {
+            let [high, low] = to_port.to_be_bytes();
+            build::raw(&ip, protocol, &[0x30, 0x01, 0x88, 0x0b, 0, 0, high, low])
+        }
+    }
+}
+
+/// One side of a connection.
 struct Side {
     ends: [IpAddr; 2],
     ports: [u16; 2],
@@ -223,23 +270,64 @@ impl Side {
         self.seq = self.seq.wrapping_add(payload.len() as u32 + syn);
         build::tcp(&build::Ip::new(source, destination), &header, payload)
     }
+
+    fn datagram(&self, payload: &[u8]) -> Vec<u8> {
+        let [source, destination] = self.ends;
+        let [from, to] = self.ports;
+        build::udp(&build::Ip::new(source, destination), from, to, payload)
+    }
 }
 
 /// Sends packets through a fresh connection table.
-fn track(packets: &[Vec<u8>], template: Option<&Template>) {
-    let mut table = Conntrack::new(Config::default());
-    for (second, bytes) in (0..).zip(packets) {
+fn track(
+    packets: &[Vec<u8>],
+    template: Option<&Template>,
+    translation: Option<(IpAddr, IpAddr)>,
+) -> Conntrack {
+    pass(
+        Conntrack::new(Config::default()),
+        packets,
+        template,
+        translation,
+        0,
+    )
+}
+
+/// Sends packets through a connection table, one a second; a client's address may be translated to another.
+fn pass(
+    mut table: Conntrack,
+    packets: &[Vec<u8>],
+    template: Option<&Template>,
+    translation: Option<(IpAddr, IpAddr)>,
+    start: u64,
+) -> Conntrack {
+    let before = table.len();
+    for (second, bytes) in (start..).zip(packets) {
         let Ok(packet) = Packet::parse_truncated(bytes) else {
             continue;
         };
         let now = Timestamp::new(second, 0);
+        let source = packet.source();
         let mut track = table.track(&packet, TrackHook::Prerouting, template, now);
-        if track.drop.is_none() {
-            table.leave(&mut Buffer::new(packet, Vec::new()), &mut track, &(), now);
+        let mut buffer = Buffer::new(packet, Vec::new());
+        let mut lives = track.drop.is_none();
+        if let (Some((client, public)), Some(id)) = (translation, track.connection) {
+            if track.fresh {
+                table.nat_null(id, End::Destination);
+                if source == client {
+                    table.nat_setup(id, &nat::Range::to(public), End::Source);
+                }
+                table.nat_null(id, End::Source);
+            }
+            lives &= [End::Destination, End::Source]
+                .iter()
+                .all(|end| table.nat_packet(&track, &mut buffer, *end).is_ok());
+        }
+        if lives {
+            table.leave(&mut buffer, &mut track, &(), now);
         }
         table.discard(&track);
-        assert!(table.len() <= packets.len());
-        // One announced connection at a time is all that the FTP helper may have.
-        assert!(table.expectations().count() <= 1);
+        assert!(table.len() <= before + packets.len());
     }
+    table
 }

@@ -3,7 +3,7 @@
 //! As the kernel (`nf_conntrack_broadcast.c`):
 //! - only what a program of this host sends is looked at, and only when it goes to the broadcast address
 //!   of a network that the host has an address in; 255.255.255.255 is none;
-//! - the payload is not read;
+//! - the payload is not read (SNMP behind a translation: see [`super::snmp`]);
 //! - answers are expected from that network, from the port that the helper is registered for, whatever port
 //!   was asked; the expectation stays for any number of answers until its time is over;
 //! - the connection lives as long as the expectation, and no refusal drops the packet.
@@ -22,7 +22,7 @@ pub(super) fn netbios_ns(_: &mut HelperState, call: &mut Call<'_, '_>) -> Word {
 /// Reads one packet of SNMP (kernel `snmp_conntrack_help`).
 pub(super) fn snmp(_: &mut HelperState, call: &mut Call<'_, '_>) -> Word {
     expect_answers(call, call.options().snmp_timeout);
-    Word::Pass
+    super::snmp::translate(call)
 }
 
 /// Kernel `nf_conntrack_broadcast_help`.

@@ -80,6 +80,8 @@ pub struct Proposal {
     pub saved_port: u16,
     /// Where in the payload it was announced.
     pub announced: Range<usize>,
+    /// What was announced, as text; `None`: the announcing bytes themselves.
+    pub says: Option<String>,
 }
 
 impl Proposal {
@@ -100,6 +102,7 @@ impl Proposal {
             saved_address: None,
             saved_port: 0,
             announced: 0..0,
+            says: None,
         }
     }
 
@@ -220,9 +223,21 @@ impl<'c, 'p> Call<'c, 'p> {
     /// # Errors
     /// [`Refused`], the first of them.
     pub fn expect_pair(&mut self, pair: &[Proposal; 2]) -> Result<[ExpectId; 2], Refused> {
+        self.pair(pair, true)
+    }
+
+    /// Two expectations or none, as by [`expect`](Self::expect).
+    ///
+    /// # Errors
+    /// [`Refused`], the first of them.
+    pub fn expect_both(&mut self, pair: &[Proposal; 2]) -> Result<[ExpectId; 2], Refused> {
+        self.pair(pair, false)
+    }
+
+    fn pair(&mut self, pair: &[Proposal; 2], skip_master: bool) -> Result<[ExpectId; 2], Refused> {
         let known = self.announced.len();
-        let first = self.expect_only(&pair[0])?;
-        match self.expect_only(&pair[1]) {
+        let first = self.add(&pair[0], skip_master)?;
+        match self.add(&pair[1], skip_master) {
             Ok(second) => Ok([first, second]),
             Err(refused) => {
                 self.unexpect(first);
@@ -257,11 +272,10 @@ impl<'c, 'p> Call<'c, 'p> {
         let Some(connection) = self.table.connection(self.id) else {
             return Err(Refused::Gone);
         };
-        let announced = quote(
-            self.payload()
-                .get(proposal.announced.clone())
-                .unwrap_or_default(),
-        );
+        let announced = proposal.says.clone().unwrap_or_else(|| {
+            let bytes = self.payload().get(proposal.announced.clone());
+            quote(bytes.unwrap_or_default())
+        });
         let expectation = Expectation {
             id: ExpectId::default(),
             master: self.id,

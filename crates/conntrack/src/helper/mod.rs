@@ -16,6 +16,7 @@ mod options;
 pub mod pptp;
 pub mod sane;
 pub mod sip;
+mod snmp;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tftp;
@@ -123,6 +124,7 @@ pub const CATALOGUE: &[HelperInfo] = &[
     row("H.245", proto::TCP, 0, None, &[class(18, 240)], Some(h323::inspect_h245)),
     row("netbios-ns", proto::UDP, 137, V4, &[class(1, 3)], Some(broadcast::netbios_ns)),
     row("snmp", proto::UDP, 161, V4, &[class(1, 30)], Some(broadcast::snmp)),
+    row("snmp_trap", proto::UDP, 162, V4, &[class(0, 180)], Some(snmp::trap)),
     row("sane", proto::TCP, 6566, None, &[class(1, 300)], Some(sane::inspect)),
 ];
 

@@ -49,6 +49,18 @@ pub(super) fn label(not: &Not<Connlabel>, label: u32, shared: &mut Shared<'_>) -
     not.value.set != not.negated
 }
 
+/// Kernel `helper_mt`: the helper of the connection that announced this one, so that the control
+/// connection itself never matches. A rule's name may be longer than the helper's. What has no such
+/// connection, an invalid packet among them, matches a negated rule.
+pub(super) fn helper(not: &Not<String>, shared: &Shared<'_>) -> bool {
+    let name = shared
+        .track
+        .and_then(|t| t.connection)
+        .and_then(|id| shared.conntrack.connection(id))
+        .and_then(|c| c.master_helper);
+    not.apply(name.is_some_and(|n| not.value.is_empty() || not.value.starts_with(n)))
+}
+
 /// What `-m conntrack` looks at.
 struct Looked {
     tuples: [Tuple; 2],

@@ -153,6 +153,7 @@ pub(crate) fn evaluate(
         Match::Connlabel(not) => slot
             .is_some_and(|label| connection::label(not, label, shared))
             .into(),
+        Match::Helper(not) => connection::helper(not, shared).into(),
         Match::Kept(_) => Answer::Unknown,
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::AnsiColor;
 use palisade_capture::report::{TraceRecord, Transport};
-use palisade_conntrack::{Reason, State};
+use palisade_conntrack::{Direction, Reason, State};
 use palisade_engine::{Ended, Outcome, Verdict};
 use palisade_wire::Timestamp;
 
@@ -244,6 +244,13 @@ fn remark(outcome: &Outcome) -> Option<String> {
     match &why.state {
         Some(Reason::FirstPacket | Reason::InConnection | Reason::RepeatedBeforeReply) | None => {}
         Some(reason) => parts.push(reason.to_string()),
+    }
+    // What a translation makes of a connection is told with its first packets.
+    if let Some(translation) = outcome.connection.and_then(|c| c.translation)
+        && matches!(outcome.state, Some(State::New | State::Related))
+        && outcome.direction == Some(Direction::Original)
+    {
+        parts.push(translation.to_string());
     }
     if let Some(a) = &why.announced {
         parts.push(format!(

@@ -139,7 +139,8 @@ fn play(
         {
             writeln!(sink.out, "\n{}", paint.bold(AnsiColor::White, title))?;
         }
-        for event in script.play(test, Timestamp::default()) {
+        let mut player = script.play(test, Timestamp::default());
+        while let Some(event) = player.next() {
             match event {
                 Event::Packet(sent) => {
                     now = sent.time;
@@ -176,6 +177,9 @@ fn play(
                         }
                     }
                     known.note(&sent, &observed);
+                    if let script::Seen::Seen(left) = &observed.left {
+                        player.left(&sent, left.as_deref());
+                    }
                 }
                 Event::Check { time, check, round } => {
                     now = time;

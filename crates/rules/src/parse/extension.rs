@@ -322,6 +322,10 @@ pub(crate) fn build_match(loaded: &Loaded, family: Family) -> Result<Match, Faul
                 },
             })
         }
+        "helper" => {
+            let not = l.value(&["helper"], cut(29))?;
+            Match::Helper(l.required(not, "helper")?)
+        }
         _ => Match::Kept(l.kept()),
     })
 }

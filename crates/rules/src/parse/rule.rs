@@ -919,7 +919,7 @@ impl Reader<'_, '_, '_> {
 }
 
 /// The kernel's helpers, as `--helper` takes them: name, protocol, whether for IPv6 too.
-const HELPERS: [(&str, u8, bool); 12] = {
+const HELPERS: [(&str, u8, bool); 13] = {
     use palisade_wire::proto::{TCP, UDP};
     [
         ("ftp", TCP, true),
@@ -933,6 +933,7 @@ const HELPERS: [(&str, u8, bool); 12] = {
         ("Q.931", TCP, true),
         ("netbios-ns", UDP, false),
         ("snmp", UDP, false),
+        ("snmp_trap", UDP, false),
         ("sane", TCP, true),
     ]
 };

@@ -13,6 +13,7 @@ mod calls;
 mod chance;
 mod datagram;
 mod everybody;
+mod h323;
 mod nat;
 mod noise;
 mod other;
@@ -200,7 +201,7 @@ pub fn script(seed: u64, packets: usize, without: &[String]) -> Generated {
 }
 
 fn story(chance: &mut Chance, number: usize, without: &[String], translated: bool) -> Story {
-    match chance.below(26) {
+    match chance.below(28) {
         0..=9 => tcp::story(chance, number),
         10 => tcp::wild(chance, number),
         11..=12 => datagram::udp(chance, number),

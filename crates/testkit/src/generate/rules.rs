@@ -45,7 +45,7 @@ pub(super) fn add(
     without: &[String],
 ) {
     // Without a word about connections the kernel tracks none, and fragments stay what they are.
-    let tracked = !chance.one_in(12);
+    let tracked = !chance.one_in(12) || without.iter().any(|w| w == "no tracking");
     covers.push(if tracked { "tracking" } else { "no tracking" });
     let nat = tracked && chance.one_in(2) && !without.iter().any(|w| w == "translation");
     if nat {
@@ -95,7 +95,13 @@ pub(super) fn add(
                 1 if tracked => connmark(chance),
                 2 if tracked => connmark(chance),
                 3 => "-j NFLOG --nflog-group 7 --nflog-prefix \"by chance\"".to_owned(),
-                5 if six && matches!(chain, "PREROUTING" | "POSTROUTING") && chance.one_in(2) => {
+                5 if six
+                    && matches!(chain, "PREROUTING" | "POSTROUTING")
+                    && !without.iter().any(|w| w == "prefixes") =>
+                {
+                    if !covers.contains(&"prefixes") {
+                        covers.push("prefixes");
+                    }
                     prefixes(chance, chain)
                 }
                 4 if chance.one_in(4) => "-j DROP".to_owned(),
@@ -112,7 +118,7 @@ pub(super) fn add(
             translation(chance, text, place);
         }
         filter(chance, text, place);
-        if chance.one_in(5) {
+        if chance.one_in(5) && !without.iter().any(|w| w == "security") {
             *text += "*security\n";
             policies(text, chance, &["INPUT", "FORWARD", "OUTPUT"], 8);
             let chain = chance.pick(&["INPUT", "FORWARD", "OUTPUT"]);
@@ -528,6 +534,10 @@ fn further(chance: &mut Chance, place: Place) -> String {
             "-m connlabel {not}--label \"{}\" {}",
             chance.pick(&["0", "3", "3", "127"]),
             chance.pick(&["--set ", "--set ", ""])
+        ),
+        12 => format!(
+            "-m helper {not}--helper {} ",
+            chance.pick(&["ftp", "tftp", "sip", "pptp", "\"\""])
         ),
         _ => String::new(),
     }

@@ -1,11 +1,12 @@
-//! Protocols that announce further connections: FTP, TFTP, IRC, Amanda, SANE, questions to a network.
+//! Protocols that announce further connections: FTP, TFTP, IRC, Amanda, SANE, questions to a network; and
+//! those of `calls.rs` and `h323.rs`.
 
 use super::chance::Chance;
-use super::{Story, Teller, Told, calls};
+use super::{Story, Teller, Told, calls, h323};
 
 /// A question to everybody is no question to somebody that it could be translated to.
 pub(super) fn story(chance: &mut Chance, number: usize, translated: bool) -> Story {
-    match chance.below(14) {
+    match chance.below(16) {
         0 | 1 => tftp(chance, number),
         2 | 3 => irc(chance, number),
         4 => amanda(chance, number),
@@ -13,6 +14,7 @@ pub(super) fn story(chance: &mut Chance, number: usize, translated: bool) -> Sto
         6 if !translated => question(chance, number),
         7 | 8 => calls::sip(chance, number),
         9 => calls::pptp(chance, number),
+        10 | 11 => h323::story(chance, number),
         _ => ftp(chance, number),
     }
 }
@@ -77,6 +79,10 @@ fn ftp(chance: &mut Chance, number: usize) -> Story {
             teller.say(!active, &format!("tcp PA \"{words}\\r\\n\""));
         }
         teller.say(active, "tcp A");
+        // Nobody comes: the next announcement finds this one still there.
+        if teller.chance.one_in(3) {
+            continue;
+        }
         // The data connection, or one that only looks like it.
         let port = port + usize::from(teller.chance.one_in(6));
         let (from, to) = if active {
@@ -89,7 +95,7 @@ fn ftp(chance: &mut Chance, number: usize) -> Story {
                 format!("{server}:{port}"),
             )
         };
-        if teller.chance.below(5) > 0 {
+        if teller.chance.below(3) > 0 {
             aside(&mut teller, &format!("{from} > {to} tcp S"));
             aside(&mut teller, &format!("{to} > {from} tcp SA"));
             aside(&mut teller, &format!("{from} > {to} tcp PA len 500"));

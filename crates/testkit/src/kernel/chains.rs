@@ -44,6 +44,7 @@ pub fn around() -> String {
              drop
            }}
            chain left {{ type filter hook postrouting priority 2147483647; oifname \"lo\" accept
+             fib daddr type broadcast {left} accept
              {left}
              drop
            }}

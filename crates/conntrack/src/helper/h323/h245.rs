@@ -167,19 +167,15 @@ fn expect_pair(state: &mut H323State, call: &mut Call<'_, '_>, place: &Value) ->
     let there = call.tuple(call.direction().opposite());
     let pair = [announced.port & !1, announced.port | 1].map(|port| {
         let mut proposal = Proposal::new(there.destination, port, proto::UDP).from(there.source);
-        proposal.announced = announced.range();
+        announced.told_by(&mut proposal);
         proposal
     });
     if nat::speaker_translated(call) {
         return nat::expect_pair(state, call, pair, announced);
     }
-    let first = call.expect(&pair[0]).map_err(|refused| refused.reason())?;
-    match call.expect(&pair[1]) {
+    match call.expect_both(&pair) {
         Ok(_) => Ok(()),
-        Err(refused) => {
-            call.unexpect(first);
-            Err(refused.reason())
-        }
+        Err(refused) => Err(refused.reason()),
     }
 }
 
@@ -197,7 +193,7 @@ fn expect_stack(call: &mut Call<'_, '_>, channel: &Value) -> Outcome {
     let mut proposal =
         Proposal::new(there.destination, announced.port, proto::TCP).from(there.source);
     proposal.permanent = true;
-    proposal.announced = announced.range();
+    announced.told_by(&mut proposal);
     if nat::speaker_translated(call) {
         return nat::expect_near(call, proposal, announced.port, announced).map(|_| ());
     }

@@ -12,11 +12,14 @@
 //! # Errors
 //! A message that cannot be read passes. An expectation that cannot be had drops the packet.
 
+mod capability;
 mod h245;
 mod media;
 #[cfg(test)]
 mod messages;
 mod nat;
+#[cfg(test)]
+mod odd_tests;
 mod per;
 #[cfg(test)]
 mod per_tests;
@@ -26,12 +29,12 @@ mod ras;
 mod tests;
 mod types;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
 use palisade_wire::Family;
 
-use super::{Call, HelperState, Word};
+use super::{Call, HelperState, Proposal, Word};
 use crate::State;
 use per::Value;
 
@@ -143,8 +146,11 @@ struct Announced {
 }
 
 impl Announced {
-    fn range(&self) -> Range<usize> {
-        self.at..self.at + if self.address.is_ipv4() { 6 } else { 18 }
+    /// Notes in a proposal what announced it.
+    fn told_by(&self, proposal: &mut Proposal) {
+        let length = if self.address.is_ipv4() { 6 } else { 18 };
+        proposal.announced = self.at..self.at + length;
+        proposal.says = Some(SocketAddr::new(self.address, self.port).to_string());
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn expect_pair(
     let mut port = first;
     let ids = loop {
         [pair[0].destination_port, pair[1].destination_port] = [port, port.wrapping_add(1)];
-        match both(call, &pair) {
+        match call.expect_both(&pair) {
             Ok(ids) => break ids,
             Err(Refused::Clash) => match port.checked_add(2) {
                 Some(next) => port = next,
@@ -91,18 +91,6 @@ pub(super) fn expect_pair(
     channel[side] = first;
     channel[1 - side] = port;
     Ok(())
-}
-
-/// Kernel `nf_ct_expect_related_pair`.
-fn both(call: &mut Call<'_, '_>, pair: &[Proposal; 2]) -> Result<[ExpectId; 2], Refused> {
-    let first = call.expect(&pair[0])?;
-    match call.expect(&pair[1]) {
-        Ok(second) => Ok([first, second]),
-        Err(refused) => {
-            call.unexpect(first);
-            Err(refused)
-        }
-    }
 }
 
 /// Expects at `port` or one above, and rewrites the announcement. Returns the expectation and its port;

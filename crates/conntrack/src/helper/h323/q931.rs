@@ -307,7 +307,7 @@ fn proposal(call: &Call<'_, '_>, announced: Announced, assign: &'static str) -> 
     let mut proposal =
         Proposal::new(there.destination, announced.port, proto::TCP).from(there.source);
     proposal.assign = Some(assign);
-    proposal.announced = announced.range();
+    announced.told_by(&mut proposal);
     proposal
 }
 

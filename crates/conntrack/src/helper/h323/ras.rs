@@ -269,7 +269,7 @@ fn discovered(call: &mut Call<'_, '_>, message: &Value) -> Outcome {
     let other = call.tuple(call.direction().opposite()).source;
     let mut proposal = Proposal::new(announced.address, announced.port, proto::UDP).from(other);
     proposal.assign = Some("RAS");
-    proposal.announced = announced.range();
+    announced.told_by(&mut proposal);
     expect(call, &proposal)
 }
 
@@ -297,7 +297,7 @@ fn expect_calls(state: &mut H323State, call: &mut Call<'_, '_>, addresses: &[Val
     }
     proposal.assign = Some("Q.931");
     proposal.permanent = true;
-    proposal.announced = announced.range();
+    announced.told_by(&mut proposal);
     if !nat::translated(call) {
         expect(call, &proposal)?;
         state.signal[call.direction().index()] = announced.port;
@@ -396,6 +396,6 @@ fn expect_call_to(call: &mut Call<'_, '_>, announced: Announced) -> Outcome {
     let mut proposal = Proposal::new(announced.address, announced.port, proto::TCP).from(other);
     proposal.permanent = true;
     proposal.assign = Some("Q.931");
-    proposal.announced = announced.range();
+    announced.told_by(&mut proposal);
     expect(call, &proposal)
 }
