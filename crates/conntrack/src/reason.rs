@@ -471,6 +471,20 @@ fn icmp_error_name(family: Family, kind: u8, code: u8) -> Option<&'static str> {
     })
 }
 
+/// Which helper, which connection, which bytes; a question to a whole network announces its answers by itself.
+fn announcement(
+    f: &mut fmt::Formatter<'_>,
+    helper: &str,
+    parent: u64,
+    announced: &str,
+) -> fmt::Result {
+    write!(f, "announced to the {helper} helper by connection {parent}")?;
+    if announced.is_empty() {
+        return Ok(());
+    }
+    write!(f, ": \"{announced}\"")
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -489,18 +503,15 @@ impl fmt::Display for Reason {
                 helper,
                 parent,
                 announced,
-            } => write!(
-                f,
-                "announced to the {helper} helper by connection {parent}: \"{announced}\""
-            ),
+            } => announcement(f, helper, *parent, announced),
             Reason::RelatedRepeated {
                 parent,
                 helper,
                 announced,
-            } => write!(
-                f,
-                "announced to the {helper} helper by connection {parent}: \"{announced}\"; no reply seen yet"
-            ),
+            } => {
+                announcement(f, helper, *parent, announced)?;
+                f.write_str("; no reply seen yet")
+            }
             Reason::RelatedByIcmp {
                 family,
                 kind,
