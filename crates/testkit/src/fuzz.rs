@@ -4,6 +4,7 @@
 //! compiler. None may panic, loop or allocate without a bound; where more must hold, it is asserted.
 
 mod engine;
+mod holds;
 mod payloads;
 
 pub use engine::engine;
