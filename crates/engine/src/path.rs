@@ -47,6 +47,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) announced: Option<Announced>,
     /// Its destination was translated: the way is to be asked for anew.
     pub(crate) redirected: bool,
+    /// It came in a frame to everybody or to a group.
+    pub(crate) to_group: bool,
     /// An answer of REJECT to an answer of REJECT: how deep.
     depth: u8,
     /// The rule or policy that accepted it last; filter's word outweighs that of other tables.
@@ -128,6 +130,7 @@ impl Engine {
             visited: 0,
             announced: None,
             redirected: false,
+            to_group: false,
             depth: 0,
             accepted: None,
             unknown: None,
@@ -190,6 +193,7 @@ impl Engine {
             visited: 0,
             announced: None,
             redirected: false,
+            to_group: false,
             depth: journey.depth + 1,
             accepted: None,
             unknown: None,
@@ -329,9 +333,20 @@ impl Engine {
             }
             Path::Input | Path::Forward => {
                 let out = journey.out_interface.take();
+                let asked = journey.buffer.packet().destination();
+                journey.to_group = match journey.link.packet_type {
+                    Some(kind) => matches!(kind, PacketType::Broadcast | PacketType::Multicast),
+                    // Frames to a group's address are frames to that group, where nobody says otherwise.
+                    None => matches!(
+                        self.host.kind(asked),
+                        AddressKind::Broadcast | AddressKind::Multicast
+                    ),
+                };
                 self.prerouting(journey, now, observer)?;
                 journey.out_interface = out;
-                if std::mem::take(&mut journey.redirected) {
+                // Translated by a connection or by prefix: routing sees only what is there now.
+                journey.redirected = false;
+                if journey.buffer.packet().destination() != asked {
                     self.route_anew(journey);
                 }
                 self.martian(&journey.buffer.packet())?;
@@ -445,7 +460,7 @@ impl Engine {
     ) -> Step {
         let packet = journey.buffer.packet();
         // Kernel `ip_forward` and `ip6_forward`, the first thing that they ask.
-        if let Some(PacketType::Broadcast | PacketType::Multicast) = journey.link.packet_type {
+        if journey.to_group {
             return Err(Stop(Verdict::Drop, Ended::FrameToAll, None));
         }
         let ttl = packet.ttl();
@@ -478,7 +493,9 @@ impl Engine {
         journey.hook = Hook::Output;
         self.table(TableKind::Raw, journey, now, observer)?;
         self.track(journey, TrackHook::Output, now, observer)?;
+        let asked = journey.buffer.packet().destination();
         self.table(TableKind::Mangle, journey, now, observer)?;
+        journey.redirected |= journey.buffer.packet().destination() != asked;
         self.nat(journey, now, observer)?;
         // A translated destination changes the way, but OUTPUT's rules still see the interface of before.
         self.table(TableKind::Filter, journey, now, observer)?;
@@ -530,6 +547,7 @@ impl Engine {
             visited: 0,
             announced: None,
             redirected: false,
+            to_group: false,
             depth: journey.depth,
             accepted: None,
             unknown: None,
@@ -731,6 +749,7 @@ impl Engine {
                 {
                     self.conntrack.set_closing(id, now);
                 }
+                let reply = reply.and_then(|bytes| self.can_leave(bytes));
                 let (reply, silent) = match reply {
                     Ok(_) if journey.depth >= DEEPEST_ANSWER => {
                         (None, Some("an answer to an answer"))
@@ -762,6 +781,15 @@ impl Engine {
             linear::Verdict::Drop | linear::Verdict::Accept | linear::Verdict::Translate => {
                 Stop(Verdict::Drop, Ended::Dropped(by), None)
             }
+        }
+    }
+
+    /// Whether an answer has a way to go, where all ways are known.
+    fn can_leave(&self, bytes: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+        let destination = Packet::parse(&bytes).map(|p| p.destination());
+        match destination {
+            Ok(to) if self.host.is_local(to) || self.reachable(to).is_ok() => Ok(bytes),
+            _ => Err("no route to the sender"),
         }
     }
 
