@@ -35,6 +35,11 @@ fn check_script(path: &Path) -> (u64, Vec<String>) {
             failures.push(error.to_string());
         }
     }
+    for timeout in &script.timeouts {
+        if let Err(error) = prepared.conntrack.add_policy(timeout.policy.clone()) {
+            failures.push(error.to_string());
+        }
+    }
     for rules in &script.rules {
         let text = match &rules.source {
             RulesSource::Inline { text, .. } => text.clone(),

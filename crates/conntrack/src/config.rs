@@ -46,11 +46,17 @@ macro_rules! sysctls {
             pub hash_seed: (u64, u64),
             /// Module options of helpers.
             pub helpers: crate::helper::Options,
+            /// Timeout in SYN_SENT2: no sysctl sets it, a timeout policy may.
+            pub tcp_timeout_syn_sent2: u64,
+            /// Timeout policies that rules may name (`-j CT --timeout`).
+            pub policies: Vec<crate::policy::TimeoutPolicy>,
+            /// Names of connection labels, as `/etc/xtables/connlabel.conf` gives them.
+            pub labels: std::collections::BTreeMap<String, u8>,
         }
 
         impl Default for Config {
             fn default() -> Self {
-                Config { $($field: $default,)* hash_seed: (0x7061_6c69_7361_6465, 0x636f_6e6e_7472_6163), helpers: crate::helper::Options::default() }
+                Config { $($field: $default,)* hash_seed: (0x7061_6c69_7361_6465, 0x636f_6e6e_7472_6163), helpers: crate::helper::Options::default(), tcp_timeout_syn_sent2: 120, policies: Vec::new(), labels: Default::default() }
             }
         }
 
@@ -82,7 +88,7 @@ macro_rules! sysctls {
 }
 
 /// The longest timeout that a kernel of 250 ticks a second takes (`proc_dointvec_jiffies`).
-const SECONDS: u64 = i32::MAX as u64 / 250;
+pub(crate) const SECONDS: u64 = i32::MAX as u64 / 250;
 
 sysctls! {
     /// Entries at most; 0 means no limit.
@@ -105,7 +111,7 @@ sysctls! {
     tcp_ignore_invalid_rst = "nf_conntrack_tcp_ignore_invalid_rst", 0, 1;
     /// Identical ACKs after which the shorter retransmission timeout holds.
     tcp_max_retrans = "nf_conntrack_tcp_max_retrans", 3, 255;
-    /// Timeout in SYN_SENT (that in SYN_SENT2 is 120 seconds, whatever this says).
+    /// Timeout in SYN_SENT (that in SYN_SENT2 is 120 seconds, whatever this says; only a policy changes it).
     tcp_timeout_syn_sent = "nf_conntrack_tcp_timeout_syn_sent", 120, SECONDS;
     /// Timeout in SYN_RECV.
     tcp_timeout_syn_recv = "nf_conntrack_tcp_timeout_syn_recv", 60, SECONDS;
@@ -273,6 +279,20 @@ impl Config {
             name: name.to_string(),
             suggestion: nearest(key),
         })
+    }
+}
+
+/// Labels that a connection can have (kernel `NF_CT_LABELS_MAX_SIZE` bytes).
+pub const LABELS: u8 = 128;
+
+impl Config {
+    /// The number that a `--label` stands for: itself below [`LABELS`], or a name's.
+    pub fn label(&self, text: &str) -> Option<u8> {
+        match text.parse() {
+            Ok(number) => Some(number),
+            Err(_) => self.labels.get(text).copied(),
+        }
+        .filter(|number| *number < LABELS)
     }
 }
 

@@ -6,6 +6,7 @@ use palisade_wire::Timestamp;
 
 use crate::helper::HelperState;
 use crate::nat::seqadj::Shift;
+use crate::policy::PolicyId;
 use crate::proto::sctp::SctpAssociation;
 use crate::proto::tcp::TcpConnection;
 use crate::tuple::{Direction, Key, Tuple, Zone};
@@ -133,6 +134,12 @@ pub struct Connection {
     pub created: Timestamp,
     /// The interface whose address it is masqueraded with.
     pub masquerade: Option<Arc<str>>,
+    /// The timeout policy that a rule gave it; none: the sysctls hold.
+    pub policy: Option<PolicyId>,
+    /// The helper that announced it, and the announcing bytes as text.
+    pub(crate) announced: Option<Box<(&'static str, Arc<str>)>>,
+    /// Labels (`-m connlabel --set`), a bit each; few connections have any.
+    pub(crate) labels: Option<Box<u128>>,
     /// How far a helper shifted either direction's sequence numbers.
     pub(crate) shifts: Option<Box<[Shift; 2]>>,
     pub(crate) next: [u32; 2],
@@ -193,6 +200,18 @@ impl Connection {
     #[inline]
     pub fn expired(&self, now: Timestamp) -> bool {
         matches!(self.deadline, Deadline::At(end) if end <= now)
+    }
+
+    /// Labels: bit 0 is label 0.
+    pub fn labels(&self) -> u128 {
+        self.labels.as_deref().copied().unwrap_or(0)
+    }
+
+    /// Adds labels; none is ever taken away.
+    pub fn set_labels(&mut self, bits: u128) {
+        if bits != 0 {
+            **self.labels.get_or_insert_default() |= bits;
+        }
     }
 
     /// Name of the protocol's state, for protocols that have states.

@@ -19,6 +19,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use palisade_wire::Timestamp;
 
+use crate::config::Config;
 use crate::connection::ConnId;
 use crate::tuple::{Direction, Tuple, TupleProto, Zone};
 
@@ -164,6 +165,21 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Of a limit of the configuration, with its numbers.
+    pub(crate) fn limit(self, port: u16, config: &Config) -> Option<String> {
+        match self {
+            Refused::Full => Some(format!(
+                "nf_conntrack_expect_max = {} expectations are waiting already",
+                config.expect_max
+            )),
+            Refused::Port => Some(format!(
+                "it announces port {port}, below the least that helpers may announce, {}",
+                config.helpers.least_expected_port
+            )),
+            Refused::Already | Refused::Clash | Refused::Gone => None,
+        }
+    }
+
     /// For people.
     pub fn reason(self) -> &'static str {
         match self {

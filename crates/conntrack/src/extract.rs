@@ -9,10 +9,13 @@ use crate::tuple::{Tuple, TupleProto};
 /// quotes, of which four transport bytes are enough for ports.
 pub(crate) fn tuple(packet: &Packet<'_>) -> Result<Tuple, Invalid> {
     if packet.chain_broken() {
-        return Err(Invalid::ExtensionChain);
+        return Err(Invalid::ExtensionChain {
+            have: packet.bytes().len(),
+        });
     }
     if packet.is_later_fragment() {
-        return Err(Invalid::LaterFragment);
+        let offset = packet.fragment().map_or(0, |f| usize::from(f.offset));
+        return Err(Invalid::LaterFragment { offset });
     }
     let protocol = packet.protocol();
     let transport = packet.transport();
@@ -39,7 +42,7 @@ pub(crate) fn tuple(packet: &Packet<'_>) -> Result<Tuple, Invalid> {
                 code: icmp.code(),
             }
         }
-        proto::GRE => gre(transport).ok_or(Invalid::Gre)?,
+        proto::GRE => gre(transport)?,
         proto::NONE if packet.family() == palisade_wire::Family::V6 => {
             return Err(Invalid::NoNextHeader);
         }
@@ -61,25 +64,27 @@ pub(crate) fn has_call_id(packet: &Packet<'_>) -> bool {
 
 /// Kernel `gre_pkt_to_tuple`: version 1 must carry PPP and is told apart by its call id, every
 /// other version has no key.
-fn gre(transport: &[u8]) -> Option<TupleProto> {
+fn gre(transport: &[u8]) -> Result<TupleProto, Invalid> {
     const PPP: u16 = 0x880b;
     let none = TupleProto::Gre {
         source: 0,
         destination: 0,
     };
     let Some(gre) = Gre::new(transport) else {
-        return Some(none);
+        return Ok(none);
     };
     if gre.version() != 1 {
-        return Some(none);
+        return Ok(none);
     }
     if transport.len() < 8 {
-        return Some(none);
+        return Ok(none);
     }
     if gre.protocol_type() != PPP {
-        return None;
+        return Err(Invalid::Gre {
+            carries: gre.protocol_type(),
+        });
     }
-    Some(TupleProto::Gre {
+    Ok(TupleProto::Gre {
         source: 0,
         destination: u16::from_be_bytes([transport[6], transport[7]]),
     })

@@ -1,13 +1,14 @@
 //! One packet through connection tracking: state at the first hook, helper and confirm after the
 //! last (kernel `nf_conntrack_in`, `nf_confirm`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use palisade_wire::{Buffer, Family, Packet, Timestamp, proto};
 
 use crate::State;
 use crate::connection::{ConnId, Connection, Deadline, ProtoState, Status};
-use crate::expect::Expectation;
+use crate::expect::Refused;
 use crate::extract;
 use crate::helper::{self, Call, Surroundings, Word};
 use crate::nat::seqadj;
@@ -16,7 +17,7 @@ use crate::proto::tcp::{TcpState, TcpStep};
 use crate::proto::{Context, Update, gre, icmp, sctp, tcp, udp};
 use crate::reason::{DropReason, Invalid, Reason};
 use crate::table::{Conntrack, NoEntry};
-use crate::track::{Leave, Template, Track, TrackHook};
+use crate::track::{Announced, Leave, Template, Track, TrackHook};
 use crate::tuple::{Direction, Tuple, TupleProto, Zone};
 
 impl Conntrack {
@@ -83,7 +84,9 @@ impl Conntrack {
                 Resolved::Repeat(from) => reopened = Some(from),
             }
         }
-        Track::invalid(Invalid::WrongFamily)
+        Track::invalid(Invalid::WrongFamily {
+            protocol: tuple.protocol,
+        })
     }
 
     /// The tuple of a packet; of a PPTP call its own key is known from its control connection (kernel
@@ -116,10 +119,9 @@ impl Conntrack {
         reopened: Option<TcpState>,
         now: Timestamp,
     ) -> Resolved {
-        let mut announced = None;
         let (index, direction, fresh) = match self.find(tuple, zones, now) {
             Some((index, direction)) => (index, direction, false),
-            None => match self.create(tuple, template, zones, now, &mut announced) {
+            None => match self.create(tuple, template, zones, now) {
                 Ok(index) => (index, Direction::Original, true),
                 Err(NoEntry::NotInvertible) => {
                     return Resolved::Track(Track::invalid(Invalid::IcmpCannotStart {
@@ -136,10 +138,12 @@ impl Conntrack {
         };
         let mut step =
             (self.explain && tuple.protocol == proto::TCP).then(|| Box::new(TcpStep::default()));
-        let config = &self.config;
         let Some(connection) = self.slots[index as usize].connection.as_deref_mut() else {
-            return Resolved::Track(Track::invalid(Invalid::WrongFamily));
+            return Resolved::Track(Track::invalid(Invalid::WrongFamily {
+                protocol: tuple.protocol,
+            }));
         };
+        let config = self.policies.of(connection.policy, &self.config);
         let id = connection.id;
         let replied = connection.replied();
         let state = match direction {
@@ -200,24 +204,26 @@ impl Conntrack {
         }
         let reason = match (ignored, state, fresh) {
             (Some(why), ..) => Reason::Ignored(why),
-            (None, State::Related, true) => match announced {
-                Some(Expectation {
-                    helper,
-                    parent,
-                    announced,
-                    ..
-                }) => Reason::RelatedByHelper {
-                    helper,
-                    parent,
-                    announced,
-                },
-                None => Reason::RelatedRepeated {
-                    parent: connection.master.unwrap_or(0),
-                },
-            },
-            (None, State::Related, false) => Reason::RelatedRepeated {
-                parent: connection.master.unwrap_or(0),
-            },
+            (None, State::Related, first) => {
+                let (helper, announced) = match connection.announced.as_deref() {
+                    Some((helper, text)) => (*helper, Arc::clone(text)),
+                    None => ("", Arc::from("")),
+                };
+                let parent = connection.master.unwrap_or(0);
+                if first {
+                    Reason::RelatedByHelper {
+                        helper,
+                        parent,
+                        announced,
+                    }
+                } else {
+                    Reason::RelatedRepeated {
+                        helper,
+                        parent,
+                        announced,
+                    }
+                }
+            }
             (None, State::New, true) => match (reopened, &connection.proto) {
                 (Some(from), _) => Reason::Reopened { from },
                 (None, ProtoState::Tcp(tcp)) if tcp.state != TcpState::SynSent => Reason::PickedUp,
@@ -251,23 +257,27 @@ impl Conntrack {
         zones: [Zone; 2],
         now: Timestamp,
     ) -> Track {
+        let short = Invalid::QuoteTooShort { have: quoted.len() };
         let Ok(inner) = Packet::parse_truncated(quoted) else {
-            return Track::invalid(Invalid::QuoteTooShort);
+            return Track::invalid(short);
         };
         if inner.family() != packet.family() {
-            return Track::invalid(Invalid::QuoteTooShort);
+            return Track::invalid(Invalid::QuoteFamily {
+                quoted: inner.family(),
+            });
         }
         let Ok(tuple) = self.tuple_of(&inner) else {
-            return Track::invalid(Invalid::QuoteTooShort);
+            return Track::invalid(short);
         };
+        let unknown = Invalid::QuoteUnknown { quoted: tuple };
         let Some(inverse) = tuple.invert() else {
-            return Track::invalid(Invalid::QuoteUnknown);
+            return Track::invalid(unknown);
         };
         let Some((index, direction)) = self.find(&inverse, zones, now) else {
-            return Track::invalid(Invalid::QuoteUnknown);
+            return Track::invalid(unknown);
         };
         let Some(connection) = self.slots[index as usize].connection.as_deref() else {
-            return Track::invalid(Invalid::QuoteUnknown);
+            return Track::invalid(unknown);
         };
         let own = connection.tuple(direction).destination;
         if packet.destination() != own {
@@ -286,6 +296,7 @@ impl Conntrack {
             verified: false,
             drop: None,
             reason: Reason::RelatedByIcmp {
+                family: packet.family(),
                 kind: transport.first().copied().unwrap_or(0),
                 code: transport.get(1).copied().unwrap_or(0),
                 parent: connection.number,
@@ -300,6 +311,7 @@ impl Conntrack {
     /// answer is then tracked like any other packet.
     pub fn attach(&self, to: &Track) -> Option<Track> {
         let id = to.connection?;
+        let parent = self.connection(id).map_or(0, |c| c.number);
         Some(Track {
             state: State::Related,
             direction: to.direction.opposite(),
@@ -308,14 +320,15 @@ impl Conntrack {
             dying: false,
             verified: false,
             drop: None,
-            reason: Reason::Attached,
+            reason: Reason::Attached { parent },
             tcp: None,
         })
     }
 
     /// A reset by REJECT closes a confirmed TCP connection (kernel `nf_conntrack_tcp_set_closing`).
     pub fn set_closing(&mut self, id: ConnId, now: Timestamp) {
-        let close = self.config.tcp_timeout_close;
+        let policy = self.connection(id).and_then(|c| c.policy);
+        let close = self.policies.of(policy, &self.config).tcp_timeout_close;
         if let Some(connection) = self.connection_mut(id)
             && connection.confirmed()
             && let ProtoState::Tcp(tcp) = &mut connection.proto
@@ -351,12 +364,15 @@ impl Conntrack {
         // Decided before the helper speaks: the segment that it changes is not shifted itself.
         let shifted = connection.status.has(Status::SEQ_ADJUST) && !about && !surroundings.looped();
         if !about && let Some(name) = connection.helper {
-            let (word, announced) = self.ask_helper(name, buffer, track, surroundings, now);
-            leave.announced = announced;
-            if let Word::Drop(why) = word {
+            let asked = self.ask_helper(name, buffer, track, surroundings, now);
+            leave.announced = asked.announced;
+            if let Word::Drop(why) = asked.word {
                 leave.drop = Some(DropReason::Helper {
                     helper: name,
-                    why: why.to_string(),
+                    why: match asked.limited {
+                        Some((refused, text)) if refused.reason() == why => text,
+                        _ => why.to_string(),
+                    },
                 });
                 return leave;
             }
@@ -389,8 +405,12 @@ impl Conntrack {
         track: &Track,
         surroundings: &dyn Surroundings,
         now: Timestamp,
-    ) -> (Word, Option<crate::track::Announced>) {
-        let pass = (Word::Pass, None);
+    ) -> Asked {
+        let pass = Asked {
+            word: Word::Pass,
+            announced: None,
+            limited: None,
+        };
         let Some(id) = track.connection else {
             return pass;
         };
@@ -414,13 +434,18 @@ impl Conntrack {
             status,
             now,
             announced: Vec::new(),
+            limited: None,
         };
         let word = helper::inspect(info, &mut state, &mut call);
-        let announced = call.announced.into_iter().next();
+        let (announced, limited) = (call.announced.into_iter().next(), call.limited);
         if let Some(connection) = self.connection_mut(id) {
             connection.helper_state = state;
         }
-        (word, announced)
+        Asked {
+            word,
+            announced,
+            limited,
+        }
     }
 
     /// Ends a connection at once (kernel `nf_ct_kill`).
@@ -442,6 +467,14 @@ impl Conntrack {
             self.remove(id.index);
         }
     }
+}
+
+/// A helper's answer.
+struct Asked {
+    word: Word,
+    announced: Option<Announced>,
+    /// The limit that the last refusal was about.
+    limited: Option<(Refused, String)>,
 }
 
 enum Resolved {

@@ -1,11 +1,14 @@
 //! Why a packet got its state, in numbers; sentences are made only when shown.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use palisade_wire::{Family, proto};
 
 use crate::proto::sctp::{SctpFault, SctpIgnored};
 use crate::proto::tcp::{FlagClass, TcpState};
-use crate::tuple::Direction;
+use crate::tuple::{Direction, Tuple};
 
 /// Why a packet is NEW, ESTABLISHED, RELATED, INVALID or UNTRACKED.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +37,21 @@ pub enum Reason {
         /// Display id of the parent connection.
         parent: u64,
         /// The announcing bytes, as text.
-        announced: String,
+        announced: Arc<str>,
     },
     /// A further packet of an announced connection, before any reply.
     RelatedRepeated {
         /// Display id of the parent connection.
         parent: u64,
+        /// Helper name.
+        helper: &'static str,
+        /// The announcing bytes, as text.
+        announced: Arc<str>,
     },
     /// ICMP or ICMPv6 error that quotes a packet of a known connection.
     RelatedByIcmp {
+        /// ICMP's or ICMPv6's.
+        family: Family,
         /// Type.
         kind: u8,
         /// Code.
@@ -52,8 +61,11 @@ pub enum Reason {
         /// Direction of the quoted packet.
         quoted: Direction,
     },
-    /// Made by REJECT for a packet of the given state.
-    Attached,
+    /// Made by REJECT for a packet of a connection.
+    Attached {
+        /// Display id of that connection.
+        parent: u64,
+    },
     /// `-j NOTRACK` or `-j CT --notrack`.
     NotTracked,
     /// A neighbour discovery or multicast listener message.
@@ -115,11 +127,17 @@ pub enum Invalid {
         need: usize,
     },
     /// IPv6 extension headers do not end in the packet.
-    ExtensionChain,
+    ExtensionChain {
+        /// Bytes that the packet has.
+        have: usize,
+    },
     /// IPv6 "no next header".
     NoNextHeader,
     /// A fragment after the first, not reassembled.
-    LaterFragment,
+    LaterFragment {
+        /// Where in the datagram it begins.
+        offset: usize,
+    },
     /// TCP data offset below 20 or beyond the segment.
     TcpDataOffset {
         /// Data offset in bytes.
@@ -147,6 +165,10 @@ pub enum Invalid {
     Checksum {
         /// IP protocol.
         protocol: u8,
+        /// The field.
+        found: u32,
+        /// What it should be.
+        wanted: u32,
     },
     /// A set of TCP flags that no TCP sends.
     TcpFlags(u8),
@@ -191,9 +213,20 @@ pub enum Invalid {
         kind: u8,
     },
     /// An ICMP error whose quoted packet is too short to tell a tuple.
-    QuoteTooShort,
+    QuoteTooShort {
+        /// Bytes quoted.
+        have: usize,
+    },
+    /// An ICMP error that quotes a packet of the other address family.
+    QuoteFamily {
+        /// Family of the quoted packet.
+        quoted: Family,
+    },
     /// An ICMP error whose quoted packet belongs to no connection.
-    QuoteUnknown,
+    QuoteUnknown {
+        /// The quoted packet's tuple.
+        quoted: Tuple,
+    },
     /// An ICMP error sent to another host than the quoted packet's sender.
     QuoteAddress {
         /// Destination of the error.
@@ -202,11 +235,27 @@ pub enum Invalid {
         inner: IpAddr,
     },
     /// ICMPv6 redirect not from a link-local router next door.
-    Redirect,
-    /// GRE version 1 that carries something else than PPP, or no key.
-    Gre,
+    Redirect {
+        /// Hop limit; 255 is wanted.
+        hop_limit: u8,
+        /// Sender; a link-local address is wanted.
+        source: Ipv6Addr,
+    },
+    /// ICMPv6 redirect without a whole option behind its header of 40 bytes.
+    RedirectOption {
+        /// Bytes behind the header.
+        have: usize,
+    },
+    /// GRE version 1 that carries something else than PPP.
+    Gre {
+        /// What it carries, by EtherType.
+        carries: u16,
+    },
     /// IPv6 packet in an ICMP tracker or the like.
-    WrongFamily,
+    WrongFamily {
+        /// IP protocol.
+        protocol: u8,
+    },
 }
 
 impl fmt::Display for Invalid {
@@ -220,11 +269,16 @@ impl fmt::Display for Invalid {
                 f,
                 "the header of protocol {protocol} needs {need} bytes, {have} are there"
             ),
-            Invalid::ExtensionChain => {
-                f.write_str("IPv6 extension headers do not end inside the packet")
+            Invalid::ExtensionChain { have } => {
+                write!(
+                    f,
+                    "IPv6 extension headers do not end inside the packet's {have} bytes"
+                )
             }
             Invalid::NoNextHeader => f.write_str("IPv6 packet without a transport header"),
-            Invalid::LaterFragment => f.write_str("a later fragment, not reassembled"),
+            Invalid::LaterFragment { offset } => {
+                write!(f, "a later fragment (offset {offset}), not reassembled")
+            }
             Invalid::TcpDataOffset { offset, length } => write!(
                 f,
                 "TCP data offset of {offset} bytes in a segment of {length}"
@@ -238,14 +292,19 @@ impl fmt::Display for Invalid {
             ),
             Invalid::UdpLiteNoChecksum => f.write_str("UDP-Lite without a checksum"),
             Invalid::Checksum {
-                protocol: protocol @ palisade_wire::proto::UDPLITE,
-            } => write!(
-                f,
-                "wrong checksum ({}): the kernel wants a pseudo-header of protocol 17",
-                protocol_name(protocol)
-            ),
-            Invalid::Checksum { protocol } => {
-                write!(f, "wrong checksum ({})", protocol_name(protocol))
+                protocol,
+                found,
+                wanted,
+            } => {
+                let name = protocol_name(protocol);
+                write!(
+                    f,
+                    "wrong checksum ({name}): {found:#x}, it must be {wanted:#x}"
+                )?;
+                if protocol == proto::UDPLITE {
+                    f.write_str(" (the kernel wants a pseudo-header of protocol 17)")?;
+                }
+                Ok(())
             }
             Invalid::TcpFlags(flags) => {
                 write!(f, "TCP flags {} never go together", FlagNames(flags))
@@ -287,29 +346,47 @@ impl fmt::Display for Invalid {
                     "type {kind} answers nothing known and cannot start a flow"
                 )
             }
-            Invalid::IcmpType { kind } => write!(f, "ICMP type {kind} is not known"),
-            Invalid::QuoteTooShort => {
-                f.write_str("ICMP error that quotes too little to tell the connection")
+            Invalid::IcmpType { kind } => {
+                write!(f, "ICMP type {kind} is above 18, the highest known")
             }
-            Invalid::QuoteUnknown => {
-                f.write_str("ICMP error about a packet of no known connection")
+            Invalid::QuoteTooShort { have } => write!(
+                f,
+                "ICMP error that quotes too little to tell the connection ({have} bytes)"
+            ),
+            Invalid::QuoteFamily { quoted } => {
+                write!(f, "ICMP error that quotes an {quoted} packet")
             }
+            Invalid::QuoteUnknown { quoted } => write!(
+                f,
+                "ICMP error about a packet of no known connection (protocol {} {quoted})",
+                quoted.protocol
+            ),
             Invalid::QuoteAddress { outer, inner } => write!(
                 f,
                 "ICMP error sent to {outer}, but the quoted packet came from {inner}"
             ),
-            Invalid::Redirect => {
-                f.write_str("ICMPv6 redirect without hop limit 255 and a link-local source")
+            Invalid::Redirect { hop_limit, source } => write!(
+                f,
+                "ICMPv6 redirect from {source} with hop limit {hop_limit}; it must come from a link-local address with 255"
+            ),
+            Invalid::RedirectOption { have } => write!(
+                f,
+                "ICMPv6 redirect without a whole option in the {have} bytes behind its header"
+            ),
+            Invalid::Gre { carries } => write!(
+                f,
+                "GRE version 1 must carry PPP (0x880b), and it carries {carries:#06x}"
+            ),
+            Invalid::WrongFamily { protocol } => {
+                write!(f, "protocol {protocol} belongs to the other address family")
             }
-            Invalid::Gre => f.write_str("GRE version 1 without PPP and a call id"),
-            Invalid::WrongFamily => f.write_str("protocol of the other address family"),
         }
     }
 }
 
 /// Protocol name for sentences.
 fn protocol_name(protocol: u8) -> &'static str {
-    use palisade_wire::proto::*;
+    use proto::*;
     match protocol {
         TCP => "TCP",
         UDP => "UDP",
@@ -374,18 +451,38 @@ impl fmt::Display for Ignored {
     }
 }
 
-/// The usual name of an ICMP or ICMPv6 error; types below 128 of ICMPv6 and 3, 4, 5, 11, 12 of ICMP.
-fn icmp_error_name(kind: u8, code: u8) -> String {
-    match (kind, code) {
-        (3, 0) => "network unreachable".into(),
-        (3, 1) => "host unreachable".into(),
-        (3, 2) => "protocol unreachable".into(),
-        (3, 3) => "port unreachable".into(),
-        (3, 4) => "fragmentation needed".into(),
-        (3, 9..=10 | 13) => "prohibited".into(),
-        (11, 0) => "time exceeded".into(),
-        _ => format!("type {kind} code {code}"),
+/// The usual name of an ICMP or ICMPv6 error, if it has one that says more than its numbers.
+fn icmp_error_name(family: Family, kind: u8, code: u8) -> Option<&'static str> {
+    Some(match (family, kind, code) {
+        (Family::V4, 3, 0) => "network unreachable",
+        (Family::V4, 3, 1) => "host unreachable",
+        (Family::V4, 3, 2) => "protocol unreachable",
+        (Family::V4, 3, 3) | (Family::V6, 1, 4) => "port unreachable",
+        (Family::V4, 3, 4) => "fragmentation needed",
+        (Family::V4, 3, 9 | 10 | 13) | (Family::V6, 1, 1) => "prohibited",
+        (Family::V4, 4, _) => "source quench",
+        (Family::V4, 5, _) | (Family::V6, 137, _) => "redirect",
+        (Family::V4, 11, _) | (Family::V6, 3, _) => "time exceeded",
+        (Family::V4, 12, _) | (Family::V6, 4, _) => "parameter problem",
+        (Family::V6, 1, 0) => "no route",
+        (Family::V6, 1, 3) => "address unreachable",
+        (Family::V6, 2, _) => "packet too big",
+        _ => return None,
+    })
+}
+
+/// Which helper, which connection, which bytes; a question to a whole network announces its answers by itself.
+fn announcement(
+    f: &mut fmt::Formatter<'_>,
+    helper: &str,
+    parent: u64,
+    announced: &str,
+) -> fmt::Result {
+    write!(f, "announced to the {helper} helper by connection {parent}")?;
+    if announced.is_empty() {
+        return Ok(());
     }
+    write!(f, ": \"{announced}\"")
 }
 
 impl fmt::Display for Reason {
@@ -406,30 +503,41 @@ impl fmt::Display for Reason {
                 helper,
                 parent,
                 announced,
-            } => write!(
-                f,
-                "announced to the {helper} helper by connection {parent}: \"{announced}\""
-            ),
-            Reason::RelatedRepeated { parent } => {
-                write!(f, "announced by connection {parent}, no reply seen yet")
+            } => announcement(f, helper, *parent, announced),
+            Reason::RelatedRepeated {
+                parent,
+                helper,
+                announced,
+            } => {
+                announcement(f, helper, *parent, announced)?;
+                f.write_str("; no reply seen yet")
             }
             Reason::RelatedByIcmp {
+                family,
                 kind,
                 code,
                 parent,
                 quoted,
             } => write!(
                 f,
-                "ICMP error ({}) about a packet of connection {parent} in {} direction",
-                icmp_error_name(*kind, *code),
+                "{} error type {kind} code {code}{} about a packet of connection {parent} in {} direction",
+                match family {
+                    Family::V4 => "ICMP",
+                    Family::V6 => "ICMPv6",
+                },
+                match icmp_error_name(*family, *kind, *code) {
+                    Some(name) => format!(" ({name})"),
+                    None => String::new(),
+                },
                 match quoted {
                     Direction::Original => "original",
                     Direction::Reply => "reply",
                 }
             ),
-            Reason::Attached => {
-                f.write_str("answer made by REJECT, tied to the rejected packet's connection")
-            }
+            Reason::Attached { parent } => write!(
+                f,
+                "answer made by REJECT, tied to the rejected packet's connection {parent}"
+            ),
             Reason::NotTracked => f.write_str("exempted from tracking by a raw rule"),
             Reason::NeverTracked { kind } => {
                 write!(f, "ICMPv6 type {kind} is never tracked")
@@ -483,3 +591,6 @@ impl fmt::Display for DropReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

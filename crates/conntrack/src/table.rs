@@ -21,6 +21,7 @@
 //! None: one thread owns the table.
 
 use std::hash::Hasher;
+use std::sync::Arc;
 use std::time::Duration;
 
 use palisade_wire::{Timestamp, proto};
@@ -32,6 +33,7 @@ use crate::expect::{Expectation, Expectations};
 use crate::flow::initial;
 use crate::helper::{self, Follower, HelperState};
 use crate::nat::{Chance, NONE, Sources};
+use crate::policy::{Policies, PolicyId};
 use crate::proto::clash_allowed;
 use crate::proto::gre::GreKeys;
 use crate::track::Template;
@@ -92,6 +94,7 @@ pub struct Conntrack {
     pub(crate) sources: Sources,
     pub(crate) chance: Chance,
     pub(crate) gre_keys: GreKeys,
+    pub(crate) policies: Policies,
 }
 
 impl Conntrack {
@@ -101,6 +104,7 @@ impl Conntrack {
         let buckets = vec![NIL; config.buckets.clamp(1, 1 << 24) as usize];
         let chance = Chance::new(config.hash_seed);
         Conntrack {
+            policies: Policies::new(&config),
             config,
             slots: Vec::new(),
             free: Vec::new(),
@@ -120,6 +124,11 @@ impl Conntrack {
     /// Settings.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The timeout policy of a name, for a [`Template`].
+    pub fn policy(&self, name: &str) -> Option<PolicyId> {
+        self.policies.find(name)
     }
 
     /// Whether [`Track::tcp`] is filled in; costs an allocation a TCP packet.
@@ -257,7 +266,6 @@ impl Conntrack {
         template: Option<&Template>,
         zones: [Zone; 2],
         now: Timestamp,
-        announced: &mut Option<Expectation>,
     ) -> Result<u32, NoEntry> {
         let reply = tuple.invert().ok_or(NoEntry::NotInvertible)?;
         let hashes = [self.hash(tuple, zones[0]), self.hash(&reply, zones[1])];
@@ -299,10 +307,15 @@ impl Conntrack {
             master_helper: None,
             created: now,
             masquerade: None,
+            // An announced connection too has the policy that a rule gives its first packet.
+            policy: template.and_then(|t| t.policy),
+            labels: None,
+            announced: None,
             shifts: None,
             next: [NIL; 2],
             source_links: [NONE; 2],
         };
+        let mut announced = None;
         let slots = &self.slots;
         let expectation =
             self.expectations
@@ -321,7 +334,9 @@ impl Conntrack {
             connection.mark = master.map_or(0, |master| master.mark);
             connection.master_helper = master.and_then(|master| master.helper);
             connection.helper = expectation.assign;
-            *announced = Some(expectation);
+            let text = Arc::from(expectation.announced.as_str());
+            connection.announced = Some(Box::new((expectation.helper, text)));
+            announced = Some(expectation);
         } else if let Some(name) = template.and_then(|t| t.helper)
             && helper::for_tuple(name, tuple).is_some()
         {
@@ -332,7 +347,7 @@ impl Conntrack {
         self.slots[index as usize].connection = Some(Box::new(connection));
         self.live += 1;
         self.stats.peak = self.stats.peak.max(self.live as u64);
-        if let Some(expectation) = announced.as_ref() {
+        if let Some(expectation) = &announced {
             let mut follower = Follower {
                 table: self,
                 id,

@@ -2,6 +2,7 @@
 
 use crate::State;
 use crate::connection::ConnId;
+use crate::policy::PolicyId;
 use crate::proto::tcp::TcpStep;
 use crate::reason::{DropReason, Invalid, Reason};
 use crate::tuple::{Direction, Zone};
@@ -52,6 +53,8 @@ pub struct Template {
     pub zone: ZoneSpec,
     /// Helper for a new connection, a name of [`helper::CATALOGUE`].
     pub helper: Option<&'static str>,
+    /// Timeout policy of a new connection, from [`Conntrack::policy`](crate::Conntrack::policy).
+    pub policy: Option<PolicyId>,
 }
 
 /// What connection tracking says of a packet; kept beside the packet until it leaves.

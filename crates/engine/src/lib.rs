@@ -98,12 +98,16 @@ impl Engine {
     /// Compiles the rules.
     ///
     /// # Errors
-    /// [`SetupError`] when chains call each other in a circle or a ruleset is of the other family.
+    /// [`SetupError`] when chains call each other in a circle, a ruleset is of the other family, or a rule names
+    /// a timeout policy or a label that the settings do not have.
     pub fn new(setup: Setup) -> Result<Self, SetupError> {
         let mut limits = Limits::default();
         let mut recent = RecentLists::default();
-        let four = program::Program::new(setup.rules4, Family::V4, &mut limits, &mut recent)?;
-        let six = program::Program::new(setup.rules6, Family::V6, &mut limits, &mut recent)?;
+        let config = &setup.conntrack;
+        let four =
+            program::Program::new(setup.rules4, Family::V4, config, &mut limits, &mut recent)?;
+        let six =
+            program::Program::new(setup.rules6, Family::V6, config, &mut limits, &mut recent)?;
         let reassemble = [&four, &six].map(|p| match setup.reassembly {
             Reassembly::Always => true,
             Reassembly::Never => false,
@@ -161,6 +165,11 @@ impl Engine {
     /// The rules of a family as they were given: for texts and positions.
     pub fn source(&self, family: Family) -> Option<&Ruleset> {
         self.programs[family as usize].source.as_ref()
+    }
+
+    /// Bytes that fragments of a family occupy while they wait for the rest, overhead included.
+    pub fn fragments_held(&self, family: Family) -> u64 {
+        self.defrag.used(family)
     }
 
     /// Rules visited since the engine was made.

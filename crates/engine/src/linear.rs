@@ -260,7 +260,7 @@ fn visit(rule: &ProgramRule, context: &Context<'_>, shared: &mut Shared<'_>) -> 
     let mut slots = rule.slots.iter().copied();
     for (i, m) in rule.rule.matches.iter().enumerate() {
         let slot = match m {
-            Match::Limit(_) | Match::Recent(_) => slots.next(),
+            Match::Limit(_) | Match::Recent(_) | Match::Connlabel(_) => slots.next(),
             _ => None,
         };
         match evaluate(m, slot, context, shared) {
@@ -398,13 +398,24 @@ fn apply(target: &Target, shared: &mut Shared<'_>) -> Option<Effect> {
                 .as_deref()
                 .and_then(helper::by_name)
                 .map(|h| h.name);
-            raw.template = Some(Template { zone, helper });
+            let policy = ct
+                .timeout
+                .as_deref()
+                .and_then(|name| shared.conntrack.policy(name));
+            raw.template = Some(Template {
+                zone,
+                helper,
+                policy,
+            });
             let mut text = Vec::new();
             if let Some(helper) = helper {
                 text.push(format!("helper {helper}"));
             }
             if ct.zone.is_some() {
                 text.push(format!("zone {}", zone.id));
+            }
+            if let Some(name) = &ct.timeout {
+                text.push(format!("timeout {name}"));
             }
             Some(Effect::Template(text.join(", ")))
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use palisade_conntrack::{Config, PolicyError};
 use palisade_rules::{Counters, Family, Match, Policy, Rule, Ruleset, Table, TableKind, Target};
 use thiserror::Error;
 
@@ -34,13 +35,48 @@ pub enum SetupError {
         /// Family that it was given for.
         wanted: Family,
     },
+    /// A rule's `--timeout` names a policy that it may not use, or that is not there.
+    #[error("rule {rule} of chain '{chain}' in table {table}{}: {error}", at_line(*line))]
+    Timeout {
+        /// Table.
+        table: &'static str,
+        /// Chain.
+        chain: String,
+        /// Number of the rule, from 1.
+        rule: usize,
+        /// Source line; 0 when it is not known.
+        line: u32,
+        /// What is wrong, and what to do.
+        error: PolicyError,
+    },
+    /// A rule's `--label` is a name that stands for no number.
+    #[error("rule {rule} of chain '{chain}' in table {table}{}: there is no connection label '{label}'; give its number (0 to 127), or name it under [labels] in the host file, as /etc/xtables/connlabel.conf does", at_line(*line))]
+    Label {
+        /// Table.
+        table: &'static str,
+        /// Chain.
+        chain: String,
+        /// Number of the rule, from 1.
+        rule: usize,
+        /// Source line; 0 when it is not known.
+        line: u32,
+        /// As the rule has it.
+        label: String,
+    },
+}
+
+fn at_line(line: u32) -> String {
+    match line {
+        0 => String::new(),
+        line => format!(" (line {line})"),
+    }
 }
 
 /// A rule with what it needs at run time.
 #[derive(Clone, Debug)]
 pub(crate) struct ProgramRule {
     pub(crate) rule: Rule,
-    /// Slots of stateful matches (limit, recent), in order.
+    /// Slots of stateful matches (limit, recent) and numbers of labels (connlabel), in order.
     pub(crate) slots: Vec<u32>,
     pub(crate) counters: Counters,
 }
@@ -73,6 +109,7 @@ impl Program {
     pub(crate) fn new(
         source: Option<Ruleset>,
         family: Family,
+        config: &Config,
         limits: &mut Limits,
         recent: &mut RecentLists,
     ) -> Result<Self, SetupError> {
@@ -87,8 +124,9 @@ impl Program {
             }
             for table in &ruleset.tables {
                 check_jumps(table)?;
+                check_names(table, family, config)?;
                 needs_tracking |= table.chains.iter().flat_map(|c| &c.rules).any(tracks);
-                tables[table.kind as usize] = Some(compile(table, limits, recent));
+                tables[table.kind as usize] = Some(compile(table, config, limits, recent));
             }
         }
         Ok(Program {
@@ -120,7 +158,12 @@ impl Program {
     }
 }
 
-fn compile(table: &Table, limits: &mut Limits, recent: &mut RecentLists) -> ProgramTable {
+fn compile(
+    table: &Table,
+    config: &Config,
+    limits: &mut Limits,
+    recent: &mut RecentLists,
+) -> ProgramTable {
     let mut hooks = [None; 5];
     let chains: Vec<ProgramChain> = table
         .chains
@@ -144,6 +187,9 @@ fn compile(table: &Table, limits: &mut Limits, recent: &mut RecentLists) -> Prog
                             .filter_map(|m| match m {
                                 Match::Limit(limit) => Some(limits.add(limit)),
                                 Match::Recent(r) => Some(recent.list(r)),
+                                Match::Connlabel(not) => {
+                                    config.label(&not.value.label).map(u32::from)
+                                }
                                 _ => None,
                             })
                             .collect(),
@@ -164,10 +210,10 @@ fn compile(table: &Table, limits: &mut Limits, recent: &mut RecentLists) -> Prog
 /// Whether a rule makes the kernel track connections of its family.
 fn tracks(rule: &Rule) -> bool {
     let by_match = rule.matches.iter().any(|m| match m {
-        Match::State(_) | Match::Conntrack(_) | Match::Helper(_) => true,
+        Match::State(_) | Match::Conntrack(_) | Match::Connlabel(_) | Match::Helper(_) => true,
         Match::Kept(kept) => matches!(
             kept.name.as_str(),
-            "connmark" | "connlimit" | "connbytes" | "connlabel" | "cluster"
+            "connmark" | "connlimit" | "connbytes" | "cluster"
         ),
         _ => false,
     });
@@ -183,6 +229,45 @@ fn tracks(rule: &Rule) -> bool {
             Target::Kept(kept) => matches!(kept.name.as_str(), "CONNSECMARK" | "SYNPROXY"),
             _ => false,
         }
+}
+
+/// Timeout policies and labels that rules name are there.
+fn check_names(table: &Table, family: Family, config: &Config) -> Result<(), SetupError> {
+    for chain in &table.chains {
+        for (at, rule) in chain.rules.iter().enumerate() {
+            let (table, chain, line) =
+                (table.kind.name(), || chain.name.clone(), rule.position.line);
+            if let Target::Ct(ct) = &rule.target
+                && let Some(name) = &ct.timeout
+            {
+                let protocol = rule.base.protocol.as_ref();
+                let protocol = protocol.filter(|p| !p.negated).map(|p| p.value);
+                if let Err(error) = config.policy_for(name, family, protocol) {
+                    return Err(SetupError::Timeout {
+                        table,
+                        chain: chain(),
+                        rule: at + 1,
+                        line,
+                        error,
+                    });
+                }
+            }
+            for m in &rule.matches {
+                if let Match::Connlabel(not) = m
+                    && config.label(&not.value.label).is_none()
+                {
+                    return Err(SetupError::Label {
+                        table,
+                        chain: chain(),
+                        rule: at + 1,
+                        line,
+                        label: not.value.label.clone(),
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Jumps lead to chains that exist, and never in a circle. Walks with a stack of its own: text

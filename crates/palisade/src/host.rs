@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use palisade_conntrack::Config;
+use palisade_conntrack::config::LABELS;
+use palisade_conntrack::{Config, TimeoutPolicy};
+use palisade_engine::rules::Family;
 use palisade_engine::{Host, Interface};
 use serde::Deserialize;
 
@@ -24,6 +26,21 @@ struct HostFile {
     interfaces: BTreeMap<String, InterfaceTable>,
     #[serde(default)]
     sysctls: BTreeMap<String, toml::Value>,
+    #[serde(default)]
+    timeout: BTreeMap<String, TimeoutTable>,
+    #[serde(default)]
+    labels: BTreeMap<String, u8>,
+}
+
+/// `[timeout.NAME]`: a policy for `-j CT --timeout NAME`.
+#[derive(Debug, Deserialize)]
+struct TimeoutTable {
+    /// `nfct`'s word for it: `inet` if not said.
+    family: Option<String>,
+    protocol: String,
+    /// States and seconds.
+    #[serde(flatten)]
+    states: BTreeMap<String, toml::Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,6 +94,19 @@ fn read(path: &Path, config: &mut Config) -> Result<Host> {
     for (name, value) in too_early {
         config.set(name, value)?;
     }
+    for (name, table) in &file.timeout {
+        let added = policy(name, table).and_then(|policy| Ok(config.add_policy(policy)?));
+        added.with_context(|| format!("[timeout.{name}] of {}", path.display()))?;
+    }
+    for (name, number) in &file.labels {
+        if *number >= LABELS {
+            bail!(
+                "label {name} = {number}: labels go from 0 to {}",
+                LABELS - 1
+            );
+        }
+    }
+    config.labels.extend(file.labels);
     let mut interfaces = Vec::new();
     for (name, table) in file.interfaces {
         let mut prefixes = Vec::new();
@@ -90,6 +120,19 @@ fn read(path: &Path, config: &mut Config) -> Result<Host> {
         });
     }
     Ok(Host::new(file.local, interfaces))
+}
+
+fn policy(name: &str, table: &TimeoutTable) -> Result<TimeoutPolicy> {
+    let family = match table.family.as_deref() {
+        None | Some("inet") => Family::V4,
+        Some("inet6") => Family::V6,
+        Some(other) => bail!("family '{other}' is neither inet nor inet6"),
+    };
+    let mut policy = TimeoutPolicy::new(name, family, &table.protocol)?;
+    for (state, seconds) in &table.states {
+        policy.set(state, &seconds.to_string())?;
+    }
+    Ok(policy)
 }
 
 fn from_options(local: &[IpAddr], options: &[String]) -> Result<Host> {

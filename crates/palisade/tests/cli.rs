@@ -375,3 +375,55 @@ fn thresholds_of_a_host_file_need_no_order() {
     let shown = text(&wrong.stderr);
     assert!(shown.contains("'1000' is not a number from"), "{shown}");
 }
+
+#[test]
+fn a_host_file_declares_timeout_policies_and_labels() {
+    let rules = rules_file(
+        "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -p tcp -j CT --timeout web\nCOMMIT\n\
+         *filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+         -A FORWARD -m connlabel --label bulk --set -j ACCEPT\nCOMMIT\n",
+    );
+    for (host, code, says) in [
+        (
+            "[timeout.web]\nprotocol = \"tcp\"\nestablished = 100\n[labels]\nbulk = 5\n",
+            0,
+            "",
+        ),
+        (
+            "[labels]\nbulk = 5\n",
+            2,
+            "there is no timeout policy 'web'; declare it: [timeout.web]",
+        ),
+        (
+            "[timeout.web]\nprotocol = \"udp\"\n[labels]\nbulk = 5\n",
+            2,
+            "timeout policy 'web' is for udp, and the rule is for protocol 6",
+        ),
+        (
+            "[timeout.web]\nprotocol = \"tcp\"\nreplied = 5\n",
+            2,
+            "tcp has no timeout 'replied'; it has syn_sent",
+        ),
+        (
+            "[timeout.web]\nprotocol = \"tcp\"\n",
+            2,
+            "there is no connection label 'bulk'",
+        ),
+        ("[labels]\nbulk = 128\n", 2, "labels go from 0 to 127"),
+    ] {
+        let host = rules_file(host);
+        let output = palisade(&[
+            "trace",
+            "--rules",
+            rules.path().to_str().unwrap(),
+            "--pcap",
+            "examples/captures/ftp-active.pcap",
+            "--host",
+            host.path().to_str().unwrap(),
+            "--summary",
+        ]);
+        let shown = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{shown}");
+        assert!(shown.contains(says), "{shown}");
+    }
+}

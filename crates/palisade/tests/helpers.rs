@@ -58,7 +58,7 @@ fn announced_connections_of_real_programs_are_related() {
             137,
             &[
                 (2, 1, "netbios-ns helper"),
-                (3, 1, "announced by connection 1"),
+                (3, 1, "netbios-ns helper by connection 1; no reply"),
             ],
         ),
         (

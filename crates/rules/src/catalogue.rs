@@ -93,7 +93,7 @@ pub const MATCHES: &[Extension] = &[
     ext("cgroup", Both, false, &[("cgroup", 1), ("path", 1)]),
     ext("cluster", Both, false, &[("cluster-total-nodes", 1), ("cluster-local-node", 1), ("cluster-local-nodemask", 1), ("cluster-hash-seed", 1)]),
     ext("connbytes", Both, false, &[("connbytes", 1), ("connbytes-dir", 1), ("connbytes-mode", 1)]),
-    ext("connlabel", Both, false, &[("label", 1), ("set", 0)]),
+    ext("connlabel", Both, true, &[("label", 1), ("set", 0)]),
     ext("connlimit", Both, false, &[("connlimit-upto", 1), ("connlimit-above", 1), ("connlimit-mask", 1), ("connlimit-saddr", 0), ("connlimit-daddr", 0)]),
     ext("connmark", Both, false, &[("mark", 1)]),
     ext("cpu", Both, false, &[("cpu", 1)]),

@@ -608,6 +608,8 @@ pub enum Match {
     Mac(Not<[u8; 6]>),
     /// `-m pkttype`.
     Pkttype(Not<PktType>),
+    /// `-m connlabel`.
+    Connlabel(Not<Connlabel>),
     /// `-m helper`: name of the helper of the connection that announced this one; empty for any.
     Helper(Not<String>),
     /// Anything else of the language.
@@ -636,6 +638,7 @@ impl Match {
             Match::Hl(_) => "hl",
             Match::Mac(_) => "mac",
             Match::Pkttype(_) => "pkttype",
+            Match::Connlabel(_) => "connlabel",
             Match::Helper(_) => "helper",
             Match::Kept(kept) => &kept.name,
         }
@@ -722,6 +725,15 @@ pub enum ZoneDirection {
     Original,
     /// `--zone-reply`.
     Reply,
+}
+
+/// `-m connlabel`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connlabel {
+    /// `--label`: a number below 128, or a name that the host gives to one.
+    pub label: String,
+    /// `--set`.
+    pub set: bool,
 }
 
 /// `-j CT`.

@@ -338,6 +338,14 @@ fn write_match(out: &mut String, m: &Match) {
                 " --mac-source {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
             );
         }
+        Match::Connlabel(not) => {
+            bang(out, not);
+            // iptables-save puts it in quotes whatever it holds.
+            let _ = write!(out, " --label \"{}\"", not.value.label);
+            if not.value.set {
+                out.push_str(" --set");
+            }
+        }
         Match::Pkttype(not) => {
             bang(out, not);
             let word = match not.value {

@@ -55,6 +55,9 @@ impl EngineSubject {
         for sysctl in &script.sysctls {
             conntrack.set(&sysctl.name, &sysctl.value)?;
         }
+        for timeout in &script.timeouts {
+            conntrack.add_policy(timeout.policy.clone())?;
+        }
         let counted = conntrack.acct != 0;
         let setup = Setup {
             rules4,

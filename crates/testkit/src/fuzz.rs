@@ -3,6 +3,12 @@
 //! One function a target, so that an ordinary test replays the corpus (`fuzz/corpus`) on a stable
 //! compiler. None may panic, loop or allocate without a bound; where more must hold, it is asserted.
 
+mod engine;
+mod holds;
+mod payloads;
+
+pub use engine::engine;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,12 +23,13 @@ use palisade_wire::{Buffer, Packet, Timestamp, build, icmp, proto, tcp, udp};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their directories in `fuzz/corpus`.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("packet_view", packet_view),
     ("rule_text", rule_text),
     ("packet_script", packet_script),
     ("capture_file", capture_file),
     ("helper_payload", helper_payload),
+    ("engine", engine),
 ];
 
 /// Views of a packet: the first byte picks the link layer, the rest is the frame.

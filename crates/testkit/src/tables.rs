@@ -95,6 +95,15 @@ pub fn status_words(status: u32) -> String {
     words.join("|")
 }
 
+/// Numbers of the labels that are set.
+pub fn label_words(labels: u128) -> String {
+    let words: Vec<String> = (0..u128::BITS)
+        .filter(|n| labels >> n & 1 != 0)
+        .map(|n| n.to_string())
+        .collect();
+    words.join(",")
+}
+
 /// An engine's connection; `parent` is the original tuple of the one that announced it.
 pub fn of_connection(
     connection: &Connection,
@@ -108,6 +117,12 @@ pub fn of_connection(
         .with("mark", connection.mark)
         .with_some("state", connection.state_name())
         .with_some("helper", connection.helper)
+        .with_some(
+            "labels",
+            Some(connection.labels())
+                .filter(|l| *l != 0)
+                .map(label_words),
+        )
         .with_some(
             "parent",
             parent.filter(|_| connection.status.has(Status::EXPECTED)),

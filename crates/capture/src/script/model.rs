@@ -7,6 +7,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use palisade_engine::conntrack::TimeoutPolicy;
+
 use super::expect::{Check, Expectation};
 use super::link::Link;
 
@@ -32,6 +34,8 @@ pub struct Script {
     pub hosts: Vec<HostName>,
     /// Kernel settings, in the order written.
     pub sysctls: Vec<Sysctl>,
+    /// Timeout policies, in the order written.
+    pub timeouts: Vec<Timeout>,
     /// Rules, in the order written; several blocks of one family replace each other table by table,
     /// as several calls of `iptables-restore` would.
     pub rules: Vec<Rules>,
@@ -153,6 +157,15 @@ pub struct Sysctl {
     pub name: String,
     /// Value as written.
     pub value: String,
+    /// Where it was written.
+    pub span: Span,
+}
+
+/// A timeout policy: `timeout web tcp established=100`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Timeout {
+    /// The policy.
+    pub policy: TimeoutPolicy,
     /// Where it was written.
     pub span: Span,
 }

@@ -63,14 +63,24 @@ pub enum FragmentFault {
     TwoEnds,
     /// A fragment without data.
     Empty,
-    /// Not the last one, and its length is no multiple of 8 (IPv6).
-    Unaligned,
+    /// Not the last one, and its end is no multiple of 8 (IPv6).
+    Unaligned {
+        /// After its last byte.
+        to: usize,
+    },
     /// The datagram would exceed 65,535 bytes.
     TooBig,
     /// Fragments with and without congestion marks that must not mix (RFC 3168 §5.3).
     Ecn,
     /// Memory for fragments is used up.
-    NoMemory,
+    NoMemory {
+        /// Bytes held.
+        used: u64,
+        /// The threshold.
+        high: u64,
+        /// The threshold's sysctl.
+        sysctl: &'static str,
+    },
     /// IPv6 first fragment that does not hold all headers (RFC 8200 §4.5).
     HeadersCut,
 }
@@ -85,12 +95,16 @@ impl fmt::Display for FragmentFault {
             FragmentFault::Duplicate => f.write_str("fragment was there already"),
             FragmentFault::TwoEnds => f.write_str("fragments disagree about the datagram's end"),
             FragmentFault::Empty => f.write_str("fragment without data"),
-            FragmentFault::Unaligned => {
-                f.write_str("fragment in the middle whose length is no multiple of 8")
-            }
+            FragmentFault::Unaligned { to } => write!(
+                f,
+                "fragment in the middle that ends at byte {to}, which is no multiple of 8"
+            ),
             FragmentFault::TooBig => f.write_str("reassembled datagram would exceed 65535 bytes"),
             FragmentFault::Ecn => f.write_str("fragments mix congestion marks that must not mix"),
-            FragmentFault::NoMemory => f.write_str("memory for fragments is used up"),
+            FragmentFault::NoMemory { used, high, sysctl } => write!(
+                f,
+                "memory for fragments is used up: {used} bytes are held, and {sysctl} is {high}"
+            ),
             FragmentFault::HeadersCut => {
                 f.write_str("first IPv6 fragment does not hold all headers")
             }
@@ -202,13 +216,21 @@ impl Defrag {
             Family::V4 => (config.ipfrag_high_thresh, config.ipfrag_time),
             Family::V6 => (config.frag6_high_thresh, config.frag6_timeout),
         };
+        let no_memory = Defragged::Dropped(FragmentFault::NoMemory {
+            used: self.used[family as usize],
+            high,
+            sysctl: match family {
+                Family::V4 => "ipfrag_high_thresh",
+                Family::V6 => "nf_conntrack_frag6_high_thresh",
+            },
+        });
         let deadline = now + Duration::from_secs(lifetime);
         if family == Family::V6 && headers_cut(packet, &fragment) {
             return Defragged::Dropped(FragmentFault::HeadersCut);
         }
         if !self.queues.contains_key(&key) {
             if high == 0 || self.used[family as usize] > high {
-                return Defragged::Dropped(FragmentFault::NoMemory);
+                return no_memory;
             }
             if self.queues.is_empty() || deadline < self.earliest {
                 self.earliest = deadline;
@@ -219,7 +241,7 @@ impl Defrag {
             }
         }
         let Some(queue) = self.queues.get_mut(&key) else {
-            return Defragged::Dropped(FragmentFault::NoMemory);
+            return no_memory;
         };
         if let Some(peer) = self.peers.get_mut(&key.source)
             && config.ipfrag_max_dist != 0
@@ -375,7 +397,7 @@ impl Queue {
         } else {
             if !to.is_multiple_of(8) {
                 if v6 {
-                    return Added::Fatal(FragmentFault::Unaligned);
+                    return Added::Fatal(FragmentFault::Unaligned { to });
                 }
                 to &= !7;
             }

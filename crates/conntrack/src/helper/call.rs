@@ -130,6 +130,8 @@ pub struct Call<'c, 'p> {
     pub(crate) status: Status,
     pub(crate) now: Timestamp,
     pub(crate) announced: Vec<Announced>,
+    /// The last refusal by a limit, with its numbers.
+    pub(crate) limited: Option<(Refused, String)>,
 }
 
 impl<'c, 'p> Call<'c, 'p> {
@@ -258,6 +260,16 @@ impl<'c, 'p> Call<'c, 'p> {
     }
 
     fn add(&mut self, proposal: &Proposal, skip_master: bool) -> Result<ExpectId, Refused> {
+        let added = self.try_add(proposal, skip_master);
+        if let Err(refused) = added
+            && let Some(text) = refused.limit(proposal.destination_port, self.table.config())
+        {
+            self.limited = Some((refused, text));
+        }
+        added
+    }
+
+    fn try_add(&mut self, proposal: &Proposal, skip_master: bool) -> Result<ExpectId, Refused> {
         let options = &self.table.config().helpers;
         let class = self.info.class(proposal.class, options);
         let keys = proposal.protocol == proto::GRE;

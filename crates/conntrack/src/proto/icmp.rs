@@ -3,6 +3,8 @@
 //! Errors are matched by their inner packet before any query is looked up; see
 //! [`crate::table`].
 
+use std::net::IpAddr;
+
 use palisade_wire::{Family, Packet, icmp::Icmp, proto};
 
 use super::{Context, Update};
@@ -35,10 +37,8 @@ pub(crate) fn classify_v4<'p>(context: &Context<'_, 'p>) -> Message<'p> {
     let Some(icmp) = Icmp::new(transport) else {
         return Message::Invalid(short(proto::ICMP, transport.len()));
     };
-    if context.bad_checksum(proto::ICMP) {
-        return Message::Invalid(Invalid::Checksum {
-            protocol: proto::ICMP,
-        });
+    if let Err(why) = context.verify_checksum(proto::ICMP) {
+        return Message::Invalid(why);
     }
     match icmp.kind() {
         kind if kind > HIGHEST_ICMP_TYPE => Message::Invalid(Invalid::IcmpType { kind }),
@@ -55,10 +55,8 @@ pub(crate) fn classify_v6<'p>(context: &Context<'_, 'p>) -> Message<'p> {
     let Some(icmp) = Icmp::new(transport) else {
         return Message::Invalid(short(proto::ICMPV6, transport.len()));
     };
-    if context.bad_checksum(proto::ICMPV6) {
-        return Message::Invalid(Invalid::Checksum {
-            protocol: proto::ICMPV6,
-        });
+    if let Err(why) = context.verify_checksum(proto::ICMPV6) {
+        return Message::Invalid(why);
     }
     match icmp.kind() {
         // Multicast listener and neighbour discovery, MLDv2 report, router discovery (RFC 4286).
@@ -86,13 +84,19 @@ fn redirect<'p>(packet: &Packet<'p>, icmp: Icmp<'p>, transport: &'p [u8]) -> Mes
     if icmp.code() != 0 {
         return Message::Query;
     }
-    let link_local =
-        matches!(packet.source(), std::net::IpAddr::V6(s) if s.segments()[0] & 0xffc0 == 0xfe80);
-    if packet.ttl() != 255 || !link_local {
-        return Message::Invalid(Invalid::Redirect);
+    let source = match packet.source() {
+        IpAddr::V6(source) => source,
+        IpAddr::V4(source) => source.to_ipv6_mapped(),
+    };
+    if packet.ttl() != 255 || !source.is_unicast_link_local() {
+        return Message::Invalid(Invalid::Redirect {
+            hop_limit: packet.ttl(),
+            source,
+        });
     }
+    let have = transport.len() - HEADER;
     match transport[HEADER..] {
-        [] | [_] | [_, 0, ..] => Message::Invalid(Invalid::Redirect),
+        [] | [_] | [_, 0, ..] => Message::Invalid(Invalid::RedirectOption { have }),
         [REDIRECTED_HEADER_OPTION, ..] => Message::Error {
             quoted: transport.get(HEADER + 8..).unwrap_or_default(),
         },
@@ -113,12 +117,18 @@ fn short(protocol: u8, have: usize) -> Invalid {
 pub(crate) fn update(connection: &mut Connection, config: &Config) -> Update {
     let tuple = &connection.tuples[0];
     let TupleProto::Icmp { kind, .. } = tuple.proto else {
-        return Update::Invalid(Invalid::WrongFamily);
+        return Update::Invalid(Invalid::WrongFamily {
+            protocol: tuple.protocol,
+        });
     };
     let (may_start, timeout) = match (tuple.protocol, tuple.family()) {
         (proto::ICMP, Family::V4) => (matches!(kind, 8 | 13 | 15 | 17), config.icmp_timeout),
         (proto::ICMPV6, Family::V6) => (matches!(kind, 128 | 139), config.icmpv6_timeout),
-        _ => return Update::Invalid(Invalid::WrongFamily),
+        _ => {
+            return Update::Invalid(Invalid::WrongFamily {
+                protocol: tuple.protocol,
+            });
+        }
     };
     if !may_start {
         return Update::Invalid(Invalid::IcmpCannotStart { kind });

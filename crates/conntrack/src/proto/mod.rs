@@ -9,7 +9,7 @@ pub mod sctp;
 pub mod tcp;
 pub mod udp;
 
-use palisade_wire::{Packet, proto};
+use palisade_wire::{Packet, checksum, proto};
 
 use crate::config::Config;
 use crate::reason::Invalid;
@@ -58,5 +58,41 @@ impl Context<'_, '_> {
                 proto::ICMP => palisade_wire::checksum::of(self.packet.transport()) != 0,
                 _ => !self.packet.transport_checksum_ok(protocol),
             }
+    }
+
+    /// [`bad_checksum`](Self::bad_checksum), with the numbers.
+    pub(crate) fn verify_checksum(&self, protocol: u8) -> Result<(), Invalid> {
+        if !self.bad_checksum(protocol) {
+            return Ok(());
+        }
+        let transport = self.packet.transport();
+        let sum = match protocol {
+            proto::ICMP => 0,
+            _ => checksum::pseudo_header(
+                self.packet.source(),
+                self.packet.destination(),
+                protocol,
+                transport.len(),
+            ),
+        };
+        Err(wrong_sum(protocol, transport, transport, sum))
+    }
+}
+
+/// The fault of a packet whose 16-bit checksum covers `covered` and a pseudo-header's `sum`, and is wrong.
+pub(crate) fn wrong_sum(protocol: u8, transport: &[u8], covered: &[u8], sum: u32) -> Invalid {
+    let at = match protocol {
+        proto::TCP => 16,
+        proto::UDP | proto::UDPLITE => 6,
+        _ => 2,
+    };
+    let field = transport.get(at..).and_then(|b| b.first_chunk());
+    let found = field.map_or(0, |b| u16::from_be_bytes(*b));
+    // Without the field: its complement taken away again.
+    let rest = checksum::add(sum, covered) + u32::from(!found);
+    Invalid::Checksum {
+        protocol,
+        found: found.into(),
+        wanted: checksum::finish(rest).into(),
     }
 }

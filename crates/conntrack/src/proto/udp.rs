@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use palisade_wire::{Timestamp, checksum, proto, udp::Udp};
 
-use super::{Context, Update};
+use super::{Context, Update, wrong_sum};
 use crate::config::Config;
 use crate::connection::{Connection, ProtoState, Status};
 use crate::reason::Invalid;
@@ -27,12 +27,10 @@ pub(crate) fn check(context: &Context<'_, '_>) -> Result<(), Invalid> {
     if field > have || field < Udp::HEADER_LEN {
         return Err(Invalid::UdpLength { field, have });
     }
-    if udp.checksum() != 0 && context.bad_checksum(proto::UDP) {
-        return Err(Invalid::Checksum {
-            protocol: proto::UDP,
-        });
+    if udp.checksum() == 0 {
+        return Ok(());
     }
-    Ok(())
+    context.verify_checksum(proto::UDP)
 }
 
 /// Kernel `udplite_error`: the length field says how much the checksum covers, 0 means all, and
@@ -66,9 +64,7 @@ pub(crate) fn check_lite(context: &Context<'_, '_>) -> Result<(), Invalid> {
             checksum::pseudo_header(packet.source(), packet.destination(), proto::UDP, have);
         let covered = transport.get(..coverage).unwrap_or(transport);
         if checksum::finish(checksum::add(pseudo, covered)) != 0 {
-            return Err(Invalid::Checksum {
-                protocol: proto::UDPLITE,
-            });
+            return Err(wrong_sum(proto::UDPLITE, transport, covered, pseudo));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_conntrack::connection::Deadline;
 use palisade_conntrack::{Connection, Direction, State, Status, Tuple, TupleProto};
-use palisade_rules::{ConntrackMatch, Net, Not, PortRange, StateSet};
+use palisade_rules::{Connlabel, ConntrackMatch, Net, Not, PortRange, StateSet};
 use palisade_wire::{Family, Timestamp};
 
 use super::Shared;
@@ -27,6 +27,26 @@ fn state_bit(shared: &Shared<'_>) -> u8 {
 
 pub(super) fn state(not: &Not<StateSet>, shared: &Shared<'_>) -> bool {
     not.apply(not.value.0 & state_bit(shared) != 0)
+}
+
+/// Kernel `connlabel_mt`: without a connection only the negation is true. With `--set` the label is there
+/// afterwards, and counts as having been there.
+pub(super) fn label(not: &Not<Connlabel>, label: u32, shared: &mut Shared<'_>) -> bool {
+    let connection = shared
+        .track
+        .and_then(|t| t.connection)
+        .and_then(|id| shared.conntrack.connection_mut(id));
+    let Some(connection) = connection else {
+        return not.negated;
+    };
+    let bit = 1u128.checked_shl(label).unwrap_or(0);
+    if connection.labels() & bit != 0 {
+        return !not.negated;
+    }
+    if not.value.set {
+        connection.set_labels(bit);
+    }
+    not.value.set != not.negated
 }
 
 /// Kernel `helper_mt`: the helper of the connection that announced this one, so that the control

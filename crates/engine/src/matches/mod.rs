@@ -150,6 +150,9 @@ pub(crate) fn evaluate(
             .is_some_and(|mac| not.apply(mac == not.value))
             .into(),
         Match::Pkttype(not) => pkttype(not, context).into(),
+        Match::Connlabel(not) => slot
+            .is_some_and(|label| connection::label(not, label, shared))
+            .into(),
         Match::Helper(not) => connection::helper(not, shared).into(),
         Match::Kept(_) => Answer::Unknown,
     }

@@ -60,6 +60,10 @@ fn prepare(
             .set(&sysctl.name, &sysctl.value)
             .with_context(|| format!("{}:{}", path.display(), sysctl.span.line))?;
     }
+    for timeout in &script.timeouts {
+        let added = prepared.conntrack.add_policy(timeout.policy.clone());
+        added.with_context(|| format!("{}:{}", path.display(), timeout.span.line))?;
+    }
     for setting in &arguments.sysctl {
         if let Some((name, value)) = setting.split_once('=') {
             prepared.conntrack.set(name, value)?;

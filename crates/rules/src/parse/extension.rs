@@ -304,6 +304,24 @@ pub(crate) fn build_match(loaded: &Loaded, family: Family) -> Result<Match, Faul
             let not = l.value(&["pkt-type"], kinds)?;
             Match::Pkttype(l.required(not, "pkt-type")?)
         }
+        "connlabel" => {
+            let label = |t: &str| -> Value<String> {
+                match t.parse::<u64>() {
+                    Ok(128..) => Err(Bad::new(format!("label {t} is too large"))
+                        .help("a number from 0 to 127, or a name")),
+                    _ => Ok(t.to_string()),
+                }
+            };
+            let not = l.value(&["label"], label)?;
+            let not = l.required(not, "label")?;
+            Match::Connlabel(Not {
+                negated: not.negated,
+                value: Connlabel {
+                    label: not.value,
+                    set: l.has("set"),
+                },
+            })
+        }
         "helper" => {
             let not = l.value(&["helper"], cut(29))?;
             Match::Helper(l.required(not, "helper")?)

@@ -22,6 +22,7 @@ mod sctp;
 mod settings;
 mod talk;
 mod tcp;
+mod timeouts;
 
 use std::fmt::Write;
 

@@ -51,6 +51,10 @@ pub(super) fn add(
     if nat {
         covers.push("translation");
     }
+    if tracked && chance.one_in(4) && !without.iter().any(|w| w == super::timeouts::ABOUT) {
+        covers.push(super::timeouts::ABOUT);
+        super::timeouts::declare(chance, text);
+    }
     for six in [false, true] {
         let _ = writeln!(text, "{} {{", if six { "rules6" } else { "rules" });
         let place = |table, chain| Place {
@@ -169,6 +173,9 @@ fn raw(
     };
     if tracked {
         helpers(chance, text, six, without);
+        if covers.contains(&super::timeouts::ABOUT) {
+            super::timeouts::use_some(chance, text, six);
+        }
         for port in ["2121"] {
             if chance.below(3) > 0 {
                 let _ = writeln!(
@@ -524,7 +531,12 @@ fn further(chance: &mut Chance, place: Place) -> String {
             }
         ),
         10 => "-m comment --comment \"by chance\" ".to_owned(),
-        11 => format!(
+        11 if place.tracked => format!(
+            "-m connlabel {not}--label \"{}\" {}",
+            chance.pick(&["0", "3", "3", "127"]),
+            chance.pick(&["--set ", "--set ", ""])
+        ),
+        12 => format!(
             "-m helper {not}--helper {} ",
             chance.pick(&["ftp", "tftp", "sip", "pptp", "\"\""])
         ),

@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, unshare};
 use palisade_capture::script::{Interface, Prefix, RulesFamily, RulesSource, Script};
+use palisade_rules::Family;
 use tappers::Tap;
 
 use super::chains;
-use super::netlink::Asking;
+use super::netlink::{self, Asking};
 use super::options::{self, Options};
 use super::watch::Watch;
 
@@ -35,6 +36,11 @@ const SETTINGS: &[(&str, &str)] = &[
     ("net/ipv6/conf/default/addr_gen_mode", "1"),
     ("net/ipv6/conf/default/router_solicitations", "0"),
 ];
+
+/// A new timeout policy (subsystem 8, message "new").
+const NEW_POLICY: u16 = 0x0800;
+/// An attribute that holds attributes.
+const NESTED: u16 = 0x8000;
 
 /// Which iptables loads the rules, and so which part of the kernel judges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -119,10 +125,6 @@ impl Namespace {
         };
         namespace.feed("nft", &["-f", "-"], &chains::around())?;
         namespace.wire(script)?;
-        namespace.load(script, base)?;
-        if track {
-            namespace.feed("nft", &["-f", "-"], &chains::tracking())?;
-        }
         let sysctls = script.sysctls.iter();
         for sysctl in sysctls.filter(|s| options::path(&s.name).is_none()) {
             let name = if sysctl.name.starts_with("net.") {
@@ -131,6 +133,12 @@ impl Namespace {
                 format!("net.netfilter.{}", sysctl.name)
             };
             set(&name.replace('.', "/"), &sysctl.value)?;
+        }
+        // What a policy does not name has the sysctl's value of its birth, and rules need their policies.
+        namespace.policies(script)?;
+        namespace.load(script, base)?;
+        if track {
+            namespace.feed("nft", &["-f", "-"], &chains::tracking())?;
         }
         // What the setting up made the machine say is no part of any test.
         namespace.watch.lines()?;
@@ -171,6 +179,32 @@ impl Namespace {
         }
         self.feed("ip", &["-batch", "-"], &commands)?;
         settled(script)
+    }
+
+    /// The script's timeout policies.
+    fn policies(&mut self, script: &Script) -> Result<()> {
+        for timeout in &script.timeouts {
+            let policy = &timeout.policy;
+            let family: u16 = match policy.family() {
+                Family::V4 => 2,
+                Family::V6 => 10,
+            };
+            let mut states = Vec::new();
+            for (state, seconds) in policy.timeouts() {
+                let seconds = u32::try_from(seconds)?;
+                netlink::put(&mut states, state, &seconds.to_be_bytes());
+            }
+            let mut attributes = Vec::new();
+            let name = [policy.name().as_bytes(), &[0]].concat();
+            netlink::put(&mut attributes, 1, &name);
+            netlink::put(&mut attributes, 2, &family.to_be_bytes());
+            netlink::put(&mut attributes, 3, &[policy.protocol_number()]);
+            netlink::put(&mut attributes, 4 | NESTED, &states);
+            self.asking
+                .make(NEW_POLICY, &attributes)
+                .with_context(|| format!("timeout policy {}", policy.name()))?;
+        }
+        Ok(())
     }
 
     /// The script's rules, in the order written; the filter table is there in any case, with its

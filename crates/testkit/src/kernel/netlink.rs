@@ -12,6 +12,8 @@ const MESSAGE_ERROR: u16 = 2;
 const MESSAGE_DONE: u16 = 3;
 const FLAG_REQUEST: u16 = 1;
 const FLAG_DUMP: u16 = 0x300;
+/// To be answered, made, and refused if it is there.
+const FLAG_MAKE: u16 = 4 | 0x400 | 0x200;
 /// Bits of an attribute's kind that are no part of its number: nested, byte order.
 const KIND: u16 = 0x3fff;
 /// Messages of one answer at most; a table that is longer is none of ours.
@@ -136,11 +138,55 @@ impl Asking {
         }
         bail!("a table without an end")
     }
+
+    /// Has something of `kind` made, with these attributes.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses, or does not answer.
+    pub(super) fn make(&mut self, kind: u16, attributes: &[u8]) -> Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut message = (20 + attributes.len() as u32).to_ne_bytes().to_vec();
+        message.extend(kind.to_ne_bytes());
+        message.extend((FLAG_REQUEST | FLAG_MAKE).to_ne_bytes());
+        message.extend(self.sequence.to_ne_bytes());
+        message.extend([0; 8]);
+        message.extend(attributes);
+        let fd = self.socket.as_raw_fd();
+        send(fd, &message, MsgFlags::empty()).context("asking for something")?;
+        let length = recv(fd, &mut self.buffer, MsgFlags::empty()).context("an answer")?;
+        let mut answers = messages(self.buffer.get(..length).unwrap_or_default());
+        match answers.next() {
+            Some((MESSAGE_ERROR, body)) => match number(body, 0).unwrap_or(0) as i32 {
+                0 => Ok(()),
+                code => Err(std::io::Error::from_raw_os_error(code.wrapping_neg()).into()),
+            },
+            other => bail!("an answer of another kind: {other:?}"),
+        }
+    }
+}
+
+/// Adds an attribute.
+pub(super) fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    bytes.extend((4 + value.len() as u16).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_put_is_found_again_behind_its_padding() {
+        let mut bytes = Vec::new();
+        put(&mut bytes, 1, b"abcde");
+        put(&mut bytes, 2, &[9]);
+        assert_eq!(bytes.len(), 20);
+        assert_eq!(attribute(&bytes, 1), Some(&b"abcde"[..]));
+        assert_eq!(attribute(&bytes, 2), Some(&[9][..]));
+    }
 
     #[test]
     fn an_attribute_that_is_cut_short_ends_the_list() {

@@ -7,7 +7,7 @@ use palisade_conntrack::{Tuple, TupleProto};
 use palisade_wire::proto;
 
 use super::netlink::{Asking, attribute, be16, be32, be64, text};
-use crate::tables::{Entry, Tables, connection_key, expectation_key, status_words};
+use crate::tables::{Entry, Tables, connection_key, expectation_key, label_words, status_words};
 
 /// All connections (subsystem 1, message "get").
 const CONNECTIONS: u16 = 0x0101;
@@ -27,6 +27,7 @@ mod number {
     pub const COUNTED_BACK: u16 = 10;
     pub const PARENT: u16 = 14;
     pub const ZONE: u16 = 18;
+    pub const LABELS: u16 = 22;
     pub const TUPLE_ADDRESSES: u16 = 1;
     pub const TUPLE_PROTOCOL: u16 = 2;
     pub const TUPLE_ZONE: u16 = 3;
@@ -122,6 +123,9 @@ fn connection(attributes: &[u8]) -> Option<(String, Entry)> {
     let helper = attribute(attributes, number::HELP)
         .and_then(|help| attribute(help, 1))
         .map(text);
+    let labels = attribute(attributes, number::LABELS)
+        .and_then(|bits| bits.first_chunk())
+        .map(|bits| label_words(u128::from_ne_bytes(*bits)));
     let original = tuple(original)?;
     // Without a timeout the entry stays for ever (offloaded): as long as can be said.
     let entry = Entry::new(word(number::TIMEOUT).unwrap_or(u32::MAX).into())
@@ -134,6 +138,7 @@ fn connection(attributes: &[u8]) -> Option<(String, Entry)> {
             "parent",
             attribute(attributes, number::PARENT).and_then(tuple),
         )
+        .with_some("labels", labels)
         .with_some("counted", counted(number::COUNTED))
         .with_some("counted back", counted(number::COUNTED_BACK));
     Some((connection_key(&original, zones), entry))

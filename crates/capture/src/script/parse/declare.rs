@@ -2,12 +2,16 @@
 
 use std::net::IpAddr;
 
+use palisade_engine::conntrack::{PolicyError, TimeoutPolicy};
+use palisade_engine::rules::Family;
+
 use super::Parser;
 use super::cursor::{Cursor, Parsed, duration, mac, prefix, unknown};
 use crate::script::diagnostic::ScriptDiagnostic;
 use crate::script::lex::{Kind, Lines, Token};
 use crate::script::model::{
     HostName, Interface, KernelUse, Prefix, Route, Rules, RulesFamily, RulesSource, Span, Sysctl,
+    Timeout,
 };
 
 /// Longest name of an interface (kernel `IFNAMSIZ` less its terminator).
@@ -182,6 +186,56 @@ impl Parser {
             value: value.trim().to_owned(),
             span,
         });
+        self.early(span)
+    }
+
+    /// `timeout web tcp established=100`, `timeout web6 inet6 tcp close=5`; families and protocols by the names
+    /// that `nfct` has for them.
+    pub(super) fn timeout(
+        &mut self,
+        cursor: &mut Cursor<'_, '_>,
+        tokens: &[Token<'_>],
+        span: Span,
+    ) -> Parsed<()> {
+        let name = cursor.word("a name")?;
+        let mut protocol = cursor.word("a protocol")?;
+        let mut family = Family::V4;
+        let mut taken = 3;
+        if matches!(protocol.text, "inet" | "inet6") {
+            if protocol.text == "inet6" {
+                family = Family::V6;
+            }
+            protocol = cursor.word("a protocol")?;
+            taken = 4;
+        }
+        let bad =
+            |error: PolicyError| ScriptDiagnostic::new("bad-timeout", span, error.to_string());
+        let mut policy = TimeoutPolicy::new(name.text, family, protocol.text).map_err(bad)?;
+        let words: Vec<&str> = tokens.iter().skip(taken).map(|t| t.text).collect();
+        for word in words.join(" ").replace(" = ", "=").split_whitespace() {
+            let Some((state, seconds)) = word.split_once('=') else {
+                return Err(ScriptDiagnostic::new(
+                    "missing-word",
+                    span,
+                    "a timeout is a state, `=` and seconds",
+                )
+                .help("as in `timeout web tcp established=100`"));
+            };
+            policy.set(state, seconds).map_err(bad)?;
+        }
+        if self
+            .script
+            .timeouts
+            .iter()
+            .any(|t| t.policy.name() == name.text)
+        {
+            return Err(ScriptDiagnostic::new(
+                "said-twice",
+                name.span,
+                format!("there is a timeout policy `{}` already", name.text),
+            ));
+        }
+        self.script.timeouts.push(Timeout { policy, span });
         self.early(span)
     }
 

@@ -87,10 +87,15 @@ fn check<'p>(context: &Context<'_, 'p>) -> Result<Sctp<'p>, Invalid> {
             need: Sctp::HEADER_LEN,
         });
     };
-    if context.verify && !context.packet.is_truncated() && sctp.checksum() != checksum(transport) {
-        return Err(Invalid::Checksum {
-            protocol: proto::SCTP,
-        });
+    if context.verify && !context.packet.is_truncated() {
+        let (found, wanted) = (sctp.checksum(), checksum(transport));
+        if found != wanted {
+            return Err(Invalid::Checksum {
+                protocol: proto::SCTP,
+                found,
+                wanted,
+            });
+        }
     }
     Ok(sctp)
 }
@@ -199,7 +204,9 @@ fn judge(
         connection.proto = ProtoState::Sctp(start(sctp)?);
     }
     let ProtoState::Sctp(association) = &mut connection.proto else {
-        return Ok(Update::Invalid(Invalid::WrongFamily));
+        return Ok(Update::Invalid(Invalid::WrongFamily {
+            protocol: proto::SCTP,
+        }));
     };
     let have = sctp.verification_tag();
     let need = association.tags[direction.index()];

@@ -210,8 +210,8 @@ pub fn legal_flags(bits: u8) -> bool {
 pub fn timeout(state: TcpState, config: &Config) -> u64 {
     match state {
         TcpState::None | TcpState::SynSent => config.tcp_timeout_syn_sent,
-        // No sysctl sets this one.
-        TcpState::SynSent2 => 120,
+        // No sysctl sets this one, only a timeout policy.
+        TcpState::SynSent2 => config.tcp_timeout_syn_sent2,
         TcpState::SynRecv => config.tcp_timeout_syn_recv,
         TcpState::Established => config.tcp_timeout_established,
         TcpState::FinWait => config.tcp_timeout_fin_wait,

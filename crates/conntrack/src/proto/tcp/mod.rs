@@ -120,11 +120,7 @@ pub(crate) fn check(context: &Context<'_, '_>) -> Result<(), Invalid> {
     if offset < Tcp::HEADER_LEN || length < offset {
         return Err(Invalid::TcpDataOffset { offset, length });
     }
-    if context.bad_checksum(proto::TCP) {
-        return Err(Invalid::Checksum {
-            protocol: proto::TCP,
-        });
-    }
+    context.verify_checksum(proto::TCP)?;
     if !machine::legal_flags(tcp.flags()) {
         return Err(Invalid::TcpFlags(tcp.flags()));
     }
@@ -204,7 +200,9 @@ pub(crate) fn update(
     let status = connection.status;
     let deadline = connection.deadline;
     let ProtoState::Tcp(tcp) = &mut connection.proto else {
-        return Update::Invalid(Invalid::WrongFamily);
+        return Update::Invalid(Invalid::WrongFamily {
+            protocol: proto::TCP,
+        });
     };
     let before = *tcp;
     let outcome = judge(tcp, status, &segment, direction, context.config);
