@@ -328,6 +328,7 @@ impl Engine {
                 self.input(journey, now, observer)
             }
             Path::Input | Path::Forward => {
+                self.framed(journey);
                 let out = journey.out_interface.take();
                 self.prerouting(journey, now, observer)?;
                 journey.out_interface = out;
@@ -358,6 +359,21 @@ impl Engine {
                     _ => self.forward(journey, now, observer),
                 }
             }
+        }
+    }
+
+    /// What kind of frame a packet for a group or for all came in, where the capture does not say: it stays
+    /// what it was when the destination is translated.
+    fn framed(&self, journey: &mut Journey<'_>) {
+        let packet = journey.buffer.packet();
+        let destination = packet.destination();
+        if journey.link.packet_type.is_some() {
+            return;
+        }
+        if destination.is_multicast() {
+            journey.link.packet_type = Some(PacketType::Multicast);
+        } else if packet.family() == Family::V4 && self.host.is_broadcast(destination) {
+            journey.link.packet_type = Some(PacketType::Broadcast);
         }
     }
 
