@@ -330,9 +330,12 @@ impl Engine {
             Path::Input | Path::Forward => {
                 self.framed(journey);
                 let out = journey.out_interface.take();
+                let meant = journey.buffer.packet().destination();
                 self.prerouting(journey, now, observer)?;
                 journey.out_interface = out;
-                if std::mem::take(&mut journey.redirected) {
+                // The nat table's doing, or a translated prefix.
+                let elsewhere = journey.buffer.packet().destination() != meant;
+                if std::mem::take(&mut journey.redirected) || elsewhere {
                     self.route_anew(journey);
                 }
                 self.martian(&journey.buffer.packet())?;
@@ -494,7 +497,12 @@ impl Engine {
         journey.hook = Hook::Output;
         self.table(TableKind::Raw, journey, now, observer)?;
         self.track(journey, TrackHook::Output, now, observer)?;
+        let meant = journey.buffer.packet().destination();
         self.table(TableKind::Mangle, journey, now, observer)?;
+        // A translated prefix (kernel `ip6t_mangle_out`).
+        if journey.buffer.packet().destination() != meant {
+            journey.redirected = true;
+        }
         self.nat(journey, now, observer)?;
         // A translated destination changes the way, but OUTPUT's rules still see the interface of before.
         self.table(TableKind::Filter, journey, now, observer)?;
