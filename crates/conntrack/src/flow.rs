@@ -338,15 +338,12 @@ impl Conntrack {
         let Some(connection) = self.connection(id) else {
             return leave;
         };
-        // An error of ICMP, or an answer that REJECT made, is of no interest to a helper.
-        let about = track.state == State::Related && track.direction == Direction::Reply
-            || matches!(track.reason, Reason::RelatedByIcmp { .. });
+        // Only errors about the original direction's packets are kept from a helper. Those about replies, and
+        // answers that REJECT makes to replies, it takes for packets of its own protocol, as the kernel's does.
+        let about = track.state == State::Related && track.direction == Direction::Reply;
         // Decided before the helper speaks: the segment that it changes is not shifted itself.
         let shifted = connection.status.has(Status::SEQ_ADJUST) && !about && !surroundings.looped();
-        if !about
-            && track.reason != Reason::Attached
-            && let Some(name) = connection.helper
-        {
+        if !about && let Some(name) = connection.helper {
             let (word, announced) = self.ask_helper(name, buffer, track, surroundings, now);
             leave.announced = announced;
             if let Word::Drop(why) = word {

@@ -27,8 +27,7 @@ pub(crate) fn map(bytes: &mut [u8], destination: bool, from: Prefix, to: Prefix)
     let error = Packet::parse_truncated(bytes).is_ok_and(|p| {
         p.protocol() == proto::ICMPV6
             && p.transport_offset() == 40
-            // Kernel `icmpv6_is_err`: the four that are in use.
-            && p.transport().first().is_some_and(|kind| matches!(kind, 1..=4))
+            && matches!(p.transport().first(), Some(1..=4))
     });
     if !map_address(bytes, own, from, to) {
         return false;

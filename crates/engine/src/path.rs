@@ -47,6 +47,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) announced: Option<Announced>,
     /// Its destination was translated: the way is to be asked for anew.
     pub(crate) redirected: bool,
+    /// It came in a frame to everybody or to a group.
+    pub(crate) to_group: bool,
     /// An answer of REJECT to an answer of REJECT: how deep.
     depth: u8,
     /// The rule or policy that accepted it last; filter's word outweighs that of other tables.
@@ -128,6 +130,7 @@ impl Engine {
             visited: 0,
             announced: None,
             redirected: false,
+            to_group: false,
             depth: 0,
             accepted: None,
             unknown: None,
@@ -190,6 +193,7 @@ impl Engine {
             visited: 0,
             announced: None,
             redirected: false,
+            to_group: false,
             depth: journey.depth + 1,
             accepted: None,
             unknown: None,
@@ -328,14 +332,21 @@ impl Engine {
                 self.input(journey, now, observer)
             }
             Path::Input | Path::Forward => {
-                self.framed(journey);
                 let out = journey.out_interface.take();
-                let meant = journey.buffer.packet().destination();
+                let asked = journey.buffer.packet().destination();
+                journey.to_group = match journey.link.packet_type {
+                    Some(kind) => matches!(kind, PacketType::Broadcast | PacketType::Multicast),
+                    // Frames to a group's address are frames to that group, where nobody says otherwise.
+                    None => matches!(
+                        self.host.kind(asked),
+                        AddressKind::Broadcast | AddressKind::Multicast
+                    ),
+                };
                 self.prerouting(journey, now, observer)?;
                 journey.out_interface = out;
-                // The nat table's doing, or a translated prefix.
-                let elsewhere = journey.buffer.packet().destination() != meant;
-                if std::mem::take(&mut journey.redirected) || elsewhere {
+                // Translated by a connection or by prefix: routing sees only what is there now.
+                journey.redirected = false;
+                if journey.buffer.packet().destination() != asked {
                     self.route_anew(journey);
                 }
                 self.martian(&journey.buffer.packet())?;
@@ -362,21 +373,6 @@ impl Engine {
                     _ => self.forward(journey, now, observer),
                 }
             }
-        }
-    }
-
-    /// What kind of frame a packet for a group or for all came in, where the capture does not say: it stays
-    /// what it was when the destination is translated.
-    fn framed(&self, journey: &mut Journey<'_>) {
-        let packet = journey.buffer.packet();
-        let destination = packet.destination();
-        if journey.link.packet_type.is_some() {
-            return;
-        }
-        if destination.is_multicast() {
-            journey.link.packet_type = Some(PacketType::Multicast);
-        } else if packet.family() == Family::V4 && self.host.is_broadcast(destination) {
-            journey.link.packet_type = Some(PacketType::Broadcast);
         }
     }
 
@@ -464,7 +460,7 @@ impl Engine {
     ) -> Step {
         let packet = journey.buffer.packet();
         // Kernel `ip_forward` and `ip6_forward`, the first thing that they ask.
-        if let Some(PacketType::Broadcast | PacketType::Multicast) = journey.link.packet_type {
+        if journey.to_group {
             return Err(Stop(Verdict::Drop, Ended::FrameToAll, None));
         }
         let ttl = packet.ttl();
@@ -497,12 +493,9 @@ impl Engine {
         journey.hook = Hook::Output;
         self.table(TableKind::Raw, journey, now, observer)?;
         self.track(journey, TrackHook::Output, now, observer)?;
-        let meant = journey.buffer.packet().destination();
+        let asked = journey.buffer.packet().destination();
         self.table(TableKind::Mangle, journey, now, observer)?;
-        // A translated prefix (kernel `ip6t_mangle_out`).
-        if journey.buffer.packet().destination() != meant {
-            journey.redirected = true;
-        }
+        journey.redirected |= journey.buffer.packet().destination() != asked;
         self.nat(journey, now, observer)?;
         // A translated destination changes the way, but OUTPUT's rules still see the interface of before.
         self.table(TableKind::Filter, journey, now, observer)?;
@@ -554,6 +547,7 @@ impl Engine {
             visited: 0,
             announced: None,
             redirected: false,
+            to_group: false,
             depth: journey.depth,
             accepted: None,
             unknown: None,
@@ -755,6 +749,7 @@ impl Engine {
                 {
                     self.conntrack.set_closing(id, now);
                 }
+                let reply = reply.and_then(|bytes| self.can_leave(bytes));
                 let (reply, silent) = match reply {
                     Ok(_) if journey.depth >= DEEPEST_ANSWER => {
                         (None, Some("an answer to an answer"))
@@ -786,6 +781,15 @@ impl Engine {
             linear::Verdict::Drop | linear::Verdict::Accept | linear::Verdict::Translate => {
                 Stop(Verdict::Drop, Ended::Dropped(by), None)
             }
+        }
+    }
+
+    /// Whether an answer has a way to go, where all ways are known.
+    fn can_leave(&self, bytes: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+        let destination = Packet::parse(&bytes).map(|p| p.destination());
+        match destination {
+            Ok(to) if self.host.is_local(to) || self.reachable(to).is_ok() => Ok(bytes),
+            _ => Err("no route to the sender"),
         }
     }
 

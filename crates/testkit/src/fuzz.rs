@@ -207,7 +207,7 @@ pub fn helper_payload(bytes: &[u8]) {
     // A class without a limit of its own may have as many as the table allows.
     if helper.classes.iter().all(|class| class.max > 0) {
         let most: usize = helper.classes.iter().map(|c| usize::from(c.max)).sum();
-        assert!(table.expectations().count() <= most.max(SIP_MOST));
+        assert!(table.expectations().count() <= most);
     }
     let expected: Vec<Vec<u8>> = table.expectations().map(first_packet).collect();
     pass(table, &expected, None, translation, packets.len() as u64);
@@ -215,9 +215,6 @@ pub fn helper_payload(bytes: &[u8]) {
 
 /// Bytes of a long piece.
 const LONG_PIECE: usize = 300;
-
-/// Classes of SIP may have more by option than its catalogue says.
-const SIP_MOST: usize = 32;
 
 /// The first packet of an announced connection.
 fn first_packet(expectation: &Expectation) -> Vec<u8> {

@@ -126,6 +126,27 @@ impl<'a> Buffer<'a> {
         with: &[u8],
     ) -> Result<(), ReplaceError> {
         let start = self.payload_offset().ok_or(ReplaceError::Range)?;
+        self.replace(start, range, with, self.layout.protocol())
+    }
+
+    /// As [`replace_payload`](Self::replace_payload) for whatever stands behind the first eight bytes of a
+    /// transport header, which are taken for UDP's: length and checksum are written where UDP has them. For what
+    /// the kernel does to ICMP errors.
+    ///
+    /// # Errors
+    /// [`ReplaceError`], and nothing is changed.
+    pub fn replace_as_udp(&mut self, range: Range<usize>, with: &[u8]) -> Result<(), ReplaceError> {
+        let start = self.packet().transport_offset() + Udp::HEADER_LEN;
+        self.replace(start, range, with, proto::UDP)
+    }
+
+    fn replace(
+        &mut self,
+        start: usize,
+        range: Range<usize>,
+        with: &[u8],
+        protocol: u8,
+    ) -> Result<(), ReplaceError> {
         let (from, to) = (start + range.start, start + range.end);
         let length = self.bytes().len();
         if from > to || to > length {
@@ -136,7 +157,6 @@ impl<'a> Buffer<'a> {
             return Err(ReplaceError::TooLong);
         }
         let transport = self.packet().transport_offset();
-        let protocol = self.layout.protocol();
         let family = self.layout.family();
         let own = self.own_bytes();
         own.splice(from..to, with.iter().copied());
@@ -151,14 +171,14 @@ impl<'a> Buffer<'a> {
             put16(own, transport + 4, (new_length - transport) as u16);
         }
         self.layout.set_declared(new_length);
-        self.finish_transport();
+        self.finish_transport(protocol);
         Ok(())
     }
 
     /// Computes the checksum of TCP or UDP anew.
-    fn finish_transport(&mut self) {
+    fn finish_transport(&mut self, protocol: u8) {
         let packet = self.packet();
-        let at = match packet.protocol() {
+        let at = match protocol {
             proto::TCP => TCP_CHECKSUM,
             _ => UDP_CHECKSUM,
         };
@@ -166,11 +186,11 @@ impl<'a> Buffer<'a> {
         let Some(bytes) = packet.bytes().get(field..field + 2) else {
             return;
         };
-        if packet.protocol() != proto::TCP && be16(bytes, 0) == 0 {
+        if protocol != proto::TCP && be16(bytes, 0) == 0 {
             return;
         }
         let (source, destination) = (packet.source(), packet.destination());
-        let (protocol, transport) = (packet.protocol(), packet.transport_offset());
+        let transport = packet.transport_offset();
         let own = self.own_bytes();
         put16(own, field, 0);
         let data = own.get(transport..).unwrap_or_default();

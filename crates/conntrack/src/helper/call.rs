@@ -16,6 +16,9 @@ use crate::table::Conntrack;
 use crate::track::Announced;
 use crate::tuple::{Direction, Tuple};
 
+/// Bytes of an ICMP header; UDP's has as many.
+const ICMP_HEADER: usize = 8;
+
 /// Ports tried for an expectation whose own port is taken (kernel `nf_nat_exp_find_port`).
 const PORT_ATTEMPTS: u32 = 128;
 
@@ -181,12 +184,21 @@ impl<'c, 'p> Call<'c, 'p> {
     }
 
     /// What stands behind the TCP or UDP header, as it is now; empty for other protocols and when the
-    /// packet is cut short.
+    /// packet is cut short. An ICMP error about a UDP connection is read as if it were UDP.
     pub fn payload(&self) -> &[u8] {
-        self.buffer
-            .payload_offset()
-            .and_then(|at| self.buffer.bytes().get(at..))
+        let at = if self.is_error() {
+            Some(self.buffer.packet().transport_offset() + ICMP_HEADER)
+        } else {
+            self.buffer.payload_offset()
+        };
+        at.and_then(|at| self.buffer.bytes().get(at..))
             .unwrap_or_default()
+    }
+
+    /// Whether the packet is an ICMP error about a UDP connection.
+    fn is_error(&self) -> bool {
+        self.tuples[0].protocol == proto::UDP
+            && matches!(self.buffer.packet().protocol(), proto::ICMP | proto::ICMPV6)
     }
 
     /// Sequence number of the payload's first byte, as it came; 0 for protocols without.
@@ -425,7 +437,12 @@ impl<'c, 'p> Call<'c, 'p> {
     /// changes was.
     #[must_use]
     pub fn replace_only(&mut self, range: Range<usize>, with: &[u8]) -> bool {
-        self.buffer.replace_payload(range, with).is_ok()
+        let replaced = if self.is_error() {
+            self.buffer.replace_as_udp(range, with)
+        } else {
+            self.buffer.replace_payload(range, with)
+        };
+        replaced.is_ok()
     }
 
     /// Sends a TCP or UDP packet to another port. `false` when it is too short.
