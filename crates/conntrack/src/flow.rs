@@ -68,7 +68,11 @@ impl Conntrack {
                 let kind = packet.transport().first().copied().unwrap_or(0);
                 return Track::none(State::Untracked, Reason::NeverTracked { kind });
             }
-            Message::Error { quoted } => return self.error(packet, quoted, zones, now),
+            Message::Error { quoted } => {
+                let mut track = self.error(packet, quoted, zones, now);
+                track.verified = verify;
+                return track;
+            }
         }
         let mut reopened = None;
         // An entry that asks for repetition is gone in the next round; with zones there may be two, one
@@ -232,6 +236,7 @@ impl Conntrack {
             connection: Some(id),
             fresh,
             dying: kill,
+            verified: false,
             drop: None,
             reason,
             tcp: step,
@@ -278,6 +283,7 @@ impl Conntrack {
             connection: Some(connection.id),
             fresh: false,
             dying: false,
+            verified: false,
             drop: None,
             reason: Reason::RelatedByIcmp {
                 kind: transport.first().copied().unwrap_or(0),
@@ -300,6 +306,7 @@ impl Conntrack {
             connection: Some(id),
             fresh: false,
             dying: false,
+            verified: false,
             drop: None,
             reason: Reason::Attached,
             tcp: None,

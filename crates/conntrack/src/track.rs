@@ -67,6 +67,8 @@ pub struct Track {
     pub fresh: bool,
     /// The packet ended the connection: out of the hash already, it goes with the packet.
     pub dying: bool,
+    /// Its checksum was looked at and is right; nobody looks again.
+    pub(crate) verified: bool,
     /// Set when the packet must be dropped here.
     pub drop: Option<DropReason>,
     /// Why.
@@ -88,6 +90,7 @@ impl Track {
             connection: None,
             fresh: false,
             dying: false,
+            verified: false,
             drop: None,
             reason,
             tcp: None,

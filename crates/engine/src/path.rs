@@ -321,13 +321,19 @@ impl Engine {
                     journey.raw = RawState::default();
                 }
                 self.prerouting(journey, now, observer)?;
-                // Translated to somewhere else it is a packet from outside with one of our addresses.
+                // Translated to somewhere else it is a packet from outside with one of our addresses, which IPv4
+                // refuses and IPv6 forwards.
                 let packet = journey.buffer.packet();
                 if std::mem::take(&mut journey.redirected)
                     && !self.host.is_local(packet.destination())
                 {
-                    let source = packet.source();
-                    return Err(Stop(Verdict::Drop, Ended::Martian(source), None));
+                    let (source, destination) = (packet.source(), packet.destination());
+                    if source.is_ipv4() {
+                        return Err(Stop(Verdict::Drop, Ended::Martian(source), None));
+                    }
+                    self.route_anew(journey);
+                    self.reachable(destination)?;
+                    return self.forward(journey, now, observer);
                 }
                 self.input(journey, now, observer)
             }

@@ -250,7 +250,7 @@ impl Conntrack {
             Family::V6 => packet.protocol() == proto::ICMPV6,
         };
         if track.state == State::Related && icmp {
-            return error_packet(connection, track.direction, buffer, end);
+            return error_packet(connection, track, buffer, end);
         }
         if !rewritten(connection, track.direction, end) {
             return Ok(());
@@ -358,7 +358,7 @@ fn rewrite(
 /// its own header.
 fn error_packet(
     connection: &Connection,
-    direction: Direction,
+    track: &Track,
     buffer: &mut Buffer<'_>,
     end: End,
 ) -> Result<(), Fault> {
@@ -366,6 +366,7 @@ fn error_packet(
     const REDIRECT_V6: u8 = 137;
     /// ICMP header.
     const HEADER: usize = 8;
+    let direction = track.direction;
     let packet = buffer.packet();
     let transport = packet.transport();
     let (quoted, redirect) = match packet.family() {
@@ -379,7 +380,7 @@ fn error_packet(
         Family::V4 => checksum::of(transport) == 0,
         Family::V6 => packet.transport_checksum_ok(proto::ICMPV6),
     };
-    if !right && !packet.is_truncated() {
+    if !track.verified && !right && !packet.is_truncated() {
         return Err(Fault::Checksum);
     }
     let status = connection.status;

@@ -132,7 +132,11 @@ fn report(found: &Found) -> String {
          `bytes` are compared for every packet, counters of every rule and all tables at the end of each script.\n\n",
     );
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let quoted = |word: String| match word.contains(' ') {
+        true => format!("\"{word}\""),
+        false => word,
+    };
+    let words: Vec<String> = std::env::args().skip(1).map(quoted).collect();
     let _ = writeln!(text, "    differ {}\n", words.join(" "));
     let _ = writeln!(text, "Linux {}: {}\n", kernel.trim(), found.summary());
     text + &found.table()

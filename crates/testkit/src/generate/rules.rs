@@ -59,7 +59,7 @@ pub(super) fn add(
             chain,
             tracked: tracked && table != "raw",
         };
-        raw(chance, text, six, tracked, covers);
+        raw(chance, text, (six, tracked), covers, without);
         *text += "*mangle\n";
         policies(
             text,
@@ -155,9 +155,9 @@ pub(super) fn policies(text: &mut String, chance: &mut Chance, chains: &[&str], 
 fn raw(
     chance: &mut Chance,
     text: &mut String,
-    six: bool,
-    tracked: bool,
+    (six, tracked): (bool, bool),
     covers: &mut Vec<&'static str>,
+    without: &[String],
 ) {
     *text += "*raw\n";
     policies(text, chance, &["PREROUTING", "OUTPUT"], 0);
@@ -168,7 +168,7 @@ fn raw(
         tracked: false,
     };
     if tracked {
-        helpers(chance, text, six);
+        helpers(chance, text, six, without);
         for port in ["2121"] {
             if chance.below(3) > 0 {
                 let _ = writeln!(
@@ -264,10 +264,11 @@ fn jump(chain: &str, how: &str) -> String {
 }
 
 /// Every helper that the engine knows, at the port it is known by.
-fn helpers(chance: &mut Chance, text: &mut String, six: bool) {
+fn helpers(chance: &mut Chance, text: &mut String, six: bool, without: &[String]) {
     for helper in CATALOGUE.iter().filter(|h| h.evaluated()) {
         // No rule can ask for this one: it comes with the calls of another.
-        if helper.name == "H.245" {
+        let left_out = helper.name == "sip" && without.iter().any(|w| w == "SIP");
+        if helper.name == "H.245" || left_out {
             continue;
         }
         let family = helper.family.is_none_or(|f| (f == Family::V6) == six);
