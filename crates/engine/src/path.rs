@@ -340,14 +340,16 @@ impl Engine {
             Path::Input | Path::Forward => {
                 let out = journey.out_interface.take();
                 let asked = journey.buffer.packet().destination();
-                journey.to_group = match journey.link.packet_type {
-                    Some(kind) => matches!(kind, PacketType::Broadcast | PacketType::Multicast),
-                    // Frames to a group's address are frames to that group, where nobody says otherwise.
-                    None => matches!(
-                        self.host.kind(asked),
-                        AddressKind::Broadcast | AddressKind::Multicast
-                    ),
-                };
+                // Frames to a group's address are frames to that group, where nobody says otherwise; and they
+                // stay that when the address is translated.
+                let kind = journey.link.packet_type.or(match self.host.kind(asked) {
+                    AddressKind::Broadcast => Some(PacketType::Broadcast),
+                    AddressKind::Multicast => Some(PacketType::Multicast),
+                    _ => None,
+                });
+                journey.link.packet_type = kind;
+                journey.to_group =
+                    matches!(kind, Some(PacketType::Broadcast | PacketType::Multicast));
                 self.prerouting(journey, now, observer)?;
                 journey.out_interface = out;
                 // Translated by a connection or by prefix: routing sees only what is there now.
