@@ -4,6 +4,7 @@
 //! files, clocks, randomness or printing.
 //!
 //! - [`Engine::process`]: one packet through all hooks and tables (`path.rs`, read top to bottom).
+//! - `routing.rs`, `judge.rs`, `nat.rs`: where it goes, what happens at one hook, address translation.
 //! - `linear.rs`: the rule-by-rule evaluator, which is the specification.
 //! - `matches/`: what each match means, one file a family.
 //! - `reject.rs`: the answers of REJECT.
@@ -25,6 +26,7 @@ mod conclude;
 mod extension;
 pub mod host;
 mod input;
+mod judge;
 mod linear;
 mod matches;
 mod nat;
@@ -35,6 +37,7 @@ mod outcome;
 mod path;
 mod program;
 mod reject;
+mod routing;
 
 pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;

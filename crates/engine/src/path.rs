@@ -14,19 +14,18 @@ use std::sync::Arc;
 
 use palisade_conntrack::defrag::{Defragged, FragmentFault};
 use palisade_conntrack::{Announced, State, Track, TrackHook};
-use palisade_rules::{Family, Hook, RejectWith, TableKind, print};
+use palisade_rules::{Family, Hook, TableKind};
 use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType, proto};
 
+use crate::Engine;
 use crate::conclude::Pieces;
-use crate::extension;
-use crate::host::{AddressKind, Around};
-use crate::input::{Input, LinkInfo, Route};
+use crate::host::AddressKind;
+use crate::input::{Input, LinkInfo};
 use crate::linear::{self, RawState};
-use crate::matches::{Facts, Shared};
 use crate::observe::Observer;
 use crate::options;
 use crate::outcome::{Ended, Outcome, Path, Reply, Verdict};
-use crate::{Engine, reject};
+use crate::routing::refused_at_once;
 
 /// What is known of a packet on its way, and the packet.
 pub(crate) struct Journey<'a> {
@@ -50,7 +49,7 @@ pub(crate) struct Journey<'a> {
     /// It came in a frame to everybody or to a group.
     pub(crate) to_group: bool,
     /// An answer of REJECT to an answer of REJECT: how deep.
-    depth: u8,
+    pub(crate) depth: u8,
     /// The rule or policy that accepted it last; filter's word outweighs that of other tables.
     pub(crate) accepted: Option<(TableKind, linear::Decision)>,
     /// A rule that would decide and is not evaluated, while its way goes on.
@@ -59,9 +58,6 @@ pub(crate) struct Journey<'a> {
 
 /// Keeps fragments for this host apart from those that tracking puts together.
 const LOCAL_DELIVERY: u32 = 2;
-
-/// Answers of REJECT to answers of REJECT: errors are not answered, so that two are the most there are.
-const DEEPEST_ANSWER: u8 = 3;
 
 /// The way ends here.
 pub(crate) struct Stop(
@@ -144,128 +140,6 @@ impl Engine {
         outcome
     }
 
-    /// The answer that a REJECT rule made for `journey`'s packet, on its way out: tied to the connection of
-    /// that packet (kernel `nf_ct_attach`).
-    fn answer(&mut self, made: Vec<u8>, journey: &Journey<'_>, now: Timestamp) -> Reply {
-        let mut reply = Reply {
-            made,
-            state: None,
-            direction: None,
-            sent: None,
-        };
-        let bytes = &reply.made;
-        let Ok(packet) = Packet::parse(bytes) else {
-            return reply;
-        };
-        let destination = packet.destination();
-        let towards = |address| {
-            self.host
-                .interface_towards(address)
-                .map(|i| Arc::from(i.name.as_str()))
-        };
-        let (path, out_interface) = if self.host.is_local(destination) {
-            (Path::Loopback, Some(Arc::from("lo")))
-        } else {
-            let out = towards(destination).or_else(|| journey.in_interface.clone());
-            (Path::Output, out)
-        };
-        let mut own = Journey {
-            family: packet.family(),
-            buffer: Buffer::new(packet, Vec::new()),
-            path,
-            hook: Hook::Output,
-            in_interface: None,
-            out_interface,
-            link: LinkInfo::default(),
-            track: journey
-                .track
-                .as_ref()
-                .and_then(|t| self.conntrack.attach(t)),
-            first: None,
-            raw: RawState {
-                locked: journey
-                    .track
-                    .as_ref()
-                    .is_some_and(|t| t.state == State::Untracked),
-                ..RawState::default()
-            },
-            mark: 0,
-            visited: 0,
-            announced: None,
-            redirected: false,
-            to_group: false,
-            depth: journey.depth + 1,
-            accepted: None,
-            unknown: None,
-        };
-        let step = self.travel(&mut own, now, &mut ());
-        if let Some(track) = &own.track {
-            self.conntrack.discard(track);
-        }
-        let track = own.first.as_ref().or(own.track.as_ref());
-        let state = track.map(|t| t.state);
-        let direction = track.and_then(|t| t.connection.map(|_| t.direction));
-        let sent = step.ok().map(|()| own.buffer.bytes().to_vec());
-        (reply.state, reply.direction, reply.sent) = (state, direction, sent);
-        reply
-    }
-
-    /// Path and interfaces of a packet.
-    fn way(
-        &self,
-        packet: &Packet<'_>,
-        input: &Input<'_>,
-    ) -> (Path, Option<Arc<str>>, Option<Arc<str>>) {
-        let name = |address: IpAddr| {
-            self.host
-                .interface_towards(address)
-                .map(|i| Arc::from(i.name.as_str()))
-        };
-        let (source, destination) = (packet.source(), packet.destination());
-        let inward = |address: IpAddr| {
-            !matches!(
-                self.host.kind(address),
-                AddressKind::Unicast | AddressKind::Unspecified
-            )
-        };
-        match &input.route {
-            Route::Out(interface) => {
-                let path = if self.host.is_local(destination) {
-                    Path::Loopback
-                } else {
-                    Path::Output
-                };
-                (path, None, Some(Arc::clone(interface)))
-            }
-            Route::Forward(from, to) => {
-                (Path::Forward, Some(Arc::clone(from)), Some(Arc::clone(to)))
-            }
-            Route::In(interface) => {
-                if inward(destination) {
-                    (Path::Input, Some(Arc::clone(interface)), None)
-                } else {
-                    (
-                        Path::Forward,
-                        Some(Arc::clone(interface)),
-                        name(destination),
-                    )
-                }
-            }
-            Route::Auto => {
-                let from_here = self.host.is_local(source)
-                    || input.link.packet_type == Some(PacketType::Outgoing);
-                match (from_here, inward(destination)) {
-                    (true, true) if self.host.is_local(destination) => {
-                        (Path::Loopback, None, Some(Arc::from("lo")))
-                    }
-                    (true, _) => (Path::Output, None, name(destination)),
-                    (false, true) => (Path::Input, name(source), None),
-                    (false, false) => (Path::Forward, name(source), name(destination)),
-                }
-            }
-        }
-    }
-
     fn reassemble(&mut self, packet: &Packet<'_>, inward: bool, now: Timestamp) -> Reassembled {
         if !self.reassemble[packet.family() as usize] {
             return Reassembled::Whole;
@@ -296,7 +170,7 @@ impl Engine {
     }
 
     /// The route.
-    fn travel<O: Observer>(
+    pub(crate) fn travel<O: Observer>(
         &mut self,
         journey: &mut Journey<'_>,
         now: Timestamp,
@@ -381,26 +255,6 @@ impl Engine {
                     _ => self.forward(journey, now, observer),
                 }
             }
-        }
-    }
-
-    /// The routing decision for a destination that was translated.
-    fn route_anew(&self, journey: &mut Journey<'_>) {
-        let destination = journey.buffer.packet().destination();
-        let towards = |address| {
-            self.host
-                .interface_towards(address)
-                .map(|i| Arc::from(i.name.as_str()))
-        };
-        if matches!(
-            self.host.kind(destination),
-            AddressKind::Unicast | AddressKind::Unspecified
-        ) {
-            journey.path = Path::Forward;
-            journey.out_interface = towards(destination).or(journey.out_interface.take());
-        } else {
-            journey.path = Path::Input;
-            journey.out_interface = None;
         }
     }
 
@@ -584,265 +438,6 @@ impl Engine {
         self.nat(journey, now, observer)?;
         self.leave(journey, now)
     }
-
-    /// Sources that no packet from the network may have (kernel `ip_route_input_slow`).
-    fn martian(&self, packet: &Packet<'_>) -> Step {
-        let source = packet.source();
-        let destination = packet.destination();
-        if destination.is_ipv4() && destination.is_loopback() && !self.host.route_localnet {
-            return Err(Stop(Verdict::Drop, Ended::Martian(destination), None));
-        }
-        let bad = match source {
-            IpAddr::V4(s) => {
-                (s.is_loopback() && !self.host.route_localnet)
-                    || (!s.is_loopback() && self.host.is_local(source))
-                    || s.is_multicast()
-                    || s.is_broadcast()
-                    || (s.is_unspecified()
-                        && !packet.destination().is_multicast()
-                        && packet.destination() != IpAddr::V4(std::net::Ipv4Addr::BROADCAST))
-            }
-            IpAddr::V6(_) => false,
-        };
-        if bad {
-            return Err(Stop(Verdict::Drop, Ended::Martian(source), None));
-        }
-        Ok(())
-    }
-
-    /// Whether there is a route, where all routes are known.
-    pub(crate) fn reachable(&self, destination: IpAddr) -> Step {
-        if self.host.closed && self.host.interface_towards(destination).is_none() {
-            return Err(Stop(Verdict::Drop, Ended::NoRoute(destination), None));
-        }
-        Ok(())
-    }
-
-    /// Whether a group that a packet goes to is one that this host is a member of, where all is known of it
-    /// (kernel `ip_check_mc_rcu`, `ip6_mc_input`).
-    fn joined(&self, journey: &Journey<'_>) -> Step {
-        let destination = journey.buffer.packet().destination();
-        if self.host.closed && destination.is_multicast() {
-            let interface = journey.in_interface.as_deref().unwrap_or_default();
-            if !self.host.is_member(interface, destination) {
-                return Err(Stop(Verdict::Drop, Ended::NoRoute(destination), None));
-            }
-        }
-        Ok(())
-    }
-
-    /// Connection tracking, unless a raw rule exempted the packet, it was seen already (loopback), or
-    /// it is a fragment that nothing put together.
-    fn track<O: Observer>(
-        &mut self,
-        journey: &mut Journey<'_>,
-        hook: TrackHook,
-        now: Timestamp,
-        observer: &mut O,
-    ) -> Step {
-        if journey.track.is_some() {
-            return Ok(());
-        }
-        let packet = journey.buffer.packet();
-        if packet.fragment().is_some() && !self.reassemble[journey.family as usize] {
-            return Ok(());
-        }
-        let track = if journey.raw.untracked {
-            Track::untracked()
-        } else {
-            self.conntrack
-                .track(&packet, hook, journey.raw.template.as_ref(), now)
-        };
-        if O::ACTIVE {
-            observer.tracked(&track);
-        }
-        if track.drop.is_some() && !self.programs[journey.family as usize].needs_tracking {
-            // The kernel would not track at all: a full table is no obstacle.
-            return Ok(());
-        }
-        let drop = track.drop.clone();
-        journey.track = Some(track);
-        match drop {
-            Some(reason) => Err(Stop(Verdict::Drop, Ended::Tracking(reason), None)),
-            None => Ok(()),
-        }
-    }
-
-    /// One table at the journey's hook.
-    fn table<O: Observer>(
-        &mut self,
-        kind: TableKind,
-        journey: &mut Journey<'_>,
-        now: Timestamp,
-        observer: &mut O,
-    ) -> Step {
-        let Some(decision) = self.decide(kind, journey, now, observer) else {
-            return Ok(());
-        };
-        match decision.verdict {
-            linear::Verdict::Accept => {
-                let outweighed = matches!(journey.accepted, Some((TableKind::Filter, _)))
-                    && kind != TableKind::Filter;
-                if !outweighed {
-                    journey.accepted = Some((kind, decision));
-                }
-                Ok(())
-            }
-            _ => Err(self.stop(kind, decision, journey, now)),
-        }
-    }
-
-    pub(crate) fn decide<O: Observer>(
-        &mut self,
-        kind: TableKind,
-        journey: &mut Journey<'_>,
-        now: Timestamp,
-        observer: &mut O,
-    ) -> Option<linear::Decision> {
-        let table = self.programs[journey.family as usize].tables[kind as usize].as_mut()?;
-        let facts = Facts {
-            hook: journey.hook,
-            in_interface: journey.in_interface.as_deref().unwrap_or_default(),
-            out_interface: journey.out_interface.as_deref().unwrap_or_default(),
-            link: &journey.link,
-            host: &self.host,
-            made_here: matches!(journey.path, Path::Output | Path::Loopback),
-            now,
-        };
-        let mut shared = Shared {
-            conntrack: &mut self.conntrack,
-            limits: &mut self.limits,
-            recent: &mut self.recent,
-            track: journey.track.as_ref(),
-            raw: &mut journey.raw,
-            mark: journey.mark,
-        };
-        let decision = linear::run(
-            table,
-            &mut self.stack,
-            &mut journey.buffer,
-            facts,
-            &mut shared,
-            &mut journey.visited,
-            observer,
-        );
-        journey.mark = shared.mark;
-        decision
-    }
-
-    /// A verdict other than ACCEPT ends the way; REJECT's answer goes its own way first.
-    pub(crate) fn stop(
-        &mut self,
-        kind: TableKind,
-        decision: linear::Decision,
-        journey: &Journey<'_>,
-        now: Timestamp,
-    ) -> Stop {
-        let Some(table) = self.programs[journey.family as usize].table(kind) else {
-            return Stop(Verdict::Drop, Ended::NoRules, None);
-        };
-        let by = decision.decider(table, journey.family);
-        match decision.verdict {
-            linear::Verdict::Reject(with) => {
-                let reply = reject::answer(
-                    with,
-                    &journey.buffer.packet(),
-                    &self.host,
-                    journey.link.packet_type,
-                    journey.in_interface.as_deref(),
-                );
-                if with == RejectWith::TcpReset
-                    && reply.is_ok()
-                    && let Some(id) = journey.track.as_ref().and_then(|t| t.connection)
-                {
-                    self.conntrack.set_closing(id, now);
-                }
-                let reply = reply.and_then(|bytes| self.can_leave(bytes));
-                let (reply, silent) = match reply {
-                    Ok(_) if journey.depth >= DEEPEST_ANSWER => {
-                        (None, Some("an answer to an answer"))
-                    }
-                    Ok(bytes) => {
-                        let reply = self.answer(bytes, journey, now);
-                        let stopped = reply.sent.is_none();
-                        (
-                            Some(Box::new(reply)),
-                            stopped.then_some("the rules of OUTPUT stop it"),
-                        )
-                    }
-                    Err(why) => (None, Some(why)),
-                };
-                Stop(
-                    Verdict::Reject,
-                    Ended::Rejected {
-                        by,
-                        with: print::reject_name(with),
-                        silent,
-                    },
-                    reply,
-                )
-            }
-            linear::Verdict::Queue => Stop(Verdict::Queue, Ended::Queued(by), None),
-            linear::Verdict::Unknown(what) => {
-                Stop(Verdict::Unknown, Ended::Unknown { by, what }, None)
-            }
-            linear::Verdict::Drop | linear::Verdict::Accept | linear::Verdict::Translate => {
-                Stop(Verdict::Drop, Ended::Dropped(by), None)
-            }
-        }
-    }
-
-    /// Whether an answer has a way to go, where all ways are known.
-    fn can_leave(&self, bytes: Vec<u8>) -> Result<Vec<u8>, &'static str> {
-        let destination = Packet::parse(&bytes).map(|p| p.destination());
-        match destination {
-            Ok(to) if self.host.is_local(to) || self.reachable(to).is_ok() => Ok(bytes),
-            _ => Err("no route to the sender"),
-        }
-    }
-
-    /// After the last hook: helper, sequence numbers, confirm.
-    fn leave(&mut self, journey: &mut Journey<'_>, now: Timestamp) -> Step {
-        let Some(track) = journey.track.as_mut() else {
-            return Ok(());
-        };
-        let around = Around {
-            host: &self.host,
-            made_here: matches!(journey.path, Path::Output | Path::Loopback),
-            looped: journey.path == Path::Loopback && journey.hook == Hook::Input,
-            out_interface: journey.out_interface.as_deref(),
-        };
-        let left = self
-            .conntrack
-            .leave(&mut journey.buffer, track, &around, now);
-        if left.announced.is_some() {
-            journey.announced = left.announced;
-        }
-        match left.drop {
-            Some(reason) => Err(Stop(Verdict::Drop, Ended::Tracking(reason), None)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// What the IP layer drops before netfilter sees it.
-fn refused_at_once(packet: &Packet<'_>, link: &LinkInfo) -> Option<Ended> {
-    if link.packet_type == Some(PacketType::OtherHost) {
-        return Some(Ended::OtherHost);
-    }
-    if !packet.header_checksum_ok() {
-        return Some(Ended::HeaderChecksum);
-    }
-    if packet.family() == Family::V6 && !extension::hop_by_hop_ok(packet) {
-        return Some(Ended::Extension);
-    }
-    // IPv6 looks at these before netfilter does (kernel `ip6_rcv_core`).
-    if let IpAddr::V6(source) = packet.source()
-        && (source.is_multicast() || source.is_loopback() || packet.destination().is_loopback())
-    {
-        return Some(Ended::Martian(packet.source()));
-    }
-    None
 }
 
 enum Reassembled {
