@@ -131,7 +131,7 @@ impl Conntrack {
         self.policies.find(name)
     }
 
-    /// Whether [`Track::tcp`] is filled in; costs an allocation a TCP packet.
+    /// Whether [`Track::tcp`](crate::Track::tcp) is filled in; costs an allocation a TCP packet.
     pub fn set_explain(&mut self, explain: bool) {
         self.explain = explain;
     }

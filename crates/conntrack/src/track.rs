@@ -51,7 +51,7 @@ impl ZoneSpec {
 pub struct Template {
     /// Zone of lookup and creation.
     pub zone: ZoneSpec,
-    /// Helper for a new connection, a name of [`helper::CATALOGUE`].
+    /// Helper for a new connection, a name of [`helper::CATALOGUE`](crate::helper::CATALOGUE).
     pub helper: Option<&'static str>,
     /// Timeout policy of a new connection, from [`Conntrack::policy`](crate::Conntrack::policy).
     pub policy: Option<PolicyId>,
@@ -76,7 +76,7 @@ pub struct Track {
     pub drop: Option<DropReason>,
     /// Why.
     pub reason: Reason,
-    /// Window arithmetic, when asked for with [`Conntrack::set_explain`].
+    /// Window arithmetic, when asked for with [`Conntrack::set_explain`](crate::Conntrack::set_explain).
     pub tcp: Option<Box<TcpStep>>,
 }
 

@@ -1,8 +1,9 @@
 //! The firewall host: its interfaces and addresses, and so the routing decision.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_conntrack::helper::Surroundings;
+use palisade_wire::link::PacketType;
 
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -95,17 +96,26 @@ impl Host {
             return false;
         };
         v4 == Ipv4Addr::BROADCAST
-            || self.interfaces.iter().any(|i| {
-                !i.addresses.is_empty()
-                    && i.prefixes.iter().any(|&(net, length)| match net {
-                        IpAddr::V4(_) if (1..31).contains(&length) => {
-                            within(address, net, length)
-                                && u32::from(v4) | mask(length) == u32::MAX
-                                && i.addresses.iter().any(|a| within(*a, net, length))
-                        }
-                        _ => false,
-                    })
-            })
+            || self
+                .interfaces
+                .iter()
+                .any(|i| broadcast_network(i, v4).is_some())
+    }
+
+    /// What kind of frame carries a packet to an address on an interface's link: a network's own broadcast
+    /// address is one only within that network.
+    pub(crate) fn frame_to(&self, address: IpAddr, interface: Option<&str>) -> PacketType {
+        let here = interface.and_then(|name| self.interface(name));
+        match (self.kind(address), address, here) {
+            (AddressKind::Multicast, ..) => PacketType::Multicast,
+            (AddressKind::Broadcast, IpAddr::V4(v4), Some(here))
+                if v4 != Ipv4Addr::BROADCAST && broadcast_network(here, v4).is_none() =>
+            {
+                PacketType::Host
+            }
+            (AddressKind::Broadcast, ..) => PacketType::Broadcast,
+            _ => PacketType::Host,
+        }
     }
 
     /// What an address is.
@@ -175,10 +185,18 @@ impl Host {
         self.interface(interface)?
             .addresses
             .iter()
-            .find(|a| match (a, destination) {
+            .filter(|a| match (a, destination) {
                 (IpAddr::V4(_), IpAddr::V4(_)) => true,
-                (IpAddr::V6(_), IpAddr::V6(_)) => link_local(**a) == link_local(destination),
+                (IpAddr::V6(a), IpAddr::V6(destination)) => {
+                    let asked = scope(destination);
+                    asked == Scope::Global || asked == scope(*a)
+                }
                 _ => false,
+            })
+            // The kernel keeps an interface's addresses with the widest first.
+            .min_by_key(|a| match a {
+                IpAddr::V6(a) => scope(*a),
+                IpAddr::V4(_) => Scope::Global,
             })
             .copied()
     }
@@ -214,7 +232,45 @@ impl Host {
 
 /// IPv6 link-local.
 fn link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(a) if a.segments()[0] & 0xffc0 == 0xfe80)
+    matches!(address, IpAddr::V6(a) if scope(a) == Scope::Link && !a.is_multicast())
+}
+
+/// How far an IPv6 address reaches (kernel `ipv6_addr_scope`), the widest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    Global,
+    Site,
+    Link,
+    Node,
+}
+
+fn scope(address: Ipv6Addr) -> Scope {
+    let first = address.segments()[0];
+    if address.is_loopback() || first & 0xff0f == 0xff01 {
+        Scope::Node
+    } else if first & 0xffc0 == 0xfe80 || first & 0xff0f == 0xff02 {
+        Scope::Link
+    } else if first & 0xffc0 == 0xfec0 || first & 0xff0f == 0xff05 {
+        Scope::Site
+    } else {
+        Scope::Global
+    }
+}
+
+/// Length of the IPv4 network connected to an interface whose last address this is.
+fn broadcast_network(interface: &Interface, address: Ipv4Addr) -> Option<u8> {
+    let v4 = IpAddr::V4(address);
+    interface
+        .prefixes
+        .iter()
+        .find(|&&(net, length)| {
+            net.is_ipv4()
+                && (1..31).contains(&length)
+                && within(v4, net, length)
+                && u32::from(address) | mask(length) == u32::MAX
+                && interface.addresses.iter().any(|a| within(*a, net, length))
+        })
+        .map(|(_, length)| *length)
 }
 
 /// What the host knows of a packet that leaves, for helpers.
@@ -238,18 +294,7 @@ impl Surroundings for Around<'_> {
         let IpAddr::V4(v4) = address else {
             return None;
         };
-        let interface = self.host.interface(self.out_interface?)?;
-        interface
-            .prefixes
-            .iter()
-            .find(|&&(net, length)| {
-                matches!(net, IpAddr::V4(_))
-                    && (1..31).contains(&length)
-                    && within(address, net, length)
-                    && u32::from(v4) | mask(length) == u32::MAX
-                    && interface.addresses.iter().any(|a| within(*a, net, length))
-            })
-            .map(|(_, length)| *length)
+        broadcast_network(self.host.interface(self.out_interface?)?, v4)
     }
 
     /// Hosts of a connected network are their own next hops; what lies beyond is taken to lie behind one

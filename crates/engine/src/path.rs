@@ -178,6 +178,8 @@ impl Engine {
     ) -> Step {
         match journey.path {
             Path::Output | Path::Loopback => {
+                // What a packet made here will travel in is not known yet.
+                journey.link.packet_type = None;
                 self.output(journey, now, observer)?;
                 if journey.path == Path::Output {
                     return Ok(());
@@ -216,14 +218,12 @@ impl Engine {
                 let asked = journey.buffer.packet().destination();
                 // Frames to a group's address are frames to that group, where nobody says otherwise; and they
                 // stay that when the address is translated.
-                let kind = journey.link.packet_type.or(match self.host.kind(asked) {
-                    AddressKind::Broadcast => Some(PacketType::Broadcast),
-                    AddressKind::Multicast => Some(PacketType::Multicast),
-                    _ => None,
-                });
-                journey.link.packet_type = kind;
-                journey.to_group =
-                    matches!(kind, Some(PacketType::Broadcast | PacketType::Multicast));
+                let kind = journey
+                    .link
+                    .packet_type
+                    .unwrap_or_else(|| self.host.frame_to(asked, journey.in_interface.as_deref()));
+                journey.link.packet_type = Some(kind);
+                journey.to_group = matches!(kind, PacketType::Broadcast | PacketType::Multicast);
                 self.prerouting(journey, now, observer)?;
                 journey.out_interface = out;
                 // Translated by a connection or by prefix: routing sees only what is there now.
@@ -397,10 +397,7 @@ impl Engine {
             hook: Hook::Postrouting,
             in_interface: None,
             out_interface: journey.out_interface.clone(),
-            link: LinkInfo {
-                packet_type: Some(PacketType::Broadcast),
-                ..LinkInfo::default()
-            },
+            link: LinkInfo::default(),
             track: journey.track.clone(),
             first: None,
             raw: journey.raw,
@@ -421,6 +418,7 @@ impl Engine {
         }
         if out.is_ok() {
             copy.in_interface = copy.out_interface.take();
+            copy.link.packet_type = Some(PacketType::Broadcast);
             let _ = self
                 .prerouting(&mut copy, now, &mut ())
                 .and_then(|()| self.input(&mut copy, now, &mut ()));

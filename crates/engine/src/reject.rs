@@ -65,7 +65,7 @@ fn reset(packet: &Packet<'_>, host: &Host) -> Result<Vec<u8>, &'static str> {
     if !packet.is_truncated() && !packet.transport_checksum_ok(proto::TCP) {
         return Err("wrong checksum");
     }
-    if group(host.kind(packet.destination())) || group(host.kind(packet.source())) {
+    if group(host.kind(packet.destination())) || packet.source().is_multicast() {
         return Err("broadcast or multicast");
     }
     let mut ip = build::Ip::new(packet.destination(), packet.source());
@@ -139,8 +139,9 @@ fn unreachable_v4(packet: &Packet<'_>, code: u8, host: &Host) -> Result<Vec<u8>,
     {
         return Err("an ICMP error is not answered with an error");
     }
+    // A network's broadcast address is answered like any other.
     let source = packet.source();
-    if group(host.kind(source))
+    if source.is_multicast()
         || source.is_unspecified()
         || source.is_loopback() && !host.is_local(packet.destination())
     {

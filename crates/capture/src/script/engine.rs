@@ -138,7 +138,7 @@ pub fn input<'a>(sent: &'a Sent<'_>) -> Input<'a> {
             source_mac: sent.source_mac,
             destination_mac: None,
             packet_type: match sent.kind {
-                FrameKind::ByAddress => by_address(sent),
+                FrameKind::ByAddress => None,
                 FrameKind::Host => Some(PacketType::Host),
                 FrameKind::Broadcast => Some(PacketType::Broadcast),
                 FrameKind::Multicast => Some(PacketType::Multicast),
@@ -147,23 +147,6 @@ pub fn input<'a>(sent: &'a Sent<'_>) -> Input<'a> {
         snapped: false,
         mark: 0,
     }
-}
-
-/// What kind of frame carries a packet that arrives, where the script does not say: one to everybody or to a
-/// group where the address is such a one everywhere. A network's own broadcast address is such a one only
-/// within it, and the script says so.
-fn by_address(sent: &Sent<'_>) -> Option<PacketType> {
-    if !matches!(sent.way, Way::In(_)) {
-        return None;
-    }
-    let destination = palisade_wire::Packet::parse_truncated(&sent.bytes)
-        .ok()?
-        .destination();
-    Some(match destination {
-        a if a.is_multicast() => PacketType::Multicast,
-        std::net::IpAddr::V4(a) if a.is_broadcast() => PacketType::Broadcast,
-        _ => PacketType::Host,
-    })
 }
 
 /// A packet as it leaves or is delivered; `None` when it does not pass.

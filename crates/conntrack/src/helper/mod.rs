@@ -4,7 +4,7 @@
 //! connection's tuples, and the few things a helper may do (expect a connection, rewrite
 //! payload). It never touches the table. To add one, read [`ftp`], write a sibling, and give it a row
 //! in [`CATALOGUE`], a variant of [`HelperState`] if it remembers anything, and, if the connections that it
-//! announces need more than to follow their parent, an arm in [`arrived`].
+//! announces need more than to follow their parent, an arm in `arrived`.
 
 mod amanda;
 mod broadcast;

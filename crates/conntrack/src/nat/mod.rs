@@ -7,12 +7,12 @@
 //! ([`Conntrack::nat_setup`], by a rule or as a null binding), before it is confirmed; after that every
 //! packet of it is rewritten to match ([`Conntrack::nat_packet`]).
 //!
-//! - [`select`]: which address and port a new binding gets.
+//! - `select`: which address and port a new binding gets.
 //! - [`seqadj`]: sequence numbers of TCP connections whose payload a helper lengthened or shortened.
 //!
 //! # Life cycle
 //! Bindings live and end with their connection. Connections set up for their source are kept in chains
-//! by original source ([`Sources`]), so that one source keeps its mapping to other servers.
+//! by original source (`Sources`), so that one source keeps its mapping to other servers.
 //!
 //! # Chance
 //! The kernel draws ports at random where a rule leaves a choice. Here they come from a
@@ -129,7 +129,7 @@ impl Chance {
     }
 }
 
-/// Key of a chain of [`Sources`]: original source, protocol, zone.
+/// Key of a chain of `Sources`: original source, protocol, zone.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct SourceKey {
     address: IpAddr,

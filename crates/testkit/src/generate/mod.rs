@@ -136,6 +136,15 @@ impl<'c> Teller<'c> {
             Some((before, _)) if own => before.to_owned(),
             _ => text,
         };
+        // IPv6 datagrams that the firewall sends to itself are cut again on their way (docs/differences.md).
+        let pieces = [" fragments ", " pieces ", " fragment-at "];
+        let text = match pieces.iter().find_map(|p| text.split_once(p)) {
+            Some((before, _)) if own && self.six && before.starts_with("answer") => {
+                before.to_owned()
+            }
+            Some((before, _)) if own && self.six => format!("{before} ip6"),
+            _ => text,
+        };
         self.last[usize::from(back)] = Some(label.clone());
         self.lines.push(Told {
             label,

@@ -412,30 +412,34 @@ fn finished(packet: &[u8]) -> Vec<u8> {
     let Ok(parsed) = Packet::parse(packet) else {
         return bytes;
     };
-    let (protocol, transport) = (parsed.protocol(), parsed.transport());
-    let offset = match protocol {
-        proto::TCP => 16,
-        proto::UDP => 6,
+    let transport = parsed.transport();
+    // A helper may have rewritten an ICMP error as if it were the datagram that it quotes.
+    let candidates: &[(u8, usize)] = match parsed.protocol() {
+        proto::TCP => &[(proto::TCP, 16)],
+        proto::UDP => &[(proto::UDP, 6)],
+        proto::ICMP | proto::ICMPV6 => &[(proto::UDP, 6), (proto::TCP, 16)],
         _ => return bytes,
     };
-    let pseudo = checksum::pseudo_header(
-        parsed.source(),
-        parsed.destination(),
-        protocol,
-        transport.len(),
-    );
-    let partial = !checksum::finish(pseudo);
-    let field = parsed.transport_offset() + offset;
-    if transport.get(offset..offset + 2) == Some(&partial.to_be_bytes()) {
+    for &(protocol, offset) in candidates {
+        let pseudo = checksum::pseudo_header(
+            parsed.source(),
+            parsed.destination(),
+            protocol,
+            transport.len(),
+        );
+        let partial = !checksum::finish(pseudo);
+        if transport.get(offset..offset + 2) != Some(&partial.to_be_bytes()) {
+            continue;
+        }
+        let field = parsed.transport_offset() + offset;
         bytes[field..field + 2].fill(0);
         let data = &bytes[parsed.transport_offset()..];
-        let sum = checksum::finish(checksum::add(pseudo, data));
-        let sum = if sum == 0 && protocol == proto::UDP {
-            0xffff
-        } else {
-            sum
+        let sum = match checksum::finish(checksum::add(pseudo, data)) {
+            0 if protocol == proto::UDP => 0xffff,
+            sum => sum,
         };
         bytes[field..field + 2].copy_from_slice(&sum.to_be_bytes());
+        break;
     }
     bytes
 }

@@ -1,12 +1,12 @@
 //! H.323: calls over several connections, each of which announces the next.
 //!
 //! # Overview
-//! Three helpers, as in the kernel (`nf_conntrack_h323_main.c`): [`ras`] reads the registration with a
-//! gatekeeper (helper `RAS`, UDP port 1719) and expects call signalling; [`q931`] reads call signalling
-//! (`Q.931`, TCP port 1720) and expects the control connection, or media at once (fast start); [`h245`]
+//! Three helpers, as in the kernel (`nf_conntrack_h323_main.c`): `ras` reads the registration with a
+//! gatekeeper (helper `RAS`, UDP port 1719) and expects call signalling; `q931` reads call signalling
+//! (`Q.931`, TCP port 1720) and expects the control connection, or media at once (fast start); `h245`
 //! reads the control connection (`H.245`, no port of its own) and expects media (RTP, RTCP) and data
-//! (T.120). Messages are in packed encoding, see [`per`]; over TCP they stand in frames (TPKT, RFC 1006).
-//! [`nat`] rewrites what is announced, for IPv4 only.
+//! (T.120). Messages are in packed encoding, see `per`; over TCP they stand in frames (TPKT, RFC 1006).
+//! `nat` rewrites what is announced, for IPv4 only.
 //! # State
 //! [`H323State`], of one connection.
 //! # Errors

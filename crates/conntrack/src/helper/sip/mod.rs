@@ -1,10 +1,10 @@
 //! SIP (RFC 3261) over UDP and TCP, IPv4 and IPv6: a registration announces connections to the registered
 //! address, a session description announces media.
 //!
-//! - [`header`]: headers, parameters and addresses of a message.
-//! - [`sdp`]: session descriptions, and the media that they announce.
-//! - [`nat`]: what a translated connection changes in messages and expects for them.
-//! - [`address`]: addresses as text.
+//! - `header`: headers, parameters and addresses of a message.
+//! - `sdp`: session descriptions, and the media that they announce.
+//! - `nat`: what a translated connection changes in messages and expects for them.
+//! - `address`: addresses as text.
 //!
 //! The behaviour is the kernel's (`nf_conntrack_sip.c`, `nf_nat_sip.c`), which is peculiar in places:
 //! - only addresses count; what is announced under a name is not expected;
