@@ -194,7 +194,10 @@ impl Engine {
                     .is_some_and(|t| t.state == State::Invalid && t.connection.is_none())
                 {
                     journey.first = journey.track.take();
-                    journey.raw = RawState::default();
+                    journey.raw = RawState {
+                        locked: journey.raw.locked,
+                        ..RawState::default()
+                    };
                 }
                 self.prerouting(journey, now, observer)?;
                 // Translated to somewhere else it is a packet from outside with one of our addresses, which IPv4
