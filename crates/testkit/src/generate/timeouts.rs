@@ -66,7 +66,7 @@ pub(super) fn declare(chance: &mut Chance, text: &mut String) {
             let _ = write!(text, "timeout {policy}-{family} {family} {policy}");
             for state in states {
                 if chance.below(3) > 0 {
-                    let seconds = chance.pick(&["1", "4", "70", "500", "100000"]);
+                    let seconds = chance.pick(&["1", "4", "70", "500", "5000"]);
                     let _ = write!(text, " {state}={seconds}");
                 }
             }
