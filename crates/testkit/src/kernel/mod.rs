@@ -231,6 +231,9 @@ impl KernelSubject {
             Some(at) => lines.split_at(at),
             None => (lines, [].as_slice()),
         };
+        // An answer that is rejected may be answered in its turn.
+        let next = of_answer.iter().skip(1).position(|l| l.words == "answer");
+        let of_answer = next.map_or(of_answer, |at| &of_answer[..=at]);
         let said = |words: &str| lines.iter().find(|l| l.words == words);
         let seen = lines
             .iter()
