@@ -194,8 +194,14 @@ impl Engine {
                     .is_some_and(|t| t.state == State::Invalid && t.connection.is_none())
                 {
                     journey.first = journey.track.take();
+                    // An error is refused before it is looked up, which leaves it as it was; a reset is refused by
+                    // the tracker, which leaves nothing (`nf_conntrack_in`).
+                    let icmp = matches!(
+                        journey.buffer.packet().protocol(),
+                        proto::ICMP | proto::ICMPV6
+                    );
                     journey.raw = RawState {
-                        locked: journey.raw.locked,
+                        locked: journey.raw.locked && icmp,
                         ..RawState::default()
                     };
                 }
