@@ -17,8 +17,10 @@ mod lex;
 pub mod model;
 pub mod parse;
 pub mod print;
+mod tools;
 
 pub use diagnostic::{Diagnostic, Replacement, Severity};
 pub use model::*;
 pub use palisade_wire::Family;
 pub use parse::Parsed;
+pub use tools::Tools;

@@ -53,6 +53,16 @@ pub fn save(ruleset: &Ruleset, counters: bool) -> String {
     out
 }
 
+/// As [`save`], in the way of one of the tools.
+pub fn save_as(ruleset: &Ruleset, counters: bool, _tools: crate::Tools) -> String {
+    save(ruleset, counters)
+}
+
+/// As [`rule`], in the way of one of the tools.
+pub fn rule_as(table: &Table, chain: &Chain, entry: &Rule, _tools: crate::Tools) -> String {
+    rule(table, chain, entry)
+}
+
 /// One rule: `-A CHAIN …`.
 pub fn rule(table: &Table, chain: &Chain, rule: &Rule) -> String {
     let mut out = format!("-A {}", chain.name);
