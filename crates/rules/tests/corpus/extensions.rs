@@ -20,7 +20,13 @@ fn saved(parsed: &Parsed, family: Family, table: &str, tools: Tools) -> Option<S
     let ruleset = parsed.family(family)?;
     let table = ruleset.table(TableKind::by_name(table)?)?;
     let chain = table.chains.iter().find(|c| !c.rules.is_empty())?;
-    Some(print::rule_as(table, chain, chain.rules.first()?, tools))
+    Some(print::rule_as(
+        table,
+        chain,
+        chain.rules.first()?,
+        family,
+        tools,
+    ))
 }
 
 /// The share in hundredths of a percent, rounded down.
