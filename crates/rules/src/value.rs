@@ -15,7 +15,8 @@ pub(crate) struct Bad {
     pub(crate) missing: bool,
     /// Code of the diagnostic, where it is not the common one.
     pub(crate) code: Option<&'static str>,
-    /// What the real program says, without its name and version in front.
+    /// What the real program says, without its name and version in front; `{extension}` and
+    /// `{option}` stand for the names of what is read.
     pub(crate) said: Option<String>,
 }
 
@@ -68,9 +69,11 @@ pub(crate) fn number(text: &str, max: u64) -> Value<u64> {
     };
     match parsed {
         Ok(value) if value <= max && !text.starts_with('+') => Ok(value),
-        _ => Err(Bad::new(format!(
-            "'{text}' is not a number from 0 to {max}"
-        ))),
+        _ => Err(
+            Bad::new(format!("'{text}' is not a number from 0 to {max}")).said(format!(
+                "{{extension}}: bad value for option \"--{{option}}\", or out of range (0-{max})."
+            )),
+        ),
     }
 }
 
@@ -78,16 +81,24 @@ pub(crate) fn number(text: &str, max: u64) -> Value<u64> {
 pub(crate) fn mark(text: &str) -> Value<(u32, u32)> {
     let (value, mask) = text.split_once('/').unwrap_or((text, "0xffffffff"));
     let max = u64::from(u32::MAX);
-    Ok((number(value, max)? as u32, number(mask, max)? as u32))
+    let part = |text| {
+        number(text, max).map(|n| n as u32).map_err(|bad| {
+            bad.said("{extension}: bad integer value for option \"--{option}\", or out of range.")
+        })
+    };
+    Ok((part(value)?, part(mask)?))
 }
 
 pub(crate) fn port(text: &str) -> Value<u16> {
     if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
-        return number(text, 65_535).map(|n| n as u16);
+        return number(text, 65_535)
+            .map(|n| n as u16)
+            .map_err(|bad| bad.said(format!("invalid port/service `{text}' specified")));
     }
     crate::names::service_port(text).ok_or_else(|| {
         Bad::new(format!("'{text}' is neither a port nor a known service"))
             .help("use the port number")
+            .said(format!("invalid port/service `{text}' specified"))
     })
 }
 
@@ -105,7 +116,8 @@ pub(crate) fn port_range(text: &str) -> Value<PortRange> {
     if first > last {
         return Err(
             Bad::new(format!("the port range {first}:{last} is backwards"))
-                .help(format!("{last}:{first}")),
+                .help(format!("{last}:{first}"))
+                .said("invalid portrange (min > max)"),
         );
     }
     Ok(PortRange { first, last })
@@ -113,6 +125,18 @@ pub(crate) fn port_range(text: &str) -> Value<PortRange> {
 
 /// Two numbers `a[:b]`, with a default for a missing end.
 pub(crate) fn number_range(text: &str, max: u64) -> Value<(u64, u64)> {
+    let number = |part: &str, max: u64| {
+        number(part, max).map_err(|bad| {
+            // The program shows all from the number that it could not read.
+            let rest = match text.starts_with(part) {
+                true => text,
+                false => part,
+            };
+            bad.said(format!(
+                "{{extension}}: bad value for option \"--{{option}}\" near \"{rest}\", or out of range (0-{max})."
+            ))
+        })
+    };
     let Some((first, last)) = text.split_once(':') else {
         let value = number(text, max)?;
         return Ok((value, value));
@@ -306,6 +330,7 @@ pub(crate) fn mac(text: &str) -> Value<[u8; 6]> {
     let bad = || {
         Bad::new(format!("'{text}' is not a MAC address"))
             .help("six pairs of hex digits, such as 00:11:22:33:44:55")
+            .said("Invalid MAC address specified.")
     };
     let mut bytes = [0; 6];
     let mut parts = text.split(':');

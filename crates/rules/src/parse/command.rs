@@ -621,13 +621,27 @@ pub(crate) fn kernel(
     refusal: &Refusal,
     command: Option<&Command>,
 ) -> Option<()> {
+    // In a script it is the command that is refused; in a save file the rule is the one to blame.
+    let place_of = |position: &Position| match command {
+        Some(command) => command.span,
+        None => (position.start, position.end),
+    };
+    let elsewhere = |position: &Position| match command {
+        Some(command) if position.start != command.span.0 => {
+            format!(" (the rule of line {})", position.line)
+        }
+        _ => String::new(),
+    };
     let (error, said) = match refusal {
         Refusal::Loop { position, to } => (
             parser
                 .error(
                     "chain-loop",
-                    (position.start, position.end),
-                    format!("this jump to chain '{to}' closes a loop"),
+                    place_of(position),
+                    match elsewhere(position).as_str() {
+                        "" => format!("this jump to chain '{to}' closes a loop"),
+                        rule => format!("a jump to chain '{to}' closes a loop{rule}"),
+                    },
                 )
                 .help("the kernel refuses a table whose chains call each other in a circle"),
             ("Too many levels of symbolic links", "Too many links"),
@@ -644,14 +658,19 @@ pub(crate) fn kernel(
                 .filter(|h| works & super::tables::bit(*h) != 0)
                 .map(Hook::name)
                 .collect();
+            let code = match name.starts_with("match") {
+                true => "match-in-chain",
+                false => "target-in-chain",
+            };
             (
                 parser
                     .error(
-                        "target-in-chain",
-                        (position.start, position.end),
+                        code,
+                        place_of(position),
                         format!(
-                            "{name} does not work in {}, from where this rule is reached",
-                            hook.name()
+                            "{name} does not work in {}, from where it is reached{}",
+                            hook.name(),
+                            elsewhere(position)
                         ),
                     )
                     .help(good.join(" or ")),

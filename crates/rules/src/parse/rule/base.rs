@@ -166,7 +166,7 @@ impl<'w> Reader<'_, '_, 'w> {
                     let bad = Bad::new("-t cannot stand in a save file")
                         .help(format!("*{} before the rule", value.text))
                         .said(format!(
-                            "The -t option cannot be used in {}.\n",
+                            "The -t option cannot be used in {}.",
                             self.program()
                         ));
                     self.fail("table-in-file", value, bad);
@@ -252,7 +252,7 @@ impl<'w> Reader<'_, '_, 'w> {
             .said(said)
             .replace(word.start, word.end, fixed);
         self.failed = true;
-        self.parser.report(diagnostic);
+        self.report(diagnostic);
     }
 
     fn protocol(&mut self, value: &Word, negated: bool) {
@@ -285,7 +285,7 @@ impl<'w> Reader<'_, '_, 'w> {
                         name.text
                     ));
                 self.failed = true;
-                self.parser.report(diagnostic);
+                self.report(diagnostic);
             }
         }
     }
@@ -399,7 +399,7 @@ impl<'w> Reader<'_, '_, 'w> {
                 let said = format!("Cannot use -{letter} with -{first}");
                 let diagnostic = repair::second_verb(self.parser, word).said(said);
                 self.failed = true;
-                self.parser.report(diagnostic);
+                self.report(diagnostic);
                 return;
             }
         }

@@ -106,7 +106,7 @@ impl Reader<'_, '_, '_> {
             )
             .help("drop in table filter, mangle or raw")
             .said(
-                "\nThe \"nat\" table is not intended for filtering, the use of DROP is therefore inhibited.\n\n",
+                "\nThe \"nat\" table is not intended for filtering, the use of DROP is therefore inhibited.",
             );
             self.fail("drop-in-nat", &word, bad);
         }
@@ -211,7 +211,7 @@ impl Reader<'_, '_, '_> {
         if let Some((letter, word)) = found.cloned() {
             let fault = Bad::new(format!("-{letter} in {name}: its packets {}", bad.1))
                 .help(format!("{}, or another chain", bad.2))
-                .said(format!("Can't use -{letter} with {name}\n"));
+                .said(format!("Can't use -{letter} with {name}"));
             self.fail("interface-in-chain", &word, fault);
         }
     }

@@ -84,7 +84,7 @@ impl<'w> Reader<'_, '_, 'w> {
             false => format!("-{name}"),
         };
         diagnostic = diagnostic.said(format!("unknown option \"{option}\""));
-        self.parser.report(diagnostic);
+        self.report(diagnostic);
         if value_follows {
             self.argument();
         }

@@ -12,6 +12,7 @@ use palisade_wire::Family;
 use self::base::{BASE, Values};
 use crate::catalogue::read::Loaded;
 use crate::catalogue::{self, Extension, Opt};
+use crate::diagnostic::Diagnostic;
 use crate::lex::Word;
 use crate::model::*;
 use crate::parse::command::Place;
@@ -85,6 +86,7 @@ pub(crate) fn read(
         bang: None,
         verb: None,
         failed: false,
+        spoken: false,
         ignored: false,
         arguments: Vec::new(),
         strays: Vec::new(),
@@ -133,6 +135,8 @@ struct Reader<'p, 'a, 'w> {
     bang: Option<&'w Word>,
     verb: Option<(Verb, char, Word)>,
     failed: bool,
+    /// Whether what the real program says has been told.
+    spoken: bool,
     /// The command changes nothing.
     ignored: bool,
     arguments: Vec<Word>,
@@ -205,8 +209,7 @@ impl<'w> Reader<'_, '_, 'w> {
         for i in std::mem::take(&mut self.strays) {
             let diagnostic = repair::stray(self.parser, self.words, i, self.verb.is_some())
                 .said(format!("Bad argument `{}'", words[i].text));
-            self.failed = true;
-            self.parser.report(diagnostic);
+            self.report(diagnostic);
         }
     }
 
@@ -215,6 +218,16 @@ impl<'w> Reader<'_, '_, 'w> {
         let mut diagnostic = self.parser.error(code, (word.start, word.end), bad.message);
         diagnostic.help = bad.help;
         diagnostic.said = bad.said;
+        self.report(diagnostic);
+    }
+
+    /// Reports an error; the real program says only its first one.
+    fn report(&mut self, mut diagnostic: Diagnostic) {
+        self.failed = true;
+        if self.spoken {
+            diagnostic.said = None;
+        }
+        self.spoken |= diagnostic.said.is_some();
         self.parser.report(diagnostic);
     }
 
@@ -238,7 +251,7 @@ impl<'w> Reader<'_, '_, 'w> {
             self.strays.pop();
             self.failed = true;
             let said = format!("Bad argument `{}'", words[stray].text);
-            self.parser.report(diagnostic.said(said));
+            self.report(diagnostic.said(said));
             return None;
         }
         let Some(word) = next else {
@@ -250,8 +263,7 @@ impl<'w> Reader<'_, '_, 'w> {
                     format!("option '{}' needs a value", option.text),
                 )
                 .said(format!("option \"{}\" requires an argument", option.text));
-            self.failed = true;
-            self.parser.report(diagnostic);
+            self.report(diagnostic);
             return None;
         };
         // `!` in its place is the old spelling of negation, when another word follows.
@@ -270,8 +282,7 @@ impl<'w> Reader<'_, '_, 'w> {
                 .help(fixed.clone())
                 .said(format!("Bad argument `{}'", value.text))
                 .replace(option.start, value.end, fixed);
-            self.failed = true;
-            self.parser.report(diagnostic);
+            self.report(diagnostic);
             self.at += 2;
             return None;
         }
@@ -299,7 +310,7 @@ impl<'w> Reader<'_, '_, 'w> {
             let said = next.map(|n| format!("Bad argument `{}'", n.text));
             let mut diagnostic = diagnostic;
             diagnostic.said = said;
-            self.parser.report(diagnostic);
+            self.report(diagnostic);
             return;
         }
         for (offset, letter) in word.text.char_indices().skip(1) {
@@ -343,7 +354,7 @@ impl<'w> Reader<'_, '_, 'w> {
         if let Some(word) = self.wait_interval.take() {
             let bad = Bad::new("-W means nothing without -w")
                 .help("-w too")
-                .said("--wait-interval only makes sense with --wait\n");
+                .said("--wait-interval only makes sense with --wait");
             self.fail("bad-value", &word, bad);
         }
         let mut matches = Vec::with_capacity(self.matches.len());
@@ -358,7 +369,7 @@ impl<'w> Reader<'_, '_, 'w> {
                     matches.push(built);
                     match_words.push(loaded.word);
                 }
-                Err(fault) => self.fault(fault),
+                Err(fault) => self.fault(&loaded, fault),
             }
         }
         let mut built_target = None;
@@ -371,7 +382,7 @@ impl<'w> Reader<'_, '_, 'w> {
                         .note_kept("target", loaded.extension, &loaded.word);
                     built_target = Some(built);
                 }
-                Err(fault) => self.fault(fault),
+                Err(fault) => self.fault(&loaded, fault),
             }
         }
         let (Some(first), Some(last)) = (self.words.first(), self.words.last()) else {
@@ -412,10 +423,19 @@ impl<'w> Reader<'_, '_, 'w> {
         })
     }
 
-    fn fault(&mut self, (word, bad): Fault) {
+    fn fault(&mut self, loaded: &Loaded, (word, mut bad): Fault) {
         if bad.missing && self.failed {
             return;
         }
+        let option = loaded
+            .given
+            .iter()
+            .find(|g| g.values.contains(&word))
+            .map_or("", |g| g.option.name);
+        bad.said = bad.said.map(|said| {
+            said.replace("{extension}", loaded.extension.name)
+                .replace("{option}", option)
+        });
         self.fail(bad.code.unwrap_or("bad-value"), &word, bad);
     }
 }
