@@ -58,8 +58,10 @@ pub(crate) struct Loaded {
     pub(crate) given: Vec<Given>,
     pub(crate) family: Family,
     /// Whose reading it is.
+    #[allow(dead_code)]
     pub(crate) tools: Tools,
     /// Names of the IP sets that exist; `None` when any set is taken to exist.
+    #[allow(dead_code)]
     pub(crate) sets: Option<Rc<[String]>>,
     /// `-p` of the rule; known when all of the rule is read.
     pub(crate) protocol: Option<Not<u8>>,

@@ -217,7 +217,7 @@ impl<'w> Reader<'_, '_, 'w> {
         self.failed = true;
         let mut diagnostic = self.parser.error(code, (word.start, word.end), bad.message);
         diagnostic.help = bad.help;
-        diagnostic.said = bad.said;
+        diagnostic.said = bad.said.map(String::from);
         self.report(diagnostic);
     }
 
@@ -435,6 +435,7 @@ impl<'w> Reader<'_, '_, 'w> {
         bad.said = bad.said.map(|said| {
             said.replace("{extension}", loaded.extension.name)
                 .replace("{option}", option)
+                .into()
         });
         self.fail(bad.code.unwrap_or("bad-value"), &word, bad);
     }
