@@ -62,7 +62,8 @@ pub struct Options {
     pub tools: Tools,
     /// `iptables-restore --noflush`: chains and rules that exist stay.
     pub noflush: bool,
-    /// `iptables-restore --counters`: the counters of the text are taken; otherwise all are zero.
+    /// `iptables-restore --counters`: the counters of the text are taken; otherwise all are zero. Taken unless
+    /// somebody says no, since a file with counters tells more than one without.
     pub counters: bool,
     /// Names of the IP sets that exist; `None` when any set is taken to exist.
     pub sets: Option<Vec<String>>,
@@ -74,7 +75,7 @@ impl Default for Options {
             family: Family::V4,
             tools: Tools::Legacy,
             noflush: false,
-            counters: false,
+            counters: true,
             sets: None,
         }
     }
