@@ -46,6 +46,15 @@ pub enum Format {
     Json,
 }
 
+/// Which of the two iptables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ToolsArgument {
+    /// iptables-legacy.
+    Legacy,
+    /// iptables-nft.
+    Nft,
+}
+
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Color {
@@ -138,6 +147,12 @@ pub struct FmtArguments {
     pub v6: bool,
     /// Rules file.
     pub file: PathBuf,
+    /// Whose iptables-save: tables, chains and some rules are printed differently.
+    #[arg(long = "as", value_enum, default_value = "legacy")]
+    pub tools: ToolsArgument,
+    /// Keep comments and empty lines above the rules that they stand before.
+    #[arg(long)]
+    pub keep_comments: bool,
     /// Print counters too, as iptables-save -c.
     #[arg(short = 'c', long)]
     pub counters: bool,
