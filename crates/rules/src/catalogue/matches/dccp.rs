@@ -135,8 +135,8 @@ impl Spec for Dccp {
 
     fn list(&self, out: &mut Out) {
         out.word("dccp");
-        ports::list(out, "spt", &self.source, |_| None);
-        ports::list(out, "dpt", &self.destination, |_| None);
+        ports::list_by(out, "spt", &self.source, |_| None);
+        ports::list_by(out, "dpt", &self.destination, |_| None);
         if let Some(not) = &self.types {
             let text = if out.numeric {
                 let numbers: Vec<String> = (0..16u16)

@@ -20,32 +20,38 @@ pub(super) const DPORT: Opt = opt(
 .alias(&["destination-port"])
 .not();
 
-/// ` spt:[!]port` or ` spts:[!]first:last`, as listings have it; nothing for all ports. Without `-n` a port
-/// has the name that `service` knows.
-pub(super) fn list(
+/// ` spt:80`, ` dpts:!1:9`, as `iptables -L` has them, nothing for all ports; ports by name, where that is asked for.
+pub(super) fn list(out: &mut Out, what: &str, not: &Option<Not<PortRange>>) {
+    list_by(out, what, not, crate::names::service_name);
+}
+
+/// As [`list`], with the names that `service` knows.
+pub(super) fn list_by(
     out: &mut Out,
-    name: &str,
-    range: &Option<Not<PortRange>>,
+    what: &str,
+    not: &Option<Not<PortRange>>,
     service: impl Fn(u16) -> Option<&'static str>,
 ) {
-    let Some(not) = range else { return };
+    let Some(not) = not else { return };
     let PortRange { first, last } = not.value;
-    if first == 0 && last == u16::MAX && !not.negated {
+    let bang = if not.negated { "!" } else { "" };
+    if (first, last) == (0, u16::MAX) && !not.negated {
         return;
     }
-    let numeric = out.numeric;
-    let shown = |port: u16| match service(port) {
-        Some(name) if !numeric => name.to_string(),
-        _ => port.to_string(),
+    let name = |port| named(out, port, &service);
+    let text = match first == last {
+        true => format!("{what}:{bang}{}", name(first)),
+        false => format!("{what}s:{bang}{}:{}", name(first), name(last)),
     };
-    let bang = if not.negated { "!" } else { "" };
-    if first == last {
-        out.word(format_args!("{name}:{bang}{}", shown(first)));
-    } else {
-        out.word(format_args!(
-            "{name}s:{bang}{}:{}",
-            shown(first),
-            shown(last)
-        ));
-    }
+    out.word(text);
+}
+
+/// A port as `iptables -L` prints it.
+pub(super) fn listed(out: &Out, port: u16) -> String {
+    named(out, port, crate::names::service_name)
+}
+
+fn named(out: &Out, port: u16, service: impl Fn(u16) -> Option<&'static str>) -> String {
+    let name = (!out.numeric).then(|| service(port)).flatten();
+    name.map_or_else(|| port.to_string(), str::to_string)
 }

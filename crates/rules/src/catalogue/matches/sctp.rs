@@ -289,8 +289,8 @@ impl Spec for Sctp {
     fn list(&self, out: &mut Out) {
         let service = |port: u16| SERVICES.iter().find(|(_, p)| *p == port).map(|(n, _)| *n);
         out.word("sctp");
-        ports::list(out, "spt", &self.source, service);
-        ports::list(out, "dpt", &self.destination, service);
+        ports::list_by(out, "spt", &self.source, service);
+        ports::list_by(out, "dpt", &self.destination, service);
         if let Some(not) = &self.chunks {
             out.bang(not.negated);
             out.word(not.value.show(out.numeric));
