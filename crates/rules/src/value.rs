@@ -104,6 +104,11 @@ pub(crate) fn port(text: &str) -> Value<u16> {
 
 /// `first[:last]`, either side optional.
 pub(crate) fn port_range(text: &str) -> Value<PortRange> {
+    port_range_by(text, port)
+}
+
+/// As [`port_range`], each port read by a function.
+pub(crate) fn port_range_by(text: &str, port: impl Fn(&str) -> Value<u16>) -> Value<PortRange> {
     let Some((first, last)) = text.split_once(':') else {
         let port = port(text)?;
         return Ok(PortRange {
@@ -263,6 +268,19 @@ pub(crate) fn net(text: &str, family: Family) -> Value<Net> {
             })
         }
     }
+}
+
+/// `address[/mask]`, the address with all its bits (`xtopt_parse_hostmask`). A mask that is no prefix counts as
+/// one of all bits, as with the real programs.
+pub(crate) fn host_mask(text: &str, family: Family) -> Value<Net> {
+    let head = text.split_once('/').map_or(text, |(head, _)| head);
+    let (address, net) = (address(head, family)?, net(text, family)?);
+    let mask = match (net.mask, family) {
+        (mask, _) if crate::catalogue::write::prefix_length(mask).is_some() => mask,
+        (_, Family::V4) => IpAddr::V4(Ipv4Addr::BROADCAST),
+        (_, Family::V6) => IpAddr::V6(Ipv6Addr::from(u128::MAX)),
+    };
+    Ok(Net { address, mask })
 }
 
 fn prefix32(n: u32) -> u32 {
