@@ -69,18 +69,33 @@ impl Out {
     }
 }
 
+/// An address as the C library prints it: IPv6 that embeds IPv4 has dots.
+pub(crate) fn address(address: &IpAddr) -> String {
+    match address {
+        // Rust writes it so only for ::ffff:0:0/96.
+        IpAddr::V6(a) => match a.segments() {
+            [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
+                let [.., w, x, y, z] = a.octets();
+                format!("::{w}.{x}.{y}.{z}")
+            }
+            _ => a.to_string(),
+        },
+        IpAddr::V4(a) => a.to_string(),
+    }
+}
+
 /// An address with its mask: a length, or for odd masks the mask itself.
 pub(crate) fn net(net: &Net) -> String {
     match prefix_length(net.mask) {
-        Some(length) => format!("{}/{length}", net.address),
-        None => format!("{}/{}", net.address, net.mask),
+        Some(length) => format!("{}/{length}", address(&net.address)),
+        None => format!("{}/{}", address(&net.address), address(&net.mask)),
     }
 }
 
 /// Without `/32` or `/128`, as extensions print addresses.
 pub(crate) fn bare_net(n: &Net) -> String {
     match (prefix_length(n.mask), n.mask) {
-        (Some(32), IpAddr::V4(_)) | (Some(128), IpAddr::V6(_)) => n.address.to_string(),
+        (Some(32), IpAddr::V4(_)) | (Some(128), IpAddr::V6(_)) => address(&n.address),
         _ => net(n),
     }
 }
