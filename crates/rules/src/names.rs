@@ -87,12 +87,16 @@ pub fn protocol_name(number: u8) -> String {
         ("ipv6-icmp", 58),
         ("esp", 50),
         ("ah", 51),
-        ("ipv6-mh", 135),
     ];
     OWN.iter()
         .chain(PROTOCOLS)
         .find(|(_, p)| *p == number)
         .map_or_else(|| number.to_string(), |(n, _)| (*n).to_string())
+}
+
+/// Service name of a port.
+pub fn service_name(port: u16) -> Option<&'static str> {
+    crate::services::name(port)
 }
 
 /// Port of a service name, of whatever protocol.

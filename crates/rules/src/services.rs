@@ -115,6 +115,14 @@ pub fn port(name: &str, protocol: Option<u8>) -> Option<u16> {
         .map(|(_, port, _)| *port)
 }
 
+/// The first name of a port.
+pub fn name(port: u16) -> Option<&'static str> {
+    SERVICES
+        .iter()
+        .find(|(_, known, _)| *known == port)
+        .map(|(name, ..)| *name)
+}
+
 /// The name that is most like a text.
 pub(crate) fn nearest(text: &str) -> Option<&'static str> {
     crate::diagnostic::nearest(text, SERVICES.iter().map(|(name, ..)| *name))

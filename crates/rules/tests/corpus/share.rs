@@ -32,10 +32,11 @@ pub fn of<'a>(entry: &'a serde_json::Value, tools: Tools) -> &'a serde_json::Val
 
 /// The recorded message without the program's name and version.
 pub fn message(recorded: &str) -> &str {
-    match recorded.split_once("): ") {
+    let text = match recorded.split_once("): ") {
         Some((program, rest)) if program.contains(" v1.") => rest,
         _ => recorded,
-    }
+    };
+    text.trim_end_matches('\n')
 }
 
 /// The first line in which two texts differ.

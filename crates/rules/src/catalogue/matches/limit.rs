@@ -64,6 +64,11 @@ impl Spec for Limit {
             out.opt("limit-burst", self.burst);
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        let average = rate(self.average);
+        out.word(format_args!("limit: avg {average} burst {}", self.burst));
+    }
 }
 
 /// What the kernel counts a span of ten-thousandths of a second as, at 250 jiffies a second, in the

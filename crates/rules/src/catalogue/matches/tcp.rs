@@ -74,7 +74,9 @@ impl Spec for Tcp {
                     let words: Vec<&str> = t.split(',').filter(|w| !w.is_empty()).collect();
                     match words.is_empty() {
                         true => Ok(0),
-                        false => value::names(&words.join(","), &FLAGS, "TCP flag").map(|s| s as u8),
+                        false => {
+                            value::names(&words.join(","), &FLAGS, "TCP flag").map(|s| s as u8)
+                        }
                     }
                 };
                 Some(Not {
@@ -98,10 +100,6 @@ impl Spec for Tcp {
     }
 
     fn write(&self, out: &mut Out) {
-        let flags = |bits: u8| {
-            let names = FLAGS[..6].iter().map(|(n, b)| (*n, u64::from(*b)));
-            write::named(u64::from(bits), names)
-        };
         ports::write(out, "sport", &self.source);
         ports::write(out, "dport", &self.destination);
         out.maybe("tcp-option", &self.option, u8::to_string);
@@ -109,8 +107,31 @@ impl Spec for Tcp {
         let flagged = |not: &&Not<Flags>| not.negated || not.value.mask != 0;
         if let Some(not) = self.flags.as_ref().filter(flagged) {
             out.not("tcp-flags", not, |f| {
-                format!("{} {}", flags(f.mask), flags(f.set))
+                format!("{} {}", flag_names(f.mask), flag_names(f.set))
             });
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("tcp");
+        ports::list(out, "spt", &self.source);
+        ports::list(out, "dpt", &self.destination);
+        let bang = |negated| if negated { "!" } else { "" };
+        if let Some(not) = &self.option {
+            out.word(format_args!("option={}{}", bang(not.negated), not.value));
+        }
+        if let Some(not) = &self.flags {
+            let Flags { mask, set } = not.value;
+            let text = match out.numeric {
+                true => format!("0x{mask:02X}/0x{set:02X}"),
+                false => format!("{}/{}", flag_names(mask), flag_names(set)),
+            };
+            out.word(format_args!("flags:{}{text}", bang(not.negated)));
+        }
+    }
+}
+
+fn flag_names(bits: u8) -> String {
+    let names = FLAGS[..6].iter().map(|(n, b)| (*n, u64::from(*b)));
+    write::named(u64::from(bits), names)
 }

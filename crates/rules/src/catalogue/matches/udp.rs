@@ -29,4 +29,10 @@ impl Spec for Udp {
         ports::write(out, "sport", &self.source);
         ports::write(out, "dport", &self.destination);
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("udp");
+        ports::list(out, "spt", &self.source);
+        ports::list(out, "dpt", &self.destination);
+    }
 }

@@ -25,7 +25,11 @@ impl Spec for Nflog {
     )
     .options(&[
         opt("nflog-group", "NUMBER", "netlink group, 0 to 65535"),
-        opt("nflog-prefix", "TEXT", "at most 63 bytes, 127 with iptables-nft"),
+        opt(
+            "nflog-prefix",
+            "TEXT",
+            "at most 63 bytes, 127 with iptables-nft",
+        ),
         opt("nflog-range", "BYTES", "does nothing; see --nflog-size").excludes(&["nflog-size"]),
         opt("nflog-size", "BYTES", "how much of the packet is copied").excludes(&["nflog-range"]),
         opt(
@@ -66,6 +70,24 @@ impl Spec for Nflog {
         }
         if self.threshold != 0 {
             out.opt("nflog-threshold", self.threshold);
+        }
+    }
+
+    fn list(&self, out: &mut Out) {
+        if !self.prefix.is_empty() {
+            out.word(format_args!("nflog-prefix {}", write::quoted(&self.prefix)));
+        }
+        if self.group != 0 {
+            out.word(format_args!("nflog-group {}", self.group));
+        }
+        if let Some(range) = self.range {
+            out.word(format_args!("nflog-range {}", range));
+        }
+        if let Some(size) = self.size {
+            out.word(format_args!("nflog-size {}", size));
+        }
+        if self.threshold > 1 {
+            out.word(format_args!("nflog-threshold {}", self.threshold));
         }
     }
 }
