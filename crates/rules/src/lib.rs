@@ -20,6 +20,7 @@ pub mod model;
 pub mod names;
 pub mod parse;
 pub mod print;
+pub mod services;
 mod value;
 
 pub use catalogue::{Extension, Match, Out, Target, matches, targets};
