@@ -13,6 +13,7 @@
 
 pub mod catalogue;
 pub mod diagnostic;
+pub mod ipset;
 mod lex;
 pub mod model;
 pub mod parse;

@@ -11,7 +11,7 @@ mod repair;
 mod rule;
 mod save;
 mod shell;
-mod value;
+pub(crate) mod value;
 
 use palisade_wire::Family;
 
