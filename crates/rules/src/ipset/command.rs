@@ -8,7 +8,7 @@ use super::options;
 use super::{MOST_ELEMENTS, Parsed};
 use crate::diagnostic::{Severity, nearest};
 use crate::lex::Lines;
-use crate::parse::value;
+use crate::value;
 
 /// A piece of a word, with its place in the text.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use super::command::{Fault, Piece};
 use super::icmp;
 use super::kind::{Kind, Part};
 use super::model::{Element, Interface, Set, prefix_mask, to_number};
-use crate::catalogue;
+use crate::names;
 use crate::diagnostic::nearest;
-use crate::parse::value;
+use crate::value;
 
 /// An address, network or range of addresses as it was written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -304,7 +304,7 @@ fn port_part(set: &Set, piece: &Piece<'_>, written: &mut Written) -> Result<(), 
 fn protocol(piece: &Piece<'_>) -> Result<u8, Fault> {
     let number = match value::number(piece.text, 255) {
         Ok(number) => Some(number as u8),
-        Err(_) => catalogue::protocol_number(piece.text),
+        Err(_) => names::protocol_number(piece.text),
     };
     number.filter(|n| *n != 0).ok_or_else(|| {
         const COMMON: [&str; 8] = [

@@ -7,7 +7,7 @@ use super::element::{address, all_of, any_span};
 use super::kind::Kind;
 use super::model::{Entry, Options, Set, SkbInfo, prefix_mask};
 use crate::diagnostic::nearest;
-use crate::parse::value;
+use crate::value;
 
 /// Seconds that a timeout can be (they have to fit into 31 bits of milliseconds).
 pub const MOST_SECONDS: u64 = 2_147_483;

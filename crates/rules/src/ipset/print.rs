@@ -8,7 +8,7 @@ use palisade_wire::{Family, proto};
 use super::icmp;
 use super::kind::{Kind, Part};
 use super::model::{Element, Entry, Options, Set, Sets, SkbInfo};
-use crate::catalogue;
+use crate::names;
 
 /// All sets: lists behind the others, as `ipset save` has them.
 pub fn print(sets: &Sets) -> String {
@@ -137,7 +137,7 @@ pub fn element(set: &Set, key: &Element, entry: &Entry) -> String {
             Part::Ip | Part::Net => net(key.address2, key.prefix2),
             Part::BarePort => key.port.to_string(),
             Part::Port => {
-                let name = catalogue::protocol_name(key.protocol);
+                let name = names::protocol_name(key.protocol);
                 match key.protocol {
                     proto::ICMP => format!("{name}:{}", icmp::print(key.port, false)),
                     proto::ICMPV6 => format!("{name}:{}", icmp::print(key.port, v6)),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_wire::Family;
 
-use crate::catalogue;
+use crate::lex::Word;
 use crate::model::{Net, PortRange};
 
 /// A value that does not parse: what is wrong and what to do.
@@ -13,7 +13,12 @@ pub(crate) struct Bad {
     pub(crate) help: Option<String>,
     /// An option is missing: likely a consequence when something else in the command is wrong.
     pub(crate) missing: bool,
+    /// Code of the diagnostic, where it is not the common one.
+    pub(crate) code: Option<&'static str>,
 }
+
+/// What is wrong, and the word that it is about.
+pub(crate) type Fault = (Word, Bad);
 
 impl Bad {
     pub(crate) fn new(message: impl Into<String>) -> Self {
@@ -21,7 +26,13 @@ impl Bad {
             message: message.into(),
             help: None,
             missing: false,
+            code: None,
         }
+    }
+
+    pub(crate) fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
     }
 
     pub(crate) fn missing(mut self) -> Self {
@@ -65,7 +76,7 @@ pub(crate) fn port(text: &str) -> Value<u16> {
     if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
         return number(text, 65_535).map(|n| n as u16);
     }
-    catalogue::service_port(text).ok_or_else(|| {
+    crate::names::service_port(text).ok_or_else(|| {
         Bad::new(format!("'{text}' is neither a port nor a known service"))
             .help("use the port number")
     })
@@ -221,7 +232,7 @@ pub(crate) fn address_range(text: &str, family: Family) -> Value<(IpAddr, IpAddr
 }
 
 pub(crate) fn protocol(text: &str) -> Value<u8> {
-    catalogue::protocol_number(text).ok_or_else(|| {
+    crate::names::protocol_number(text).ok_or_else(|| {
         Bad::new(format!("unknown protocol '{text}'"))
             .help("tcp, udp, icmp, ipv6-icmp, esp, ah, sctp, gre, all or a number from 0 to 255")
     })
@@ -302,21 +313,6 @@ pub(crate) fn names<T: Copy + Into<u64>>(
         }
     }
     Ok(set)
-}
-
-/// TCP flags separated by commas.
-pub(crate) fn tcp_flags(text: &str) -> Value<u8> {
-    const FLAGS: [(&str, u8); 8] = [
-        ("FIN", 0x01),
-        ("SYN", 0x02),
-        ("RST", 0x04),
-        ("PSH", 0x08),
-        ("ACK", 0x10),
-        ("URG", 0x20),
-        ("ALL", 0x3f),
-        ("NONE", 0),
-    ];
-    names(text, &FLAGS, "TCP flag").map(|set| set as u8)
 }
 
 /// `type[/code]`, by number or name: (type, first code, last code); type 255 stands for any.

@@ -1,14 +1,20 @@
 //! A ruleset as data: what the text means, nothing derived.
 
-mod matches;
-mod targets;
-
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 pub use palisade_wire::Family;
 
-pub use self::matches::*;
-pub use self::targets::*;
+pub use crate::catalogue::{Match, Target};
+
+/// Whose language it is: the two programs differ in what they take and how they print it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+pub enum Tools {
+    /// iptables-legacy.
+    #[default]
+    Legacy,
+    /// iptables-nft.
+    Nft,
+}
 
 /// A value that a rule may negate with `!`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
