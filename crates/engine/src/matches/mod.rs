@@ -5,6 +5,7 @@ mod connection;
 mod limit;
 mod link;
 mod recent;
+mod sets;
 mod states;
 mod transport;
 
@@ -136,6 +137,10 @@ pub(crate) fn evaluate(
         Match::Connlabel(rule) => slot
             .is_some_and(|label| connection::label(rule, label, shared))
             .into(),
+        Match::Set(rule) => match slot {
+            Some(slot) => sets::asked(rule, slot, context, shared).into(),
+            None => Answer::Unknown,
+        },
         Match::Helper(rule) => connection::helper(&rule.0, shared).into(),
         // Kept: the catalogue says why.
         _ => Answer::Unknown,

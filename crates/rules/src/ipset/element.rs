@@ -8,8 +8,8 @@ use super::command::{Fault, Piece};
 use super::icmp;
 use super::kind::{Kind, Part};
 use super::model::{Element, Interface, Set, prefix_mask, to_number};
-use crate::names;
 use crate::diagnostic::nearest;
+use crate::names;
 use crate::value;
 
 /// An address, network or range of addresses as it was written.

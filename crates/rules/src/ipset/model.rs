@@ -197,6 +197,11 @@ impl Set {
         }
     }
 
+    /// The bits of a prefix of its addresses.
+    pub fn prefix_mask(&self, length: u8) -> u128 {
+        prefix_mask(length, self.width())
+    }
+
     /// An element's address as an address.
     pub fn address(&self, number: u128) -> IpAddr {
         match self.family {
