@@ -15,6 +15,7 @@ pub mod catalogue;
 pub mod diagnostic;
 pub mod ipset;
 mod lex;
+pub mod list;
 pub mod model;
 pub mod names;
 pub mod parse;

@@ -16,6 +16,19 @@ pub enum Tools {
     Nft,
 }
 
+impl Tools {
+    /// Both.
+    pub const BOTH: [Tools; 2] = [Tools::Legacy, Tools::Nft];
+
+    /// The word for it on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tools::Legacy => "legacy",
+            Tools::Nft => "nft",
+        }
+    }
+}
+
 /// A value that a rule may negate with `!`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Not<T> {

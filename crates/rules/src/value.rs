@@ -15,6 +15,8 @@ pub(crate) struct Bad {
     pub(crate) missing: bool,
     /// Code of the diagnostic, where it is not the common one.
     pub(crate) code: Option<&'static str>,
+    /// What the real program says, without its name and version in front.
+    pub(crate) said: Option<String>,
 }
 
 /// What is wrong, and the word that it is about.
@@ -27,11 +29,18 @@ impl Bad {
             help: None,
             missing: false,
             code: None,
+            said: None,
         }
     }
 
     pub(crate) fn code(mut self, code: &'static str) -> Self {
         self.code = Some(code);
+        self
+    }
+
+    /// What the real program says, without its name and version in front.
+    pub(crate) fn said(mut self, text: impl Into<String>) -> Self {
+        self.said = Some(text.into());
         self
     }
 

@@ -1,10 +1,12 @@
 //! From the options of one extension, as written, to its values.
 
+use std::rc::Rc;
+
 use palisade_wire::Family;
 
 use super::row::{Extension, Opt};
 use crate::lex::Word;
-use crate::model::Not;
+use crate::model::{Not, Tools};
 use crate::value::{self, Bad, Fault, Value};
 
 /// One option as written.
@@ -55,6 +57,10 @@ pub(crate) struct Loaded {
     pub(crate) word: Word,
     pub(crate) given: Vec<Given>,
     pub(crate) family: Family,
+    /// Whose reading it is.
+    pub(crate) tools: Tools,
+    /// Names of the IP sets that exist; `None` when any set is taken to exist.
+    pub(crate) sets: Option<Rc<[String]>>,
     /// `-p` of the rule; known when all of the rule is read.
     pub(crate) protocol: Option<Not<u8>>,
 }
@@ -66,6 +72,8 @@ impl Loaded {
             word,
             given: Vec::new(),
             family,
+            tools: Tools::Legacy,
+            sets: None,
             protocol: None,
         }
     }

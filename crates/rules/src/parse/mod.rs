@@ -16,7 +16,7 @@ use palisade_wire::Family;
 use crate::catalogue::{Evaluation, Extension};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::lex::{Lines, Word};
-use crate::model::{Chain, Rule, Ruleset, Table, TableKind, Target};
+use crate::model::{Chain, Rule, Ruleset, Table, TableKind, Target, Tools};
 
 /// What a text says.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +46,30 @@ impl Parsed {
     }
 }
 
+/// How a text is read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Family of a save file; a script names it line by line.
+    pub family: Family,
+    /// Whose reading.
+    pub tools: Tools,
+    /// `iptables-restore --noflush`: chains and rules that exist stay.
+    pub noflush: bool,
+    /// Names of the IP sets that exist; `None` when any set is taken to exist.
+    pub sets: Option<Vec<String>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            family: Family::V4,
+            tools: Tools::Legacy,
+            noflush: false,
+            sets: None,
+        }
+    }
+}
+
 /// Most diagnostics kept for one text.
 const MAX_DIAGNOSTICS: usize = 1000;
 
@@ -65,13 +89,30 @@ pub fn auto(text: &str, family: Family) -> Parsed {
 
 /// Parses what iptables-restore (or, for IPv6, ip6tables-restore) reads.
 pub fn save_file(text: &str, family: Family) -> Parsed {
+    save_file_as(
+        text,
+        &Options {
+            family,
+            ..Options::default()
+        },
+    )
+}
+
+/// As [`save_file`], told whose iptables-restore it is and how it was called.
+pub fn save_file_as(text: &str, options: &Options) -> Parsed {
     let mut parser = Parser::new(text);
-    save::parse(&mut parser, text, family);
+    save::parse(&mut parser, text, options.family);
     parser.finish()
 }
 
 /// Parses a file of commands; lines of `ip6tables` make the IPv6 rules.
 pub fn script(text: &str) -> Parsed {
+    script_as(text, &Options::default())
+}
+
+/// As [`script`], told whose iptables it is. A command that is refused changes nothing, and the
+/// next one is read.
+pub fn script_as(text: &str, _options: &Options) -> Parsed {
     let mut parser = Parser::new(text);
     shell::parse(&mut parser, text);
     parser.finish()
