@@ -7,6 +7,7 @@ mod host;
 mod infer;
 mod output;
 mod rules;
+mod sets;
 mod trace;
 
 use std::process::ExitCode;

@@ -129,12 +129,15 @@ struct Reader<'a> {
     elements: usize,
 }
 
-pub(super) fn parse(text: &str) -> Parsed {
+pub(super) fn parse(sets: Sets, text: &str) -> Parsed {
     let mut reader = Reader {
         lines: Lines::new(text),
-        parsed: Parsed::default(),
+        elements: sets.sets.iter().map(Set::len).sum(),
+        parsed: Parsed {
+            sets,
+            diagnostics: Vec::new(),
+        },
         last: 0,
-        elements: 0,
     };
     let mut base = 0;
     for raw in text.split_inclusive('\n') {

@@ -18,6 +18,7 @@ mod kind;
 mod model;
 mod options;
 mod print;
+mod references;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ pub use apply::Refused;
 pub use kind::{Kind, Part};
 pub use model::{Element, Entry, Interface, Options, Set, Sets, SkbInfo};
 pub use print::{element as print_element, print};
+pub use references::check;
 
 use crate::diagnostic::{Diagnostic, Severity};
 
@@ -53,5 +55,10 @@ impl Parsed {
 /// Reads a text in the language of `ipset restore`. A command may begin with the word `ipset`, so that the commands of
 /// a shell script can be read too.
 pub fn parse(text: &str) -> Parsed {
-    command::parse(text)
+    parse_onto(Sets::default(), text)
+}
+
+/// As [`parse`], beginning with sets that are there.
+pub fn parse_onto(sets: Sets, text: &str) -> Parsed {
+    command::parse(sets, text)
 }

@@ -558,6 +558,7 @@ fn allowed(
         let place = Place {
             what: "target",
             extension,
+            tables: target.tables(),
             hooks: target.hooks(),
             word: &word.word,
         };
@@ -567,6 +568,7 @@ fn allowed(
         let place = Place {
             what: "match",
             extension: m.extension(),
+            tables: m.tables(),
             hooks: m.hooks(),
             word,
         };
@@ -578,6 +580,7 @@ fn allowed(
 struct Place<'a> {
     what: &'static str,
     extension: &'static Extension,
+    tables: &'static [TableKind],
     hooks: &'static [Hook],
     word: &'a Word,
 }
@@ -586,7 +589,7 @@ impl Place<'_> {
     fn check(&self, parser: &mut Parser<'_>, kind: TableKind, hook: Option<Hook>) {
         let (what, name) = (self.what, self.extension.name);
         let span = (self.word.start, self.word.end);
-        let tables = self.extension.tables;
+        let tables = self.tables;
         if let Some(first) = tables.first()
             && !tables.contains(&kind)
         {

@@ -13,31 +13,39 @@ pub struct SetRef {
 
 impl SetRef {
     /// From the two words of an option.
-    pub(crate) fn read(given: &read::Given) -> Result<Self, Fault> {
+    pub(crate) fn read(l: &Loaded, given: &read::Given) -> Result<Self, Fault> {
         let name = given.parse(0, |t| {
             if t.len() > 31 {
                 return Err(Bad::new(format!("the set name '{t}' is too long"))
-                    .help("at most 31 characters"));
+                    .help("at most 31 characters")
+                    .said(format!("setname `{t}' too long, max 31 characters.")));
+            }
+            if l.sets.as_ref().is_some_and(|s| !s.iter().any(|s| s == t)) {
+                let bad = Bad::new(format!("set {t} does not exist")).code("no-set");
+                return Err(bad.said(format!("Set {t} doesn't exist.")));
             }
             Ok(t.to_string())
         })?;
         let sources = given.parse(1, |t| {
             // What follows the three letters is not looked at.
-            let flags: Option<Vec<bool>> = t
-                .split(',')
-                .map(|flag| match flag.get(..3) {
-                    Some("src") => Some(true),
-                    Some("dst") => Some(false),
-                    _ => None,
-                })
-                .collect();
-            let bad =
-                |text: String| Bad::new(text).help("src or dst for each part, such as src,dst");
-            match flags {
-                Some(flags) if flags.len() <= 6 => Ok(flags),
-                Some(_) => Err(bad("a set has at most six parts".to_string())),
-                None => Err(bad(format!("'{t}' is no list of src and dst"))),
+            let flag = |flag: &str| match flag.get(..3) {
+                Some("src") => Some(true),
+                Some("dst") => Some(false),
+                _ => None,
+            };
+            let help = "src or dst for each part, such as src,dst";
+            let flags: Option<Vec<bool>> = t.split(',').take(6).map(flag).collect();
+            let Some(flags) = flags else {
+                return Err(Bad::new(format!("'{t}' is no list of src and dst"))
+                    .help(help)
+                    .said("You must specify (the comma separated list of) 'src' or 'dst'."));
+            };
+            if t.split(',').nth(6).is_some() {
+                return Err(Bad::new("a set has at most six parts")
+                    .help(help)
+                    .said("Can't be more src/dst options than 6."));
             }
+            Ok(flags)
         })?;
         Ok(SetRef { name, sources })
     }
@@ -194,7 +202,7 @@ impl Spec for Set {
         Ok(Set {
             set: Not {
                 negated: given.negated,
-                value: SetRef::read(given)?,
+                value: SetRef::read(l, given)?,
             },
             return_nomatch: l.has("return-nomatch"),
             keep_counters: negated("update-counters"),

@@ -74,7 +74,7 @@ impl Spec for Set {
     ]);
 
     fn read(l: &Loaded) -> Result<Self, Fault> {
-        let set = |name: &str| l.find(name).map(SetRef::read).transpose();
+        let set = |name: &str| l.find(name).map(|g| SetRef::read(l, g)).transpose();
         let target = Set {
             add: set("add-set")?,
             exist: l.has("exist"),
@@ -121,6 +121,13 @@ impl Spec for Set {
             if set {
                 out.flag(name);
             }
+        }
+    }
+
+    fn tables(&self) -> &'static [TableKind] {
+        match self.map {
+            Some(_) => &[TableKind::Mangle],
+            None => &[],
         }
     }
 
