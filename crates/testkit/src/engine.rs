@@ -18,7 +18,7 @@ use palisade_wire::{Packet, Timestamp, proto};
 
 use crate::compare::{Counted, CounterName, Counters, Extras, PacketRecord, TestRecord};
 use crate::kernel::{SENDER, tracks};
-use crate::tables::{Tables, connection_key, of_connection, of_expectation};
+use crate::tables::{Tables, connection_key, of_connection, of_expectation, of_sets};
 
 /// The engine with a script's firewall.
 #[derive(Debug)]
@@ -337,6 +337,7 @@ impl Counted for EngineSubject {
             addresses.sort();
             tables.recent.insert(name.to_owned(), addresses);
         }
+        tables.sets = of_sets(&engine.ipsets().contents(now));
         tables
     }
 

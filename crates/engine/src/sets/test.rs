@@ -205,25 +205,28 @@ impl Sets {
         (ask.packets, ask.bytes) = (None, None);
         ask.skip_counters |= ask.skip_subcounters;
         let mut i = 0;
-        while let Some(&(member, _)) = self.sets.get(at).and_then(|s| s.members.get(i)) {
-            if self.test_at(member as usize, look, ask, tick, false) {
-                let Some(list) = self.sets.get_mut(at) else {
-                    return false;
+        while let Some((member, slot)) = self.sets.get(at).and_then(|s| s.members.get(i)) {
+            // One whose time is over has been taken out by the kernel, or will be soon.
+            let (member, gone) = (*member, slot.gone(tick));
+            i += 1;
+            if gone || !self.test_at(member as usize, look, ask, tick, false) {
+                continue;
+            }
+            let Some(list) = self.sets.get_mut(at) else {
+                return false;
+            };
+            let extensions = list.extensions();
+            if let Some((_, slot)) = list.members.get_mut(i - 1) {
+                let mut own = Ask {
+                    found: ask.found,
+                    ..outer
                 };
-                let extensions = list.extensions();
-                if let Some((_, slot)) = list.members.get_mut(i) {
-                    let mut own = Ask {
-                        found: ask.found,
-                        ..outer
-                    };
-                    let fits = carries(slot, extensions, &mut own, bytes, tick);
-                    ask.found = own.found;
-                    if fits {
-                        return true;
-                    }
+                let fits = carries(slot, extensions, &mut own, bytes, tick);
+                ask.found = own.found;
+                if fits {
+                    return true;
                 }
             }
-            i += 1;
         }
         false
     }
