@@ -31,6 +31,9 @@ pub(crate) struct Addition {
     pub(crate) timeout: Option<u32>,
 }
 
+/// Seconds that an element can live (kernel `IPSET_MAX_TIMEOUT`).
+const MOST_SECONDS: u32 = 2_147_483;
+
 fn expiry(timeout: u32, tick: u64, hz: u64) -> Option<u64> {
     (timeout > 0).then(|| tick + u64::from(timeout) * hz)
 }
@@ -57,7 +60,8 @@ impl Set {
     fn add(&mut self, key: &Key, addition: Addition, bytes: u64, tick: u64, hz: u64) -> Changed {
         self.reap(tick);
         let with_timeout = self.model.options.timeout;
-        let timeout = with_timeout.map_or(0, |own| addition.timeout.unwrap_or(own));
+        let timeout =
+            with_timeout.map_or(0, |own| addition.timeout.unwrap_or(own).min(MOST_SECONDS));
         if let Some(own) = self.find(&key.element) {
             let learns = self.model.kind == Kind::BitmapIpMac;
             let Some(slot) = self.slot(&own) else {

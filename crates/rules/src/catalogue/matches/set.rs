@@ -38,7 +38,7 @@ impl SetRef {
             let Some(flags) = flags else {
                 return Err(Bad::new(format!("'{t}' is no list of src and dst"))
                     .help(help)
-                    .said("You must specify (the comma separated list of) 'src' or 'dst'."));
+                    .said("You must spefify (the comma separated list of) 'src' or 'dst'."));
             };
             if t.split(',').nth(6).is_some() {
                 return Err(Bad::new("a set has at most six parts")
