@@ -108,8 +108,10 @@ impl Engine {
     /// [`SetupError`] when chains call each other in a circle, a ruleset is of the other family, or a rule names
     /// a timeout policy or a label that the settings do not have.
     pub fn new(setup: Setup) -> Result<Self, SetupError> {
-        let mut states = matches::States::default();
-        states.sets = Sets::new(&setup.ipsets);
+        let mut states = matches::States {
+            sets: Sets::new(&setup.ipsets),
+            ..Default::default()
+        };
         let config = &setup.conntrack;
         let four = program::Program::new(setup.rules4, Family::V4, config, &mut states)?;
         let six = program::Program::new(setup.rules6, Family::V6, config, &mut states)?;

@@ -77,7 +77,7 @@ impl<'a> Piece<'a> {
     pub(super) fn value<T>(&self, read: impl FnOnce(&str) -> value::Value<T>) -> Result<T, Fault> {
         read(self.text).map_err(|bad| Fault {
             help: bad.help,
-            ..self.fault("bad-value", bad.message)
+            ..self.fault("bad-value", bad.message.into())
         })
     }
 }

@@ -22,7 +22,11 @@ impl SetRef {
             }
             if l.sets.as_ref().is_some_and(|s| !s.iter().any(|s| s == t)) {
                 let bad = Bad::new(format!("set {t} does not exist")).code("no-set");
-                return Err(bad.said(format!("Set {t} doesn't exist.")));
+                return Err(bad.said(match given.word.text.as_str() {
+                    // Said first, and no fault by itself.
+                    "--set" => "--set option deprecated, please use --match-set".to_string(),
+                    _ => format!("Set {t} doesn't exist."),
+                }));
             }
             Ok(t.to_string())
         })?;
