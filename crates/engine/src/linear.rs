@@ -149,7 +149,7 @@ pub(crate) fn run<O: Observer>(
             }
             Visit::HotDrop => break here(Verdict::Drop),
             Visit::Unknown => {
-                let what = unknown_match(&rule.rule.matches);
+                let what = unknown_match(rule);
                 match fate(&rule.rule.target) {
                     Fate::Nothing => {}
                     Fate::Ends(verdict)
@@ -226,7 +226,7 @@ pub(crate) fn run<O: Observer>(
             let what = table.chains[p.chain as usize]
                 .rules
                 .get(p.rule.unwrap_or(0) as usize)
-                .map_or_else(String::new, |r| unknown_match(&r.rule.matches));
+                .map_or_else(String::new, unknown_match);
             Decision {
                 verdict: Verdict::Unknown(what),
                 ..p
@@ -320,15 +320,18 @@ fn fate(target: &Target) -> Fate {
 }
 
 /// The match that could not be answered: one that is kept, or one that asks for what was not given (sockets, sets).
-fn unknown_match(matches: &[Match]) -> String {
-    let asks = |m: &&Match| {
-        let needs = m.extension().needs;
-        needs.contains(&Need::Sockets) || needs.contains(&Need::Sets)
+fn unknown_match(rule: &ProgramRule) -> String {
+    let kept = |m: &&Match| !m.extension().evaluated();
+    if let Some(m) = rule.rule.matches.iter().find(kept) {
+        return format!("match {}", m.name());
+    }
+    let asks = |(m, slot): &(&Match, &Option<u32>)| match m {
+        Match::Set(_) => slot.is_none(),
+        m => m.extension().needs.contains(&Need::Sockets),
     };
-    matches
-        .iter()
-        .find(|m| !m.extension().evaluated())
-        .or_else(|| matches.iter().find(asks))
-        .map(|m| format!("match {}", m.name()))
-        .unwrap_or_default()
+    match rule.rule.matches.iter().zip(&rule.slots).find(asks) {
+        Some((Match::Set(m), _)) => format!("match set: set {} is not given", m.set.value.name),
+        Some((m, _)) => format!("match {}", m.name()),
+        None => String::new(),
+    }
 }

@@ -80,6 +80,8 @@ pub enum Effect {
     Template(String),
     /// Addresses or ports translated, in words.
     Translated(String),
+    /// Added to sets or deleted from them, in words.
+    Sets(String),
     /// A target that is not evaluated and cannot change the verdict.
     Passed(String),
 }

@@ -8,6 +8,7 @@ mod ipsec;
 mod limit;
 mod link;
 mod recent;
+mod sets;
 mod states;
 mod transport;
 
@@ -142,6 +143,10 @@ pub(crate) fn evaluate(
         Match::Connlabel(rule) => slot
             .is_some_and(|label| connection::label(rule, label, shared))
             .into(),
+        Match::Set(rule) => match slot {
+            Some(slot) => sets::asked(rule, slot, context, shared).into(),
+            None => Answer::Unknown,
+        },
         Match::Helper(rule) => connection::helper(&rule.0, shared).into(),
         Match::Sctp(rule) => chunks::sctp(rule, packet),
         Match::Dccp(rule) => chunks::dccp(rule, packet),

@@ -193,6 +193,7 @@ fn effect_text(effect: &Effect) -> String {
         Effect::NoTrack => "exempted from tracking".into(),
         Effect::Translated(text) => format!("translated: {text}"),
         Effect::Template(text) => format!("for a new connection: {text}"),
+        Effect::Sets(text) => text.clone(),
         Effect::Passed(name) => format!("{name} is not evaluated and cannot change the verdict"),
     }
 }
