@@ -1,5 +1,6 @@
 //! What each target does beside ending a packet's way: one function a target, with the kernel's semantics.
 
+mod sets;
 mod tracking;
 
 use palisade_rules::Target;
@@ -30,7 +31,7 @@ impl From<Option<Effect>> for Applied {
 pub(crate) fn apply(
     target: &Target,
     buffer: &mut Buffer<'_>,
-    _facts: &Facts<'_>,
+    facts: &Facts<'_>,
     shared: &mut Shared<'_>,
 ) -> Applied {
     match target {
@@ -44,6 +45,7 @@ pub(crate) fn apply(
         Target::Dnpt(rule) => {
             translated(npt::destination(buffer, rule.from, rule.to), buffer, true)
         }
+        Target::Set(rule) => sets::set(rule, buffer, facts, shared),
         Target::Nfqueue(_) | Target::Queue(_) => Applied::Ends(Verdict::Queue),
         other if leaves_alone(other) => {
             let name = other.extension().map_or("", |e| e.name);
@@ -90,7 +92,6 @@ pub(crate) fn leaves_alone(target: &Target) -> bool {
             | Target::Tos(_)
             | Target::Dscp(_)
             | Target::Ecn(_)
-            | Target::Set(_)
             | Target::Tcpmss(_)
             | Target::Tcpoptstrip(_)
     )

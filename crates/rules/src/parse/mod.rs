@@ -10,6 +10,7 @@ mod repair;
 mod rule;
 mod rulelist;
 mod save;
+pub mod session;
 mod shell;
 mod tables;
 
