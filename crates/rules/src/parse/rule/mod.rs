@@ -89,6 +89,8 @@ pub(crate) fn read(
         verb: None,
         failed: false,
         spoken: false,
+        stopped_at_stray: false,
+        late: Vec::new(),
         ignored: false,
         arguments: Vec::new(),
         strays: Vec::new(),
@@ -140,6 +142,10 @@ struct Reader<'p, 'a, 'w> {
     failed: bool,
     /// Whether what the real program says has been told.
     spoken: bool,
+    /// Whether it is about a word that belongs to no option, which is told later.
+    stopped_at_stray: bool,
+    /// What the real program refuses only when it has read all options.
+    late: Vec<Diagnostic>,
     /// The command changes nothing.
     ignored: bool,
     arguments: Vec<Word>,
@@ -201,6 +207,11 @@ impl<'w> Reader<'_, '_, 'w> {
                     // `-s ! address`, the spelling of long ago.
                     self.old_negation(bang, word);
                 }
+                if self.strays.is_empty() && !self.spoken {
+                    // Here the real program stops, whatever comes.
+                    self.spoken = true;
+                    self.stopped_at_stray = true;
+                }
                 self.strays.push(self.at - 1);
             }
             if self.ignored {
@@ -211,9 +222,12 @@ impl<'w> Reader<'_, '_, 'w> {
             let bad = Bad::new("'!' stands before nothing").said("nothing appropriate following !");
             self.fail("stray-negation", bang, bad);
         }
-        for i in std::mem::take(&mut self.strays) {
+        for (n, i) in std::mem::take(&mut self.strays).into_iter().enumerate() {
             let diagnostic = repair::stray(self.parser, self.words, i, self.verb.is_some())
                 .said(format!("Bad argument `{}'", words[i].text));
+            if n == 0 && std::mem::take(&mut self.stopped_at_stray) {
+                self.spoken = false;
+            }
             self.report(diagnostic);
         }
     }
@@ -254,6 +268,9 @@ impl<'w> Reader<'_, '_, 'w> {
             && let Some(diagnostic) = repair::value_first(self.parser, &words[stray], option)
         {
             self.strays.pop();
+            if self.strays.is_empty() && std::mem::take(&mut self.stopped_at_stray) {
+                self.spoken = false;
+            }
             self.failed = true;
             let said = format!("Bad argument `{}'", words[stray].text);
             self.report(diagnostic.said(said));
@@ -403,6 +420,9 @@ impl<'w> Reader<'_, '_, 'w> {
             }
             return Err(Refused);
         };
+        for diagnostic in std::mem::take(&mut self.late) {
+            self.report(diagnostic);
+        }
         let (sources, destinations) = self.addresses();
         self.check_command(verb, letter);
         let kind = self.kind();
