@@ -78,6 +78,20 @@ pub enum Effect {
     Template(String),
     /// Addresses or ports translated, in words.
     Translated(String),
+    /// A field of a header changed, or was added.
+    Changed {
+        /// Its name.
+        field: &'static str,
+        /// Before; `None` if it was not there.
+        from: Option<u32>,
+        /// After.
+        to: u32,
+    },
+    /// TCP options were overwritten with NOP.
+    Stripped {
+        /// How many.
+        options: u32,
+    },
     /// A target that is not evaluated and cannot change the verdict.
     Passed(String),
 }

@@ -7,13 +7,14 @@
 use palisade_conntrack::Config;
 use palisade_rules::Match;
 
-use super::{Limits, RecentLists};
+use super::{Limits, Patterns, RecentLists};
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct States {
     pub(crate) limits: Limits,
     pub(crate) recent: RecentLists,
+    pub(crate) patterns: Patterns,
 }
 
 impl States {
@@ -22,6 +23,7 @@ impl States {
         match m {
             Match::Limit(limit) => Some(self.limits.add(limit)),
             Match::Recent(recent) => Some(self.recent.list(recent)),
+            Match::String(rule) => Some(self.patterns.add(rule)),
             // The number that the label's name stands for.
             Match::Connlabel(rule) => config.label(&rule.label.value).map(u32::from),
             _ => None,

@@ -498,6 +498,7 @@ impl Reader<'_, '_, '_> {
             self.check_protocol(&loaded);
             match Target::read(&loaded) {
                 Ok(built) => {
+                    self.check_syn(&loaded, &built, &matches);
                     self.parser
                         .note_kept("target", loaded.extension, &loaded.word);
                     built_target = Some(built);
