@@ -82,7 +82,6 @@ pub fn protocol_name(number: u8) -> String {
         ("ipv6-icmp", 58),
         ("esp", 50),
         ("ah", 51),
-        ("ipv6-mh", 135),
     ];
     OWN.iter()
         .chain(PROTOCOLS)
@@ -217,6 +216,11 @@ const SERVICES: &[(&str, u16)] = &[
     ("ms-wbt-server", 3389),
     ("vnc", 5900),
 ];
+
+/// Service name of a port.
+pub fn service_name(port: u16) -> Option<&'static str> {
+    SERVICES.iter().find(|(_, p)| *p == port).map(|(n, _)| *n)
+}
 
 /// Port of a service name.
 pub fn service_port(name: &str) -> Option<u16> {

@@ -15,6 +15,8 @@ pub struct Out {
     pub tools: Tools,
     /// Family of the rule.
     pub family: Family,
+    /// Numbers rather than names, where both can be printed.
+    pub numeric: bool,
 }
 
 impl Out {
@@ -24,6 +26,7 @@ impl Out {
             text: String::new(),
             tools,
             family,
+            numeric: true,
         }
     }
 
@@ -61,6 +64,24 @@ impl Out {
     pub(crate) fn not<T>(&mut self, name: &str, not: &Not<T>, show: impl FnOnce(&T) -> String) {
         self.bang(not.negated);
         self.opt(name, show(&not.value));
+    }
+
+    /// ` [!] name value`, as `iptables -L` has it.
+    pub(crate) fn listed<T>(&mut self, name: &str, not: &Not<T>, show: impl FnOnce(&T) -> String) {
+        self.bang(not.negated);
+        let _ = write!(self.text, " {name} {}", show(&not.value));
+    }
+
+    /// As [`listed`](Self::listed), where there is a value.
+    pub(crate) fn maybe_listed<T>(
+        &mut self,
+        name: &str,
+        value: &Option<Not<T>>,
+        show: impl FnOnce(&T) -> String,
+    ) {
+        if let Some(not) = value {
+            self.listed(name, not, show);
+        }
     }
 
     /// Anything, with a blank before it.
