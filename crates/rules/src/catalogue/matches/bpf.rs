@@ -64,9 +64,10 @@ impl Spec for Bpf {
             return Ok(Bpf::Pinned(path));
         }
         let program = loaded.plain("bytecode", program)?;
-        loaded
-            .required(program, "bytecode or --object-pinned")
-            .map(Bpf::Bytecode)
+        program.map(Bpf::Bytecode).ok_or_else(|| {
+            let said = "bpf: one of --bytecode or --pinned is required";
+            loaded.missing_as("bytecode or --object-pinned", said)
+        })
     }
 
     fn write(&self, out: &mut Out) {
@@ -95,13 +96,19 @@ fn program(text: &str) -> Value<Vec<Instruction>> {
         .and_then(|(length, _)| decimal(length.trim_start()))
         .filter(|(_, rest)| rest.is_empty());
     let Some((length, _)) = length else {
-        return Err(Bad::new("the program does not begin with its length").help(example));
+        return Err(Bad::new("the program does not begin with its length")
+            .help(example)
+            .said("bpf: error parsing program length"));
     };
     let length = usize::from(length as u16);
     if length == 0 || length > LONGEST {
         return Err(Bad::new(format!(
             "the program has {length} instructions; 1 to {LONGEST} are allowed"
-        )));
+        ))
+        .said(match length {
+            0 => "bpf: illegal zero length program",
+            _ => "bpf: number of instructions exceeds maximum",
+        }));
     }
     let mut program = Vec::with_capacity(length);
     let mut parts = text.split(',').skip(1).peekable();
@@ -113,11 +120,14 @@ fn program(text: &str) -> Value<Vec<Instruction>> {
         if program.len() >= length {
             return Err(Bad::new(format!(
                 "there are more instructions than the {length} that the program says"
-            )));
+            ))
+            .said("bpf: real program length exceeds the encoded length parameter"));
         }
         let Some(instruction) = instruction(part) else {
             let text = format!("'{part}' is no instruction");
-            return Err(Bad::new(text).help("four numbers: code, jump if true, jump if false, k"));
+            return Err(Bad::new(text)
+                .help("four numbers: code, jump if true, jump if false, k")
+                .said(format!("bpf: error at instr {}", program.len())));
         };
         program.push(instruction);
     }
@@ -125,7 +135,8 @@ fn program(text: &str) -> Value<Vec<Instruction>> {
         return Err(Bad::new(format!(
             "the program says {length} instructions and has {}",
             program.len()
-        )));
+        ))
+        .said("bpf: parsed program length is less than the encoded length parameter"));
     }
     check(&program)?;
     Ok(program)
@@ -184,7 +195,8 @@ const CODES: [u16; 49] = [
 /// What the kernel refuses (`bpf_check_classic`, `check_load_and_stores`).
 fn check(program: &[Instruction]) -> Value<()> {
     let length = program.len();
-    let at = |i: usize, what: &str| Bad::new(format!("instruction {i} (from 0) {what}"));
+    let at =
+        |i: usize, what: &str| Bad::new(format!("instruction {i} (from 0) {what}")).by_kernel();
     // Memory words that every way to an instruction has written.
     let mut written = vec![u16::MAX; length];
     let mut now = 0u16;
@@ -225,7 +237,7 @@ fn check(program: &[Instruction]) -> Value<()> {
             }
             0x20 | 0x28 | 0x30 if k >= ANCILLARY => {
                 let fact = k - ANCILLARY;
-                if fact > 60 || fact % 4 != 0 {
+                if fact > 60 || !fact.is_multiple_of(4) {
                     return Err(at(i, "asks for a fact that there is not"));
                 }
             }
@@ -243,6 +255,6 @@ fn check(program: &[Instruction]) -> Value<()> {
     }
     match program.last() {
         Some(last) if matches!(last.code, 0x06 | 0x16) => Ok(()),
-        _ => Err(Bad::new("the program does not end with a return")),
+        _ => Err(Bad::new("the program does not end with a return").by_kernel()),
     }
 }

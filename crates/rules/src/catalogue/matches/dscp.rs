@@ -46,7 +46,8 @@ pub(crate) fn class(text: &str) -> Value<u8> {
             let near = crate::diagnostic::nearest(&upper, CLASSES.iter().map(|(name, _)| *name));
             Err(
                 Bad::new(format!("'{text}' is no class of differentiated services"))
-                    .help(near.unwrap_or("BE, EF, CS0 to CS7, AF11 to AF43")),
+                    .help(near.unwrap_or("BE, EF, CS0 to CS7, AF11 to AF43"))
+                    .said(format!("Invalid DSCP value `{text}'")),
             )
         }
     }
@@ -75,7 +76,10 @@ impl Spec for Dscp {
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
         match loaded.not("dscp-class", class)? {
             Some(not) => Ok(Dscp(not)),
-            None => loaded.need_not("dscp", point).map(Dscp),
+            None => match loaded.not("dscp", point)? {
+                Some(not) => Ok(Dscp(not)),
+                None => Err(loaded.missing_as("dscp", "DSCP match: Parameter --dscp is required")),
+            },
         }
     }
 

@@ -28,7 +28,7 @@ impl Spec for Ecn {
                 && !loaded.is_protocol(&[proto::TCP])
             {
                 let text = format!("--{option} looks at TCP: it needs '-p tcp'");
-                let bad = Bad::new(text).code("match-needs-protocol");
+                let bad = Bad::new(text).code("match-needs-protocol").by_kernel();
                 return Err(given.fault(bad.help("-p tcp before it")));
             }
         }
@@ -38,7 +38,10 @@ impl Spec for Ecn {
             ip: loaded.not("ecn-ip-ect", |t| value::number(t, 3).map(|n| n as u8))?,
         };
         if ecn.ece.is_none() && ecn.cwr.is_none() && ecn.ip.is_none() {
-            return Err(loaded.missing("ecn-tcp-cwr, --ecn-tcp-ece or --ecn-ip-ect"));
+            return Err(loaded.missing_as(
+                "ecn-tcp-cwr, --ecn-tcp-ece or --ecn-ip-ect",
+                "ECN match: some option required",
+            ));
         }
         Ok(ecn)
     }

@@ -64,19 +64,25 @@ impl Spec for StringMatch {
             Some(text) => text,
             None => {
                 let hex = loaded.not("hex-string", with_hex)?;
-                loaded.required(hex, "string or --hex-string")?
+                hex.ok_or_else(|| {
+                    let said = "STRING match: You must specify `--string' or `--hex-string'";
+                    loaded.missing_as("string or --hex-string", said)
+                })?
             }
         };
         let algorithm = loaded.need("algo", |t| match t {
             "bm" => Ok(Algorithm::Bm),
             "kmp" => Ok(Algorithm::Kmp),
-            _ => Err(Bad::new(format!("the kernel searches no text by '{t}'")).help("bm or kmp")),
+            _ => Err(Bad::new(format!("the kernel searches no text by '{t}'"))
+                .help("bm or kmp")
+                .by_kernel()),
         })?;
         let from = loaded.plain("from", read::short)?.unwrap_or(0);
         let to = loaded.plain("to", |t| match read::short(t)? {
             to if to < from => Err(Bad::new(format!(
                 "--to {to} lies before --from {from}: the kernel refuses the rule"
-            ))),
+            ))
+            .by_kernel()),
             to => Ok(to),
         })?;
         let to = to.unwrap_or(u16::MAX);
@@ -125,15 +131,16 @@ impl Spec for StringMatch {
     }
 }
 
-fn too_long() -> Bad {
+fn too_long(text: &str) -> Bad {
     Bad::new(format!("the text is longer than {LONGEST} bytes"))
+        .said(format!("STRING too long \"{text}\""))
 }
 
 /// `--string`.
 fn plain(text: &str) -> Value<Vec<u8>> {
     match text.len() {
-        0 => Err(Bad::new("the text is empty: the kernel refuses the rule")),
-        n if n > LONGEST => Err(too_long()),
+        0 => Err(Bad::new("the text is empty: the kernel refuses the rule").by_kernel()),
+        n if n > LONGEST => Err(too_long(text)),
         _ => Ok(text.as_bytes().to_vec()),
     }
 }
@@ -147,15 +154,17 @@ fn with_hex(text: &str) -> Value<Vec<u8>> {
     let (mut i, mut hex) = (0, false);
     while let Some(mut byte) = at(i) {
         if out.len() >= LONGEST {
-            return Err(too_long());
+            return Err(too_long(text));
         }
         if byte == b'\\' {
             if hex {
-                return Err(Bad::new("a backslash stands between the bars"));
+                return Err(Bad::new("a backslash stands between the bars")
+                    .said("Cannot include literals in hex data"));
             }
             let Some(next) = at(i + 1) else {
                 return Err(Bad::new("the text ends with a single backslash")
-                    .help("write two of them, or |5c|"));
+                    .help("write two of them, or |5c|")
+                    .said("Bad literal placement at end of string"));
             };
             out.push(next);
             i += 2;
@@ -178,20 +187,31 @@ fn with_hex(text: &str) -> Value<Vec<u8>> {
             continue;
         }
         let (Some(second), Some(third)) = (at(i + 1), at(i + 2)) else {
-            return Err(Bad::new("hex digits are not closed by a bar").help("|0d 0a|"));
+            let said = match at(i + 1) {
+                Some(_) => "Invalid hex block",
+                None => "Odd number of hex digits",
+            };
+            return Err(Bad::new("hex digits are not closed by a bar")
+                .help("|0d 0a|")
+                .said(said));
         };
         let digit = |b: u8| {
             char::from(b).to_digit(16).ok_or_else(|| {
                 let shown = char::from(b).escape_default();
                 Bad::new(format!("'{shown}' is no hex digit"))
                     .help("pairs of digits, such as |0d 0a|")
+                    .said(format!("Invalid hex char '{}'", char::from(b)))
             })
         };
         out.push((digit(byte)? << 4 | digit(second)?) as u8);
         i += if third == b' ' { 3 } else { 2 };
     }
     if out.is_empty() {
-        return Err(Bad::new("the text is empty: the kernel refuses the rule"));
+        let bad = Bad::new("the text is empty: the kernel refuses the rule");
+        return Err(match text {
+            "" => bad.said("STRING must contain at least one char"),
+            _ => bad.by_kernel(),
+        });
     }
     Ok(out)
 }

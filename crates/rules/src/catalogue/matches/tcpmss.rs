@@ -22,7 +22,16 @@ impl Spec for Tcpmss {
         let range = |t: &str| {
             // An empty word is 0 to the real program.
             let t = if t.is_empty() { "0" } else { t };
-            value::number_range(t, 65_535).map(|(a, b)| (a as u16, b as u16))
+            if t.matches(':').count() > 1 {
+                return Err(Bad::new(format!("'{t}' is no range"))
+                    .help("first:last")
+                    .said("{extension}: Too many components for option \"--{option}\" (max: 2)"));
+            }
+            let range = value::number_range(t, 65_535).map_err(|bad| match bad.said {
+                None => bad.said("tcpmss: invalid range given"),
+                Some(_) => bad,
+            })?;
+            Ok((range.0 as u16, range.1 as u16))
         };
         loaded.need_not("mss", range).map(Tcpmss)
     }

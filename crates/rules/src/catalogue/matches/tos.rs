@@ -25,13 +25,29 @@ pub(crate) fn bits(text: &str) -> Value<(u8, u8)> {
     {
         return Ok((*value, NAMED));
     }
-    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+    let (value, mask) = text.split_once('/').unwrap_or((text, "0xff"));
+    // As strtoul reads it: blanks and a sign may stand before a number.
+    let plain = |t: &str| {
+        let t = t.trim_start_matches(|c: char| c.is_ascii_whitespace());
+        read::byte(t.strip_prefix('+').unwrap_or(t))
+    };
+    let digits = |c: char| c.is_ascii_digit();
+    if !text
+        .trim_start()
+        .trim_start_matches('+')
+        .starts_with(digits)
+        || value::number(value, u64::MAX).is_ok_and(|n| n > 255)
+    {
         let near = crate::diagnostic::nearest(text, NAMES.iter().map(|(name, _)| *name));
         let bad = Bad::new(format!("'{text}' is no type of service"));
+        let bad = bad.said(format!("Symbolic name \"{text}\" is unknown"));
         return Err(bad.help(near.unwrap_or("a number, as 0x10/0x3f, or Minimize-Delay")));
     }
-    let (value, mask) = text.split_once('/').unwrap_or((text, "0xff"));
-    Ok((read::byte(value)?, read::byte(mask)?))
+    let part = |t| {
+        let said = format!("Illegal value: \"{text}\"");
+        plain(t).map_err(|bad| bad.said(said))
+    };
+    Ok((part(value)?, part(mask)?))
 }
 
 /// As iptables-save prints it.

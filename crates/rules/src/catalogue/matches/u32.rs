@@ -96,15 +96,12 @@ impl<'a> Cursor<'a> {
 
     fn blanks(&mut self) {
         let rest = self.rest();
-        self.at += rest.len()
-            - rest
-                .trim_start_matches(|c: char| c.is_ascii_whitespace())
-                .len();
+        let behind = rest.trim_start_matches(|c: char| c.is_ascii_whitespace());
+        self.at += rest.len() - behind.len();
     }
 
-    /// Blanks, then this sign, if it stands there.
+    /// A sign, if it stands here.
     fn take(&mut self, sign: &str) -> bool {
-        self.blanks();
         let there = self.rest().starts_with(sign);
         if there {
             self.at += sign.len();
@@ -114,6 +111,10 @@ impl<'a> Cursor<'a> {
 
     /// A number as `strtoul` takes it: as many characters as make one.
     fn number(&mut self) -> Value<u32> {
+        let bad = self.bad(
+            "a number from 0 to 4294967295",
+            "not a number or out of range",
+        );
         self.blanks();
         self.take("+");
         let rest = self.rest();
@@ -132,25 +133,39 @@ impl<'a> Cursor<'a> {
         let number = digits
             .get(..length)
             .and_then(|d| u32::from_str_radix(d, base).ok());
-        let Some(number) = number else {
-            return Err(self.expected("a number from 0 to 4294967295"));
-        };
         self.at += rest.len() - digits.len() + length;
-        Ok(number)
+        number.ok_or(bad)
     }
 
-    fn expected(&self, what: &str) -> Bad {
+    /// Something else stands here than is expected.
+    fn bad(&self, expected: &str, said: &str) -> Bad {
         let found = match self.rest() {
             "" => "the tests end".to_string(),
             rest => format!("'{rest}' stands"),
         };
-        Bad::new(format!("{found} where {what} is expected"))
+        Bad::new(format!("{found} where {expected} is expected"))
             .help("6&0xFF=1, tests joined by &&, numbers by commas")
+            .said(self.here(said))
     }
-}
 
-fn too_many(what: &str) -> Bad {
-    Bad::new(format!("there are more than {MOST} {what}"))
+    fn too_many(&self, what: &str, said: &str) -> Bad {
+        Bad::new(format!("there are more than {MOST} {what}")).said(self.here(said))
+    }
+
+    fn here(&self, said: &str) -> String {
+        format!("u32: at char {}: {said}", self.at)
+    }
+
+    /// The tests end before a location does.
+    fn goes_on(&mut self, expected: &str) -> Value<()> {
+        self.blanks();
+        match self.rest() {
+            "" => Err(self
+                .bad(expected, "")
+                .said("u32: abrupt end of input after location specifier")),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn tests(text: &str) -> Value<Vec<Test>> {
@@ -158,42 +173,67 @@ fn tests(text: &str) -> Value<Vec<Test>> {
     let mut tests = Vec::new();
     loop {
         tests.push(test(&mut cursor)?);
-        if tests.len() > MOST {
-            return Err(too_many("tests"));
-        }
         cursor.blanks();
-        if cursor.rest().is_empty() {
+        let ends = cursor.rest().is_empty();
+        if tests.len() > MOST {
+            // The real program looks at the second sign of "&&", or at the end.
+            cursor.at += usize::from(!ends);
+            return Err(cursor.too_many("tests", "too many \"&&\"s"));
+        }
+        if ends {
             return Ok(tests);
         }
-        if !cursor.take("&&") {
-            return Err(cursor.expected("',' or '&&'"));
+        if !cursor.take("&") {
+            return Err(cursor.bad("',' or '&&'", "expected \",\" or \"&&\""));
+        }
+        if !cursor.take("&") {
+            return Err(cursor.bad("a second '&'", "a second '&' was expected"));
         }
     }
 }
 
 fn test(cursor: &mut Cursor<'_>) -> Value<Test> {
+    cursor.goes_on("a number")?;
+    if cursor.rest().starts_with('=') {
+        return Err(cursor.bad("a number", "location spec missing"));
+    }
     let mut test = Test {
         start: cursor.number()?,
         steps: Vec::new(),
         ranges: Vec::new(),
     };
-    while !cursor.take("=") {
+    loop {
+        cursor.goes_on("'='")?;
+        if cursor.take("=") {
+            break;
+        }
         let Some(&(_, operator)) = OPERATORS.iter().find(|(sign, _)| cursor.take(sign)) else {
-            return Err(cursor.expected("'=' or an operator (& << >> @)"));
+            for sign in ["<", ">"] {
+                if cursor.take(sign) {
+                    let said = format!("a second '{sign}' was expected");
+                    return Err(cursor.bad(&format!("a second '{sign}'"), &said));
+                }
+            }
+            return Err(cursor.bad("'=' or an operator (& << >> @)", "operator expected"));
         };
         let number = cursor.number()?;
         if matches!(operator, Operator::Left | Operator::Right) && number >= 32 {
-            return Err(Bad::new(format!(
-                "a shift by {number}: the kernel takes 0 to 31"
-            )));
+            let text = format!("a shift by {number}: the kernel takes 0 to 31");
+            return Err(Bad::new(text).by_kernel());
         }
         test.steps.push((operator, number));
         if test.steps.len() >= MOST {
-            return Err(too_many("numbers before '='"));
+            return Err(cursor.too_many("numbers before '='", "too many operators"));
         }
+    }
+    cursor.blanks();
+    if cursor.rest().is_empty() {
+        let bad = cursor.bad("a number", "");
+        return Err(bad.said("u32: test ended with no value specified"));
     }
     loop {
         let first = cursor.number()?;
+        cursor.blanks();
         let last = if cursor.take(":") {
             cursor.number()?
         } else {
@@ -201,8 +241,9 @@ fn test(cursor: &mut Cursor<'_>) -> Value<Test> {
         };
         test.ranges.push((first, last));
         if test.ranges.len() > MOST {
-            return Err(too_many("ranges behind '='"));
+            return Err(cursor.too_many("ranges behind '='", "too many \",\"s"));
         }
+        cursor.blanks();
         if !cursor.take(",") {
             return Ok(test);
         }

@@ -28,7 +28,13 @@ impl Spec for Dscp {
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
         match loaded.plain("set-dscp-class", class)? {
             Some(point) => Ok(Dscp(point)),
-            None => loaded.need("set-dscp", point).map(Dscp),
+            None => {
+                match loaded.plain("set-dscp", point)? {
+                    Some(point) => Ok(Dscp(point)),
+                    None => Err(loaded
+                        .missing_as("set-dscp", "DSCP target: Parameter --set-dscp is required")),
+                }
+            }
         }
     }
 

@@ -60,11 +60,13 @@ impl Spec for Ecn {
         }
         let tcp = ecn.ece.is_some() || ecn.cwr.is_some();
         if !tcp && ecn.ip.is_none() {
-            return Err(loaded.missing("ecn-tcp-remove"));
+            let said = "ECN target: An operation is required";
+            return Err(loaded.missing_as("ecn-tcp-remove", said));
         }
         if tcp && !loaded.is_protocol(&[proto::TCP]) {
             let bad = Bad::new("'-j ECN' changes TCP's flags only with '-p tcp'")
-                .code("target-needs-protocol");
+                .code("target-needs-protocol")
+                .by_kernel();
             return Err(loaded.fault(bad.help("-p tcp before it")));
         }
         Ok(ecn)

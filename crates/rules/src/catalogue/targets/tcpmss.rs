@@ -43,7 +43,10 @@ impl Spec for Tcpmss {
                 _ => Tcpmss::Clamp,
             });
         }
-        loaded.required(mss, "set-mss or --clamp-mss-to-pmtu")
+        mss.ok_or_else(|| {
+            let said = "TCPMSS target: At least one parameter is required";
+            loaded.missing_as("set-mss or --clamp-mss-to-pmtu", said)
+        })
     }
 
     fn write(&self, out: &mut Out) {

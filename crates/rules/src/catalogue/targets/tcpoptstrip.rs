@@ -53,17 +53,20 @@ fn kinds(text: &str) -> Value<Vec<u8>> {
             Some((_, kind)) => *kind,
             None => read::byte(word).map_err(|_| {
                 let near = crate::diagnostic::nearest(word, NAMES.iter().map(|(name, _)| *name));
-                let bad = Bad::new(format!("'{word}' is no TCP option"));
+                let bad = Bad::new(format!("'{word}' is no TCP option"))
+                    .said(format!("Bad TCP option value \"{word}\""));
                 bad.help(near.unwrap_or("a number from 2 to 255, or mss, wscale, timestamp …"))
             })?,
         };
         if kind < 2 {
             return Err(Bad::new(format!(
                 "option {kind} ends or fills the list and cannot be taken out"
-            )));
+            ))
+            .said("Option value may not be 0 or 1"));
         }
         if kinds.contains(&kind) {
-            return Err(Bad::new(format!("option '{word}' stands twice")));
+            return Err(Bad::new(format!("option '{word}' stands twice"))
+                .said(format!("Option \"{word}\" already specified")));
         }
         kinds.push(kind);
     }

@@ -40,7 +40,8 @@ impl Spec for Tos {
         } else if let Some(bits) = loaded.plain("xor-tos", read::byte)? {
             (bits, 0)
         } else {
-            loaded.need("set-tos", bits)?
+            let bits = loaded.plain("set-tos", bits)?;
+            bits.ok_or_else(|| loaded.missing_as("set-tos", "TOS: An action is required"))?
         };
         Ok(Tos { value, mask })
     }

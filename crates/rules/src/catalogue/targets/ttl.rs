@@ -2,6 +2,8 @@
 
 use super::prelude::*;
 
+const STEP: &str = "{extension}: bad value for option \"--{option}\", or out of range (1-255).";
+
 /// What becomes of the time to live, or of the hop limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
@@ -25,16 +27,23 @@ impl Change {
 
     pub(crate) fn read(l: &Loaded, [set, increase, decrease]: [&str; 3]) -> Result<Self, Fault> {
         let step = |t: &str| match read::byte(t)? {
-            0 => Err(Bad::new("a change by 0 is none: the kernel refuses the rule").help("1")),
+            0 => Err(Bad::new("a change by 0 is none").help("1").said(STEP)),
             by => Ok(by),
         };
+        let step = |t: &str| step(t).map_err(|bad| bad.said(STEP));
         if let Some(by) = l.plain(increase, step)? {
             return Ok(Change::Increase(by));
         }
         if let Some(by) = l.plain(decrease, step)? {
             return Ok(Change::Decrease(by));
         }
-        l.need(set, read::byte).map(Change::Set)
+        match l.plain(set, read::byte)? {
+            Some(value) => Ok(Change::Set(value)),
+            None => {
+                let said = format!("{}: You must specify an action", l.extension.name);
+                Err(l.missing_as(set, &said))
+            }
+        }
     }
 
     pub(crate) fn write(self, out: &mut Out, [set, increase, decrease]: [&str; 3]) {

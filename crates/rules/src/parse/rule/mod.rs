@@ -434,9 +434,13 @@ impl<'w> Reader<'_, '_, 'w> {
             .find(|g| g.values.contains(&word))
             .map_or("", |g| g.option.name);
         bad.said = bad.said.map(|said| {
-            said.replace("{extension}", loaded.extension.name)
-                .replace("{option}", option)
-                .into()
+            match &*said {
+                "{kernel}" => self.refused(),
+                said => said
+                    .replace("{extension}", loaded.extension.name)
+                    .replace("{option}", option),
+            }
+            .into()
         });
         self.fail(bad.code.unwrap_or("bad-value"), &word, bad);
     }
