@@ -170,10 +170,7 @@ type Given<'a> = (Vec<(char, &'a str)>, Vec<&'a str>);
 
 /// The options of `iptables-save` or `iptables-restore`: `known` has their short and long names, and whether they
 /// take a value.
-fn options_of<'a>(
-    words: &'a [String],
-    known: &[(&str, &str, bool)],
-) -> Result<Given<'a>> {
+fn options_of<'a>(words: &'a [String], known: &[(&str, &str, bool)]) -> Result<Given<'a>> {
     let (mut found, mut rest) = (Vec::new(), Vec::new());
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {

@@ -45,6 +45,11 @@ impl Bad {
         self
     }
 
+    /// The real program takes it, and the kernel does not.
+    pub(crate) fn by_kernel(self) -> Self {
+        self.said("{kernel}")
+    }
+
     pub(crate) fn missing(mut self) -> Self {
         self.missing = true;
         self
