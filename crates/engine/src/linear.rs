@@ -307,7 +307,10 @@ fn fate(target: &Target) -> Fate {
 fn unknown_match(matches: &[Match]) -> String {
     let asks = |m: &&Match| {
         let needs = m.extension().needs;
-        needs.contains(&Need::Sockets) || needs.contains(&Need::Sets)
+        let kept_back = [Need::Sockets, Need::Sets]
+            .iter()
+            .any(|need| needs.contains(need));
+        kept_back || matches!(m, Match::Cpu(_))
     };
     matches
         .iter()

@@ -186,7 +186,8 @@ fn effect_text(effect: &Effect) -> String {
         Effect::NoTrack => "exempted from tracking".into(),
         Effect::Translated(text) => format!("translated: {text}"),
         Effect::Template(text) => format!("for a new connection: {text}"),
-        Effect::Passed(name) => format!("{name} is not evaluated and cannot change the verdict"),
+        Effect::Copied(gateway) => format!("a copy goes to {gateway}"),
+        Effect::Passed(name) => format!("{name} does its work elsewhere"),
     }
 }
 

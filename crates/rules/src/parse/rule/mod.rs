@@ -444,6 +444,10 @@ impl Reader<'_, '_, '_> {
         let negated = self.bang.take().is_some();
         let mut values: Vec<Word> = joined.into_iter().collect();
         while values.len() < usize::from(option.values) {
+            let follows = |w: &Word| !w.text.starts_with(['-', '!']);
+            if option.optional && !self.words.get(self.at).is_some_and(follows) {
+                break;
+            }
             values.push(self.value(word)?);
         }
         Some(Given {
