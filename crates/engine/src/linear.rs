@@ -78,8 +78,8 @@ pub(crate) fn run<O: Observer>(
         observer.enter(facts.hook, table.kind);
     }
     let mut context = facts.with(buffer.packet());
-    let kind = table.kind;
-    let length = ip_length(&context.packet) as u64;
+    let (kind, bytes_seen) = (table.kind, table.bytes_seen);
+    let mut length = ip_length(&context.packet) as u64;
     stack.clear();
     let (mut chain, mut at) = (base, 0u32);
     // A decision that holds unless a rule that is not evaluated matched before.
@@ -150,7 +150,7 @@ pub(crate) fn run<O: Observer>(
             Visit::HotDrop => break here(Verdict::Drop),
             Visit::Unknown => {
                 let what = unknown_match(rule);
-                match fate(&rule.rule.target) {
+                match fate(&rule.rule.target, bytes_seen) {
                     Fate::Nothing => {}
                     Fate::Ends(verdict)
                         if pending.as_ref().is_none_or(|p| p.verdict == verdict) =>
@@ -208,6 +208,7 @@ pub(crate) fn run<O: Observer>(
             other => {
                 let applied = targets::apply(other, buffer, &facts, shared);
                 context = facts.with(buffer.packet());
+                length = ip_length(&context.packet) as u64;
                 match applied {
                     Applied::Nothing => {}
                     Applied::Effect(effect) => {
@@ -309,12 +310,13 @@ enum Fate {
     Changes,
 }
 
-fn fate(target: &Target) -> Fate {
+fn fate(target: &Target, bytes_seen: bool) -> Fate {
     match target {
         Target::None | Target::Log(_) | Target::Nflog(_) => Fate::Nothing,
         Target::Accept => Fate::Ends(Verdict::Accept),
         Target::Drop => Fate::Ends(Verdict::Drop),
         other if targets::leaves_alone(other) => Fate::Nothing,
+        other if targets::changes_bytes(other) && !bytes_seen => Fate::Nothing,
         _ => Fate::Changes,
     }
 }
@@ -327,11 +329,17 @@ fn unknown_match(rule: &ProgramRule) -> String {
     }
     let asks = |(m, slot): &(&Match, &Option<u32>)| match m {
         Match::Set(_) => slot.is_none(),
+        Match::Cpu(_) => true,
         m => m.extension().needs.contains(&Need::Sockets),
     };
+    // What a capture did not keep, or no packet shows.
+    let looks_inside = |m: &&Match| m.extension().needs.contains(&Need::Payload);
     match rule.rule.matches.iter().zip(&rule.slots).find(asks) {
         Some((Match::Set(m), _)) => format!("match set: set {} is not given", m.set.value.name),
         Some((m, _)) => format!("match {}", m.name()),
-        None => String::new(),
+        None => match rule.rule.matches.iter().find(looks_inside) {
+            Some(m) => format!("match {}", m.name()),
+            None => String::new(),
+        },
     }
 }
