@@ -1,6 +1,8 @@
 //! The observer: the same evaluator, watched. The ordinary path passes `()`, and everything here
 //! compiles away.
 
+use std::net::IpAddr;
+
 use palisade_conntrack::Track;
 use palisade_rules::{Hook, Rule, TableKind};
 
@@ -51,6 +53,8 @@ pub enum Visit {
     Unknown,
     /// The packet is too broken for a match, which drops it.
     HotDrop,
+    /// Likewise, but the test was negated: the rule counts, its target acts, then the packet is dropped.
+    MatchedThenDrop,
 }
 
 /// Something a target did.
@@ -80,7 +84,24 @@ pub enum Effect {
     Translated(String),
     /// Added to sets or deleted from them, in words.
     Sets(String),
+    /// A field of a header changed, or was added.
+    Changed {
+        /// Its name.
+        field: &'static str,
+        /// Before; `None` if it was not there.
+        from: Option<u32>,
+        /// After.
+        to: u32,
+    },
+    /// TCP options were overwritten with NOP.
+    Stripped {
+        /// How many.
+        options: u32,
+    },
     /// A target that is not evaluated and cannot change the verdict.
+    /// A copy was sent to another host.
+    Copied(IpAddr),
+    /// A target whose work neither packets nor rules see.
     Passed(String),
 }
 

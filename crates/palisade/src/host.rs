@@ -52,6 +52,7 @@ struct InterfaceTable {
     addresses: Vec<IpAddr>,
     #[serde(default)]
     prefixes: Vec<String>,
+    mtu: Option<u32>,
 }
 
 /// Host and settings as told; `None` when nothing was told of the host. Files of sets that the host file names are
@@ -126,6 +127,7 @@ fn read(path: &Path, config: &mut Config) -> Result<(Host, Option<PathBuf>)> {
             name,
             addresses: table.addresses,
             prefixes,
+            mtu: table.mtu,
         });
     }
     Ok((Host::new(file.local, interfaces), file.ipsets))
@@ -158,6 +160,7 @@ fn from_options(local: &[IpAddr], options: &[String]) -> Result<Host> {
                     name: name.to_string(),
                     addresses: Vec::new(),
                     prefixes: vec![prefix],
+                    ..Interface::default()
                 }),
             }
         }
@@ -193,6 +196,7 @@ pub fn everything(name: &str) -> Interface {
         name: name.to_string(),
         addresses: Vec::new(),
         prefixes: vec![(IpAddr::from([0u8; 4]), 0), (IpAddr::from([0u8; 16]), 0)],
+        ..Interface::default()
     }
 }
 

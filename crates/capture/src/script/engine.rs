@@ -13,7 +13,7 @@ use super::expect::{
     ConnectionSeen, Direction, Observed, RuleName, RuleNumber, Seen, State, TupleSeen, Verdict,
 };
 use super::link::{FrameKind, Way};
-use super::model::{Firewall, RulesFamily, Script};
+use super::model::{Firewall, MTU, RulesFamily, Script};
 use super::play::Sent;
 use super::run::Subject;
 use crate::report::Matched;
@@ -98,6 +98,7 @@ fn host(firewall: &Firewall) -> Host {
                     .map(|r| (r.to.address, r.to.length)),
             )
             .collect(),
+        mtu: Some(i.mtu.unwrap_or(MTU)),
     });
     let mut host = Host::new(firewall.local.iter().copied(), interfaces);
     host.closed = !host.interfaces.is_empty();

@@ -49,6 +49,9 @@ pub struct Script {
     pub tests: Vec<Test>,
 }
 
+/// MTU of a script's interfaces where nothing is said: packets are judged, not cut.
+pub const MTU: u32 = 65_521;
+
 /// The machine whose rules are tested.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Firewall {
@@ -96,6 +99,8 @@ pub struct Interface {
     pub addresses: Vec<Prefix>,
     /// Own hardware address, when the script gives one.
     pub mac: Option<[u8; 6]>,
+    /// Largest IP packet that it sends, in bytes; [`MTU`] if not said.
+    pub mtu: Option<u32>,
     /// Where it was declared.
     pub span: Span,
 }

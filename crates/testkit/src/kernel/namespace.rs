@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, unshare};
-use palisade_capture::script::{Interface, Prefix, RulesFamily, RulesSource, Script};
+use palisade_capture::script::{Interface, MTU, Prefix, RulesFamily, RulesSource, Script};
 use palisade_rules::Family;
 use tappers::Tap;
 
@@ -62,9 +62,6 @@ impl Tools {
         }
     }
 }
-
-/// Largest MTU of a TAP device: packets are judged, not cut.
-const MTU: u32 = 65_521;
 
 /// Whom frames to an interface are for.
 #[derive(Debug)]
@@ -165,7 +162,8 @@ impl Namespace {
             let device = open(interface, index)?;
             let name = &device.name;
             let mac = device.hardware.mac.map(|b| format!("{b:02x}")).join(":");
-            commands += &format!("link set {name} address {mac} mtu {MTU} arp off up\n");
+            let mtu = interface.mtu.unwrap_or(MTU);
+            commands += &format!("link set {name} address {mac} mtu {mtu} arp off up\n");
             for prefix in &interface.addresses {
                 let (address, length) = (prefix.address, prefix.length);
                 // As every network manager sets them up: with their broadcast address.

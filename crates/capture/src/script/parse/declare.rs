@@ -10,8 +10,8 @@ use super::cursor::{Cursor, Parsed, duration, mac, prefix, unknown};
 use crate::script::diagnostic::ScriptDiagnostic;
 use crate::script::lex::{Kind, Lines, Token};
 use crate::script::model::{
-    HostName, Interface, Ipset, KernelUse, Prefix, Route, Rules, RulesFamily, RulesSource, Span,
-    Sysctl, Timeout,
+    HostName, Interface, Ipset, KernelUse, MTU, Prefix, Route, Rules, RulesFamily, RulesSource,
+    Span, Sysctl, Timeout,
 };
 
 /// Longest name of an interface (kernel `IFNAMSIZ` less its terminator).
@@ -30,7 +30,7 @@ impl Parser {
         Ok(())
     }
 
-    /// `interface wan0 203.0.113.1/24 2001:db8::1/64 mac 02:…`.
+    /// `interface wan0 203.0.113.1/24 2001:db8::1/64 mac 02:… mtu 1492`.
     pub(super) fn interface(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
         let name = cursor.word("an interface's name")?;
         if name.text.len() > MAX_INTERFACE_NAME {
@@ -45,12 +45,15 @@ impl Parser {
             name: name.text.to_owned(),
             addresses: Vec::new(),
             mac: None,
+            mtu: None,
             span,
         };
         while let Some(word) = cursor.next() {
             if word.text == "mac" {
                 let word = cursor.word("a hardware address")?;
                 interface.mac = Some(mac(word.text, word.span)?);
+            } else if word.text == "mtu" {
+                interface.mtu = Some(cursor.number("an MTU", u64::from(MTU))? as u32);
             } else {
                 interface.addresses.push(prefix(word.text, word.span)?);
             }
