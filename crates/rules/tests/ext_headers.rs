@@ -428,3 +428,11 @@ fn names_of_segments_and_tunnel_ends_are_refused() {
         assert!(error.message.contains("host name"), "{error}");
     }
 }
+
+/// The programs would take the length for an address, and the address for a mask of all bits.
+#[test]
+fn prefixes_that_are_too_long_are_refused_where_the_programs_take_them() {
+    let row = "4 INPUT -m policy --dir in --mode tunnel --tunnel-src 10.0.0.0/33";
+    let error = read(row, Tools::Legacy).expect_err(row);
+    assert!(error.message.contains("'33' is not a netmask"), "{error}");
+}

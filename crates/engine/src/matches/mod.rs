@@ -3,7 +3,7 @@
 mod addresses;
 mod chunks;
 mod connection;
-mod headers;
+pub(crate) mod headers;
 mod ipsec;
 mod limit;
 mod link;
