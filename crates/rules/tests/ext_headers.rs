@@ -316,7 +316,7 @@ fn family(row: &str) -> (Family, &str) {
     }
 }
 
-fn read(row: &str, tools: Tools) -> Result<Ruleset, Diagnostic> {
+fn read(row: &str, tools: Tools) -> Result<Ruleset, Box<Diagnostic>> {
     let (family, rest) = family(row);
     let program = match family {
         Family::V4 => "iptables",
@@ -329,12 +329,12 @@ fn read(row: &str, tools: Tools) -> Result<Ruleset, Diagnostic> {
     let parsed = parse::script_as(&format!("{program} -A {rest}\n"), &options);
     let mut errors = parsed.diagnostics.iter();
     match errors.find(|d| d.severity == Severity::Error) {
-        Some(error) => Err(error.clone()),
+        Some(error) => Err(Box::new(error.clone())),
         None => Ok(parsed.family(family).expect("a ruleset").clone()),
     }
 }
 
-fn saved(row: &str, tools: Tools) -> Result<String, Diagnostic> {
+fn saved(row: &str, tools: Tools) -> Result<String, Box<Diagnostic>> {
     let ruleset = read(row, tools)?;
     let table = ruleset.table(TableKind::Filter).expect("a filter table");
     let chains = &table.chains;
