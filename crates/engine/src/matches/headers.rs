@@ -153,7 +153,7 @@ pub(super) fn frag(rule: &frag::Frag, packet: &Packet<'_>) -> Answer {
     let right = rule.id.apply(rule.id.value.contains(id))
         && !(rule.reserved && (reserved != 0 || word & 6 != 0))
         && !(rule.first && word & !7 != 0)
-        && !(rule.more && !more)
+        && (!rule.more || more)
         && !(rule.last && more);
     right.into()
 }
@@ -346,7 +346,8 @@ mod tests {
 
     #[test]
     fn options_are_compared_from_the_first_and_the_last_may_be_cut_off() {
-        let rows: &[(&[u8], &[(u8, Option<u8>)], bool)] = &[
+        type Wanted = (u8, Option<u8>);
+        let rows: &[(&[u8], &[Wanted], bool)] = &[
             (&[5, 2, 0, 0, 1, 0], &[(5, None)], true),
             (&[5, 2, 0, 0, 1, 0], &[(5, Some(2)), (1, Some(0))], true),
             (&[5, 2, 0, 0, 1, 0], &[(5, Some(3))], false),
