@@ -1,0 +1,64 @@
+use std::collections::HashMap;
+
+use palisade_rules::Severity;
+
+use super::{Context, Lint, Run, v4};
+use crate::finding::Report;
+use crate::view::Action;
+
+pub(super) static LINT: Lint = Lint {
+    code: "PL018",
+    name: "duplicate-rule",
+    severity: Severity::Warning,
+    title: "the same rule twice in one chain",
+    reason: "The second of two equal rules never matches when the first one decides, and jumps or logs a second time when it does not. It \
+             comes from a script that ran twice, or from -A where -C should have asked first; the file grows with every run, and \
+             deleting one copy by -D leaves the other in force.",
+    fix: "delete the second one; in scripts ask first: iptables -C … || iptables -A …",
+    bad: v4(
+        "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 192.0.2.0/24 -j DROP\n-A INPUT -p icmp -j ACCEPT\n-A INPUT -s 192.0.2.0/24 -j DROP\nCOMMIT\n",
+    ),
+    at: "-A INPUT -s 192.0.2.0/24 -j DROP",
+    good: v4(
+        "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 192.0.2.0/24 -j DROP\n-A INPUT -p icmp -j ACCEPT\nCOMMIT\n",
+    ),
+    run: Run::Ruleset(run),
+};
+
+fn run(context: &Context<'_>, report: &mut Report<'_>) {
+    for table in &context.map.tables {
+        for chain in &table.chains {
+            let mut seen: HashMap<String, usize> = HashMap::new();
+            for (number, rule) in chain.rules.iter().enumerate() {
+                // Counting twice may be meant, and a rate or a list asked twice is not the same question.
+                let once = matches!(rule.action, Action::Pass | Action::Change | Action::Return)
+                    || rule.conditions.is_limited()
+                    || rule.conditions.is_empty() && number + 1 == chain.rules.len();
+                if once {
+                    continue;
+                }
+                let key = format!("{:?} {:?}", rule.conditions, rule.rule.target);
+                match seen.get(&key) {
+                    None => {
+                        seen.insert(key, number);
+                    }
+                    Some(first) => {
+                        let line = chain.rules[*first].position().line;
+                        // One command may make several rules (-s a,b); those stand on one line.
+                        if line == rule.position().line {
+                            continue;
+                        }
+                        report.add(
+                            context.places.rule(rule.position()),
+                            format!(
+                                "the same as rule {} of {} (line {line})",
+                                first + 1,
+                                chain.name
+                            ),
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
