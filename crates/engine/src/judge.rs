@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use palisade_conntrack::{State, Track, TrackHook};
-use palisade_rules::{Hook, RejectWith, TableKind, print};
+use palisade_rules::targets::reject::Reject;
+use palisade_rules::{Hook, TableKind};
 use palisade_wire::{Buffer, Packet, Timestamp};
 
 use crate::host::Around;
@@ -100,8 +101,7 @@ impl Engine {
         };
         let mut shared = Shared {
             conntrack: &mut self.conntrack,
-            limits: &mut self.limits,
-            recent: &mut self.recent,
+            states: &mut self.states,
             track: journey.track.as_ref(),
             raw: &mut journey.raw,
             mark: journey.mark,
@@ -140,7 +140,7 @@ impl Engine {
                     journey.link.packet_type,
                     journey.in_interface.as_deref(),
                 );
-                if with == RejectWith::TcpReset
+                if with == Reject::TcpReset
                     && reply.is_ok()
                     && let Some(id) = journey.track.as_ref().and_then(|t| t.connection)
                 {
@@ -165,7 +165,7 @@ impl Engine {
                     Verdict::Reject,
                     Ended::Rejected {
                         by,
-                        with: print::reject_name(with),
+                        with: with.name(),
                         silent,
                     },
                     reply,

@@ -38,6 +38,7 @@ mod path;
 mod program;
 mod reject;
 mod routing;
+mod targets;
 
 pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;
@@ -87,8 +88,7 @@ pub struct Engine {
     host: Host,
     conntrack: Conntrack,
     defrag: Defrag,
-    limits: Limits,
-    recent: RecentLists,
+    states: matches::States,
     reassemble: [bool; 2],
     /// Return addresses of chain calls, kept to spare allocations.
     stack: Vec<(u32, u32)>,
@@ -104,13 +104,10 @@ impl Engine {
     /// [`SetupError`] when chains call each other in a circle, a ruleset is of the other family, or a rule names
     /// a timeout policy or a label that the settings do not have.
     pub fn new(setup: Setup) -> Result<Self, SetupError> {
-        let mut limits = Limits::default();
-        let mut recent = RecentLists::default();
+        let mut states = matches::States::default();
         let config = &setup.conntrack;
-        let four =
-            program::Program::new(setup.rules4, Family::V4, config, &mut limits, &mut recent)?;
-        let six =
-            program::Program::new(setup.rules6, Family::V6, config, &mut limits, &mut recent)?;
+        let four = program::Program::new(setup.rules4, Family::V4, config, &mut states)?;
+        let six = program::Program::new(setup.rules6, Family::V6, config, &mut states)?;
         let reassemble = [&four, &six].map(|p| match setup.reassembly {
             Reassembly::Always => true,
             Reassembly::Never => false,
@@ -121,8 +118,7 @@ impl Engine {
             host: setup.host,
             conntrack: Conntrack::new(setup.conntrack),
             defrag: Defrag::new(),
-            limits,
-            recent,
+            states,
             reassemble,
             stack: Vec::new(),
             scratch: Vec::new(),
@@ -157,7 +153,7 @@ impl Engine {
 
     /// The lists of `-m recent`.
     pub fn recent(&self) -> &RecentLists {
-        &self.recent
+        &self.states.recent
     }
 
     /// The rules of a family with their counters, as `iptables-save -c` would print them.

@@ -3,19 +3,17 @@
 
 use std::sync::Arc;
 
-use palisade_conntrack::{Template, Track, ZoneSpec, helper};
+use palisade_conntrack::Template;
+use palisade_rules::catalogue::Need;
+use palisade_rules::targets::reject::Reject;
+use palisade_rules::{Base, InterfacePattern, Match, Net, Not, Policy, Target};
 use palisade_wire::Buffer;
 
-use palisade_rules::{
-    Base, Connmark, InterfacePattern, Kept, Match, Net, Not, Policy, RejectWith, Target,
-    ZoneDirection,
-};
-
 use crate::matches::{Answer, Context, Facts, Shared, evaluate, ip_length};
-use crate::npt;
-use crate::observe::{Effect, Failed, Observer, RuleRef, Visit};
+use crate::observe::{Failed, Observer, RuleRef, Visit};
 use crate::outcome::Decider;
 use crate::program::{ProgramChain, ProgramRule, ProgramTable};
+use crate::targets::{self, Applied};
 
 /// What a table says of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +21,7 @@ pub(crate) enum Verdict {
     /// On to the next table.
     Accept,
     Drop,
-    Reject(RejectWith),
+    Reject(Reject),
     /// The rule's target binds the connection's address.
     Translate,
     Queue,
@@ -195,41 +193,17 @@ pub(crate) fn run<O: Observer>(
             | Target::Masquerade(_)
             | Target::Redirect(_)
             | Target::Netmap(_) => break here(Verdict::Translate),
-            Target::Npt {
-                destination,
-                from,
-                to,
-            } => {
-                if !npt::map(buffer.edit(), *destination, *from, *to) {
-                    break here(Verdict::Drop);
-                }
-                context = facts.with(buffer.packet());
-                if O::ACTIVE {
-                    let packet = &context.packet;
-                    let now = if *destination {
-                        packet.destination()
-                    } else {
-                        packet.source()
-                    };
-                    observer.effect(Effect::Translated(format!("address becomes {now}")));
-                }
-            }
-            Target::Kept(kept) => match kept_target(kept) {
-                KeptFate::Continue => {
-                    if O::ACTIVE {
-                        observer.effect(Effect::Passed(kept.name.clone()));
-                    }
-                }
-                KeptFate::Queue => break here(Verdict::Queue),
-                KeptFate::Unknown => {
-                    break here(Verdict::Unknown(format!("target {}", kept.name)));
-                }
-            },
             other => {
-                if let Some(effect) = apply(other, shared)
-                    && O::ACTIVE
-                {
-                    observer.effect(effect);
+                let applied = targets::apply(other, buffer, &facts, shared);
+                context = facts.with(buffer.packet());
+                match applied {
+                    Applied::Nothing => {}
+                    Applied::Effect(effect) => {
+                        if O::ACTIVE {
+                            observer.effect(effect);
+                        }
+                    }
+                    Applied::Ends(verdict) => break here(verdict),
                 }
             }
         }
@@ -257,13 +231,8 @@ fn visit(rule: &ProgramRule, context: &Context<'_>, shared: &mut Shared<'_>) -> 
         return Visit::Failed(failed);
     }
     let mut unknown = false;
-    let mut slots = rule.slots.iter().copied();
-    for (i, m) in rule.rule.matches.iter().enumerate() {
-        let slot = match m {
-            Match::Limit(_) | Match::Recent(_) | Match::Connlabel(_) => slots.next(),
-            _ => None,
-        };
-        match evaluate(m, slot, context, shared) {
+    for (i, (m, slot)) in rule.rule.matches.iter().zip(&rule.slots).enumerate() {
+        match evaluate(m, *slot, context, shared) {
             Answer::Yes => {}
             Answer::No => return Visit::Failed(Failed::Match(i)),
             Answer::Unknown => unknown = true,
@@ -329,131 +298,21 @@ fn fate(target: &Target) -> Fate {
         Target::None | Target::Log(_) | Target::Nflog(_) => Fate::Nothing,
         Target::Accept => Fate::Ends(Verdict::Accept),
         Target::Drop => Fate::Ends(Verdict::Drop),
-        Target::Kept(kept) if kept_target(kept) == KeptFate::Continue => Fate::Nothing,
+        other if targets::leaves_alone(other) => Fate::Nothing,
         _ => Fate::Changes,
     }
 }
 
+/// The match that could not be answered: one that is kept, or one that asks for what was not given (sockets, sets).
 fn unknown_match(matches: &[Match]) -> String {
+    let asks = |m: &&Match| {
+        let needs = m.extension().needs;
+        needs.contains(&Need::Sockets) || needs.contains(&Need::Sets)
+    };
     matches
         .iter()
-        .find_map(|m| match m {
-            Match::Kept(kept) => Some(format!("match {}", kept.name)),
-            _ => None,
-        })
+        .find(|m| !m.extension().evaluated())
+        .or_else(|| matches.iter().find(asks))
+        .map(|m| format!("match {}", m.name()))
         .unwrap_or_default()
-}
-
-#[derive(PartialEq, Eq)]
-enum KeptFate {
-    Continue,
-    Queue,
-    Unknown,
-}
-
-/// Targets that are not evaluated: those that leave the packet's fate alone let it go on.
-fn kept_target(kept: &Kept) -> KeptFate {
-    match kept.name.as_str() {
-        // They write elsewhere: logs, lamps, timers, statistics, copies.
-        "AUDIT" | "TRACE" | "LED" | "IDLETIMER" | "RATEEST" | "TEE" | "ULOG" => KeptFate::Continue,
-        // They change what no match that is evaluated looks at.
-        "CHECKSUM" | "CLASSIFY" | "SECMARK" | "CONNSECMARK" | "TOS" | "DSCP" | "ECN" | "SET"
-        | "TCPMSS" | "TCPOPTSTRIP" => KeptFate::Continue,
-        "NFQUEUE" | "QUEUE" => KeptFate::Queue,
-        _ => KeptFate::Unknown,
-    }
-}
-
-/// Targets that change something and go on. Returns what they did, for observers.
-fn apply(target: &Target, shared: &mut Shared<'_>) -> Option<Effect> {
-    match target {
-        Target::Mark { value, mask } => {
-            let from = shared.mark;
-            shared.mark = (from & !mask) ^ value;
-            Some(Effect::Mark {
-                from,
-                to: shared.mark,
-            })
-        }
-        Target::Connmark(change) => connmark(*change, shared),
-        Target::Notrack if shared.raw.locked => None,
-        Target::Notrack => notrack(shared.track, shared.raw),
-        Target::Ct(ct) => {
-            let raw = &mut *shared.raw;
-            if raw.locked || raw.untracked || raw.template.is_some() || shared.track.is_some() {
-                return None; // the first word holds
-            }
-            if ct.notrack {
-                return notrack(shared.track, raw);
-            }
-            let zone = ct
-                .zone
-                .map_or_else(ZoneSpec::default, |(id, direction)| ZoneSpec {
-                    id: id.unwrap_or(shared.mark as u16),
-                    original: direction != ZoneDirection::Reply,
-                    reply: direction != ZoneDirection::Original,
-                });
-            let helper = ct
-                .helper
-                .as_deref()
-                .and_then(helper::by_name)
-                .map(|h| h.name);
-            let policy = ct
-                .timeout
-                .as_deref()
-                .and_then(|name| shared.conntrack.policy(name));
-            raw.template = Some(Template {
-                zone,
-                helper,
-                policy,
-            });
-            let mut text = Vec::new();
-            if let Some(helper) = helper {
-                text.push(format!("helper {helper}"));
-            }
-            if ct.zone.is_some() {
-                text.push(format!("zone {}", zone.id));
-            }
-            if let Some(name) = &ct.timeout {
-                text.push(format!("timeout {name}"));
-            }
-            Some(Effect::Template(text.join(", ")))
-        }
-        Target::Log(log) => Some(Effect::Logged(log.prefix.clone())),
-        Target::Nflog(nflog) => Some(Effect::Logged(nflog.prefix.clone())),
-        _ => None,
-    }
-}
-
-fn notrack(track: Option<&Track>, raw: &mut RawState) -> Option<Effect> {
-    if track.is_some() || raw.template.is_some() {
-        return None;
-    }
-    raw.untracked = true;
-    Some(Effect::NoTrack)
-}
-
-/// Kernel `connmark_tg`.
-fn connmark(change: Connmark, shared: &mut Shared<'_>) -> Option<Effect> {
-    let id = shared.track?.connection?;
-    let packet_mark = shared.mark;
-    let connection = shared.conntrack.connection_mut(id)?;
-    let from = connection.mark;
-    match change {
-        Connmark::Set { value, mask } => connection.mark = (from & !mask) ^ value,
-        Connmark::Save { nfmask, ctmask } => {
-            connection.mark = (from & !ctmask) ^ (packet_mark & nfmask);
-        }
-        Connmark::Restore { nfmask, ctmask } => {
-            shared.mark = (packet_mark & !nfmask) ^ (from & ctmask);
-            return Some(Effect::Mark {
-                from: packet_mark,
-                to: shared.mark,
-            });
-        }
-    }
-    Some(Effect::ConnectionMark {
-        from,
-        to: connection.mark,
-    })
 }

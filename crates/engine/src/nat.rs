@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_conntrack::nat::{Fault, Range};
 use palisade_conntrack::{ConnId, State};
-use palisade_rules::{Hook, NatRange, Net, TableKind, Target};
+use palisade_rules::targets::nat::{self, Dnat, Masquerade, Netmap, Redirect, Snat};
+use palisade_rules::{Hook, Net, TableKind, Target};
 use palisade_wire::{Family, Timestamp, proto, translate::End};
 
 use crate::Engine;
@@ -120,8 +121,8 @@ impl Engine {
         let packet = journey.buffer.packet();
         let (source, destination) = (packet.source(), packet.destination());
         let range = match target {
-            Some(Target::Snat(range) | Target::Dnat(range)) => range_of(&range),
-            Some(Target::Masquerade(range)) => {
+            Some(Target::Snat(Snat(range)) | Target::Dnat(Dnat(range))) => range_of(&range),
+            Some(Target::Masquerade(Masquerade(range))) => {
                 let original = self.conntrack.connection(id).map(|c| c.tuples[0].source);
                 if original.is_some_and(|a| a.is_unspecified()) {
                     // Not to be masqueraded: it has no address yet.
@@ -134,7 +135,7 @@ impl Engine {
                 self.conntrack.nat_masqueraded(id, out);
                 with_address(&range, address)
             }
-            Some(Target::Redirect(range)) => {
+            Some(Target::Redirect(Redirect(range))) => {
                 let address = if journey.hook == Hook::Output {
                     Some(match journey.family {
                         Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -149,7 +150,7 @@ impl Engine {
                     None => return fault(Fault::NoAddress),
                 }
             }
-            Some(Target::Netmap(net)) => {
+            Some(Target::Netmap(Netmap(net))) => {
                 let own = match end {
                     End::Source => source,
                     End::Destination => destination,
@@ -167,7 +168,7 @@ fn fault(why: Fault) -> Step {
     Err(Stop(Verdict::Drop, Ended::Translation(why), None))
 }
 
-fn range_of(range: &NatRange) -> Range {
+fn range_of(range: &nat::Range) -> Range {
     Range {
         addresses: range.addresses,
         ports: range.ports,
@@ -178,7 +179,7 @@ fn range_of(range: &NatRange) -> Range {
     }
 }
 
-fn with_address(range: &NatRange, address: IpAddr) -> Range {
+fn with_address(range: &nat::Range, address: IpAddr) -> Range {
     Range {
         addresses: Some((address, address)),
         ..range_of(range)

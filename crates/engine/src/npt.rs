@@ -3,7 +3,7 @@
 
 use std::net::Ipv6Addr;
 
-use palisade_wire::{Packet, checksum, proto};
+use palisade_wire::{Buffer, Packet, checksum, proto};
 
 /// Offsets of the addresses in an IPv6 header.
 const SOURCE: usize = 8;
@@ -15,10 +15,20 @@ const ICMPV6_HEADER: usize = 8;
 /// A prefix and its length.
 type Prefix = (Ipv6Addr, u8);
 
+/// Maps the source of a packet; see [`map`].
+pub(crate) fn source(buffer: &mut Buffer<'_>, from: Prefix, to: Prefix) -> bool {
+    map(buffer.edit(), false, from, to)
+}
+
+/// Maps the destination of a packet; see [`map`].
+pub(crate) fn destination(buffer: &mut Buffer<'_>, from: Prefix, to: Prefix) -> bool {
+    map(buffer.edit(), true, from, to)
+}
+
 /// Maps the source (or destination) of an IPv6 packet from one prefix to another. An ICMPv6 error right behind the
 /// header has the opposite address of what it quotes mapped too, where it lies in `from`. `false`:
 /// no word of the address can make up for the prefix, the packet is to be dropped.
-pub(crate) fn map(bytes: &mut [u8], destination: bool, from: Prefix, to: Prefix) -> bool {
+fn map(bytes: &mut [u8], destination: bool, from: Prefix, to: Prefix) -> bool {
     let (own, quoted) = if destination {
         (DESTINATION, SOURCE)
     } else {

@@ -6,7 +6,7 @@ use palisade_conntrack::{Config, PolicyError};
 use palisade_rules::{Counters, Family, Match, Policy, Rule, Ruleset, Table, TableKind, Target};
 use thiserror::Error;
 
-use crate::matches::{Limits, RecentLists};
+use crate::matches::States;
 
 /// Why rules cannot be run.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -76,8 +76,8 @@ fn at_line(line: u32) -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct ProgramRule {
     pub(crate) rule: Rule,
-    /// Slots of stateful matches (limit, recent) and numbers of labels (connlabel), in order.
-    pub(crate) slots: Vec<u32>,
+    /// What [`States::prepare`] gave to each match.
+    pub(crate) slots: Vec<Option<u32>>,
     pub(crate) counters: Counters,
 }
 
@@ -110,8 +110,7 @@ impl Program {
         source: Option<Ruleset>,
         family: Family,
         config: &Config,
-        limits: &mut Limits,
-        recent: &mut RecentLists,
+        states: &mut States,
     ) -> Result<Self, SetupError> {
         let mut tables = [None, None, None, None, None];
         let mut needs_tracking = false;
@@ -126,7 +125,7 @@ impl Program {
                 check_jumps(table)?;
                 check_names(table, family, config)?;
                 needs_tracking |= table.chains.iter().flat_map(|c| &c.rules).any(tracks);
-                tables[table.kind as usize] = Some(compile(table, config, limits, recent));
+                tables[table.kind as usize] = Some(compile(table, config, states));
             }
         }
         Ok(Program {
@@ -158,12 +157,7 @@ impl Program {
     }
 }
 
-fn compile(
-    table: &Table,
-    config: &Config,
-    limits: &mut Limits,
-    recent: &mut RecentLists,
-) -> ProgramTable {
+fn compile(table: &Table, config: &Config, states: &mut States) -> ProgramTable {
     let mut hooks = [None; 5];
     let chains: Vec<ProgramChain> = table
         .chains
@@ -184,14 +178,7 @@ fn compile(
                         slots: rule
                             .matches
                             .iter()
-                            .filter_map(|m| match m {
-                                Match::Limit(limit) => Some(limits.add(limit)),
-                                Match::Recent(r) => Some(recent.list(r)),
-                                Match::Connlabel(not) => {
-                                    config.label(&not.value.label).map(u32::from)
-                                }
-                                _ => None,
-                            })
+                            .map(|m| states.prepare(m, config))
                             .collect(),
                         counters: rule.counters,
                         rule: rule.clone(),
@@ -209,26 +196,32 @@ fn compile(
 
 /// Whether a rule makes the kernel track connections of its family.
 fn tracks(rule: &Rule) -> bool {
-    let by_match = rule.matches.iter().any(|m| match m {
-        Match::State(_) | Match::Conntrack(_) | Match::Connlabel(_) | Match::Helper(_) => true,
-        Match::Kept(kept) => matches!(
-            kept.name.as_str(),
-            "connmark" | "connlimit" | "connbytes" | "cluster"
-        ),
-        _ => false,
+    let by_match = rule.matches.iter().any(|m| {
+        matches!(
+            m,
+            Match::State(_)
+                | Match::Conntrack(_)
+                | Match::Connlabel(_)
+                | Match::Helper(_)
+                | Match::Connmark(_)
+                | Match::Connlimit(_)
+                | Match::Connbytes(_)
+                | Match::Cluster(_)
+        )
     });
     by_match
-        || match &rule.target {
+        || matches!(
+            rule.target,
             Target::Connmark(_)
-            | Target::Ct(_)
-            | Target::Snat(_)
-            | Target::Dnat(_)
-            | Target::Masquerade(_)
-            | Target::Redirect(_)
-            | Target::Netmap(_) => true,
-            Target::Kept(kept) => matches!(kept.name.as_str(), "CONNSECMARK" | "SYNPROXY"),
-            _ => false,
-        }
+                | Target::Ct(_)
+                | Target::Snat(_)
+                | Target::Dnat(_)
+                | Target::Masquerade(_)
+                | Target::Redirect(_)
+                | Target::Netmap(_)
+                | Target::Connsecmark(_)
+                | Target::Synproxy(_)
+        )
 }
 
 /// Timeout policies and labels that rules name are there.
@@ -253,15 +246,15 @@ fn check_names(table: &Table, family: Family, config: &Config) -> Result<(), Set
                 }
             }
             for m in &rule.matches {
-                if let Match::Connlabel(not) = m
-                    && config.label(&not.value.label).is_none()
+                if let Match::Connlabel(connlabel) = m
+                    && config.label(&connlabel.label.value).is_none()
                 {
                     return Err(SetupError::Label {
                         table,
                         chain: chain(),
                         rule: at + 1,
                         line,
-                        label: not.value.label.clone(),
+                        label: connlabel.label.value.clone(),
                     });
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use palisade_rules::RejectWith;
+use palisade_rules::targets::reject::Reject;
 use palisade_wire::{
     Family, Packet, build, checksum, icmp::Icmp, link::PacketType, proto, tcp::Tcp, tcp::flags,
 };
@@ -20,7 +20,7 @@ const QUOTE_V6: usize = 1280 - 40 - 8;
 
 /// The answer, or why there is none.
 pub(crate) fn answer(
-    with: RejectWith,
+    with: Reject,
     packet: &Packet<'_>,
     host: &Host,
     frame: Option<PacketType>,
@@ -37,10 +37,10 @@ pub(crate) fn answer(
         return Err("an answer from a loopback address cannot leave");
     }
     match with {
-        RejectWith::TcpReset => reset(packet, host),
+        Reject::TcpReset => reset(packet, host),
         _ if to_all => Err("it came in a frame to all or to a group"),
-        RejectWith::Icmp(code) => unreachable_v4(packet, code, host),
-        RejectWith::Icmp6(code) => unreachable_v6(packet, code, host, in_interface),
+        Reject::Icmp(code) => unreachable_v4(packet, code, host),
+        Reject::Icmp6(code) => unreachable_v6(packet, code, host, in_interface),
     }
 }
 

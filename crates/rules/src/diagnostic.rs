@@ -45,6 +45,8 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// The repair as an edit.
     pub replacement: Option<Replacement>,
+    /// What the real program says, without its name and version in front, where that is known.
+    pub said: Option<String>,
 }
 
 impl fmt::Display for Diagnostic {

@@ -59,6 +59,7 @@ impl<'a> Lines<'a> {
             end: span.1,
             help: None,
             replacement: None,
+            said: None,
         }
     }
 }
@@ -67,6 +68,13 @@ impl Diagnostic {
     /// Adds advice.
     pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
+        self
+    }
+
+    /// Adds what the real program says.
+    #[allow(dead_code)]
+    pub(crate) fn said(mut self, text: impl Into<String>) -> Self {
+        self.said = Some(text.into());
         self
     }
 

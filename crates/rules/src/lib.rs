@@ -15,9 +15,12 @@ pub mod catalogue;
 pub mod diagnostic;
 mod lex;
 pub mod model;
+pub mod names;
 pub mod parse;
 pub mod print;
+mod value;
 
+pub use catalogue::{Extension, Match, Out, Target, matches, targets};
 pub use diagnostic::{Diagnostic, Replacement, Severity};
 pub use model::*;
 pub use palisade_wire::Family;

@@ -49,23 +49,7 @@ pub(crate) fn target_name(rule: &Rule) -> String {
         Target::Return => "RETURN".into(),
         Target::Jump(_) => "jump".into(),
         Target::Goto(_) => "goto".into(),
-        Target::Reject(_) => "REJECT".into(),
-        Target::Log(_) => "LOG".into(),
-        Target::Nflog(_) => "NFLOG".into(),
-        Target::Mark { .. } => "MARK".into(),
-        Target::Connmark(_) => "CONNMARK".into(),
-        Target::Ct(_) => "CT".into(),
-        Target::Notrack => "NOTRACK".into(),
-        Target::Snat(_) => "SNAT".into(),
-        Target::Dnat(_) => "DNAT".into(),
-        Target::Masquerade(_) => "MASQUERADE".into(),
-        Target::Redirect(_) => "REDIRECT".into(),
-        Target::Netmap(_) => "NETMAP".into(),
-        Target::Npt {
-            destination: true, ..
-        } => "DNPT".into(),
-        Target::Npt { .. } => "SNPT".into(),
-        Target::Kept(kept) => kept.name.clone(),
+        other => other.extension().map_or("", |e| e.name).into(),
     }
 }
 

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_conntrack::connection::Deadline;
 use palisade_conntrack::{Connection, Direction, State, Status, Tuple, TupleProto};
-use palisade_rules::{Connlabel, ConntrackMatch, Net, Not, PortRange, StateSet};
+use palisade_rules::matches::connlabel::Connlabel;
+use palisade_rules::matches::conntrack::{self, StateSet};
+use palisade_rules::{Net, Not, PortRange};
 use palisade_wire::{Family, Timestamp};
 
 use super::Shared;
@@ -31,22 +33,22 @@ pub(super) fn state(not: &Not<StateSet>, shared: &Shared<'_>) -> bool {
 
 /// Kernel `connlabel_mt`: without a connection only the negation is true. With `--set` the label is there
 /// afterwards, and counts as having been there.
-pub(super) fn label(not: &Not<Connlabel>, label: u32, shared: &mut Shared<'_>) -> bool {
+pub(super) fn label(rule: &Connlabel, label: u32, shared: &mut Shared<'_>) -> bool {
     let connection = shared
         .track
         .and_then(|t| t.connection)
         .and_then(|id| shared.conntrack.connection_mut(id));
     let Some(connection) = connection else {
-        return not.negated;
+        return rule.label.negated;
     };
     let bit = 1u128.checked_shl(label).unwrap_or(0);
     if connection.labels() & bit != 0 {
-        return !not.negated;
+        return !rule.label.negated;
     }
-    if not.value.set {
+    if rule.set {
         connection.set_labels(bit);
     }
-    not.value.set != not.negated
+    rule.set != rule.label.negated
 }
 
 /// Kernel `helper_mt`: the helper of the connection that announced this one, so that the control
@@ -108,7 +110,7 @@ impl Looked {
 /// Kernel `conntrack_mt`: without a connection only `--ctstate` can be true; any other option
 /// beside it is not even looked at, and alone it fails, negated or not.
 pub(super) fn conntrack(
-    rule: &ConntrackMatch,
+    rule: &conntrack::Conntrack,
     shared: &Shared<'_>,
     family: Family,
     now: Timestamp,

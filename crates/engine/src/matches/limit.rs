@@ -1,6 +1,6 @@
 //! limit: a bucket of credits that time refills (kernel `xt_limit.c`).
 
-use palisade_rules::Limit;
+use palisade_rules::matches::limit::Limit;
 use palisade_wire::Timestamp;
 
 /// The kernel's clock: time in ticks of `HZ` a second. Debian's kernels tick 250 times.

@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use palisade_rules::{Recent, RecentAction};
+use palisade_rules::matches::recent::{Action, Recent};
 use palisade_wire::{Packet, Timestamp};
 
 use super::limit::Jiffies;
@@ -102,7 +102,7 @@ impl RecentLists {
             .iter()
             .position(|e| e.address == address && (wanted == e.ttl || wanted == 0 || e.ttl == 0));
         let Some(mut at) = found else {
-            if rule.action == RecentAction::Set {
+            if rule.action == Action::Set {
                 if list.entries.len() >= LIST_ENTRIES {
                     list.entries.remove(0);
                 }
@@ -117,12 +117,12 @@ impl RecentLists {
             return result;
         };
         match rule.action {
-            RecentAction::Set => result = !result,
-            RecentAction::Remove => {
+            Action::Set => result = !result,
+            Action::Remove => {
                 list.entries.remove(at);
                 return !result;
             }
-            RecentAction::Check | RecentAction::Update => {
+            Action::Check | Action::Update => {
                 let span = u64::from(rule.seconds.unwrap_or(0)) * hz;
                 let since = tick.saturating_sub(span);
                 let mut hits = 0;
@@ -137,7 +137,7 @@ impl RecentLists {
                     }
                 }
                 if rule.reap {
-                    let keep_working = rule.action == RecentAction::Update && result;
+                    let keep_working = rule.action == Action::Update && result;
                     let oldest = &list.entries[0];
                     let last = oldest
                         .stamps
@@ -154,7 +154,7 @@ impl RecentLists {
                 }
             }
         }
-        if rule.action == RecentAction::Set || (rule.action == RecentAction::Update && result) {
+        if rule.action == Action::Set || (rule.action == Action::Update && result) {
             let mut entry = list.entries.remove(at);
             entry.index &= list.stamp_mask;
             if entry.index < entry.stamps.len() {

@@ -1,6 +1,7 @@
 //! tcp, udp, icmp, icmp6, multiport (kernel `xt_tcpudp.c`, `ip_tables.c`, `xt_multiport.c`).
 
-use palisade_rules::{IcmpType, Not, PortRange, Side, TcpMatch, UdpMatch};
+use palisade_rules::matches::{Side, icmp::Type, multiport, tcp, udp};
+use palisade_rules::{Not, PortRange};
 use palisade_wire::{Family, Packet, icmp::Icmp, proto, tcp::Tcp, udp::Udp};
 
 use super::Answer;
@@ -13,7 +14,7 @@ fn port_fits(range: &Option<Not<PortRange>>, port: u16) -> bool {
 
 /// Kernel `tcp_mt`: never true for a later fragment; an IPv4 one that could rewrite flags (offset 8)
 /// is dropped (IPv6 counts the offset in bytes there, and is not), as is a header cut short.
-pub(super) fn tcp(rule: &TcpMatch, packet: &Packet<'_>) -> Answer {
+pub(super) fn tcp(rule: &tcp::Tcp, packet: &Packet<'_>) -> Answer {
     if let Some(fragment) = packet.fragment()
         && fragment.offset != 0
     {
@@ -62,7 +63,7 @@ fn has_option(options: &[u8], kind: u8) -> bool {
 }
 
 /// Kernel `udp_mt`.
-pub(super) fn udp(rule: &UdpMatch, packet: &Packet<'_>) -> Answer {
+pub(super) fn udp(rule: &udp::Udp, packet: &Packet<'_>) -> Answer {
     if packet.is_later_fragment() {
         return Answer::No;
     }
@@ -75,7 +76,7 @@ pub(super) fn udp(rule: &UdpMatch, packet: &Packet<'_>) -> Answer {
 }
 
 /// Kernel `icmp_match`, `icmp6_match`.
-pub(super) fn icmp(rule: &Not<IcmpType>, packet: &Packet<'_>) -> Answer {
+pub(super) fn icmp(rule: &Not<Type>, packet: &Packet<'_>) -> Answer {
     if packet.is_later_fragment() {
         return Answer::No;
     }
@@ -91,7 +92,8 @@ pub(super) fn icmp(rule: &Not<IcmpType>, packet: &Packet<'_>) -> Answer {
 }
 
 /// Kernel `multiport_mt`: the first four transport bytes are ports.
-pub(super) fn multiport(side: Side, ports: &Not<Vec<PortRange>>, packet: &Packet<'_>) -> Answer {
+pub(super) fn multiport(rule: &multiport::Multiport, packet: &Packet<'_>) -> Answer {
+    let (side, ports) = (rule.side, &rule.ports);
     if packet.is_later_fragment() {
         return Answer::No;
     }

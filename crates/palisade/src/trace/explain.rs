@@ -150,7 +150,7 @@ fn rule_text(
         .and_then(|r| r.table(table))
         .and_then(|t| {
             let chain = t.chains.iter().find(|c| c.name == chain)?;
-            Some(palisade_rules::print::rule(t, chain, rule))
+            Some(palisade_rules::print::rule(t, chain, rule, family))
         })
         .unwrap_or_default()
 }

@@ -31,7 +31,7 @@ use crate::{host, infer, rules};
 pub fn protocol_name(number: u8) -> String {
     match number {
         proto::ICMPV6 => "icmpv6".into(),
-        n => palisade_rules::catalogue::protocol_name(n),
+        n => palisade_rules::names::protocol_name(n),
     }
 }
 

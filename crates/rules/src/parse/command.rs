@@ -3,11 +3,12 @@
 use palisade_wire::Family;
 
 use super::rule::{Command, TargetWord, Verb};
-use super::value;
 use super::{Parser, repair};
+use crate::catalogue::Extension;
 use crate::diagnostic::nearest;
 use crate::lex::Word;
 use crate::model::*;
+use crate::value;
 
 /// Longest chain name (kernel `XT_EXTENSION_MAXNAMELEN` less one).
 const MAX_CHAIN_NAME: usize = 28;
@@ -543,7 +544,7 @@ fn resolve(
     }
 }
 
-/// Targets that the kernel takes in some tables and hooks only.
+/// Matches and targets that the kernel takes in some tables and hooks only.
 fn allowed(
     parser: &mut Parser<'_>,
     command: &Command,
@@ -552,68 +553,64 @@ fn allowed(
     family: Family,
     at: usize,
 ) {
-    let Some(word) = &command.target else { return };
     let hook = parser.table(family, kind).chains[at].builtin;
-    let name = word.word.text.as_str();
-    let tables: &[TableKind] = match target {
-        Target::Reject(_) => &[TableKind::Filter],
-        Target::Ct(_) | Target::Notrack => &[TableKind::Raw],
-        Target::Snat(_)
-        | Target::Dnat(_)
-        | Target::Masquerade(_)
-        | Target::Redirect(_)
-        | Target::Netmap(_) => &[TableKind::Nat],
-        Target::Npt { .. } => &[TableKind::Mangle],
-        Target::Kept(kept) => match kept.name.as_str() {
-            "TPROXY" | "TTL" | "HL" | "DSCP" | "TOS" | "ECN" | "CHECKSUM" | "TCPOPTSTRIP" => {
-                &[TableKind::Mangle]
-            }
-            _ => &[],
-        },
-        _ => &[],
-    };
-    if !tables.is_empty() && !tables.contains(&kind) {
-        let error = parser
-            .error(
-                "target-in-table",
-                (word.word.start, word.word.end),
-                format!("target {name} does not work in table {}", kind.name()),
-            )
-            .help(format!("-t {}", tables[0].name()));
-        parser.report(error);
-        return;
+    if let (Some(word), Some(extension)) = (&command.target, target.extension()) {
+        let place = Place {
+            what: "target",
+            extension,
+            hooks: target.hooks(),
+            word: &word.word,
+        };
+        place.check(parser, kind, hook);
     }
-    let hooks: &[Hook] = match target {
-        Target::Dnat(_) | Target::Redirect(_) => &[Hook::Prerouting, Hook::Output],
-        Target::Snat(_) => &[Hook::Postrouting, Hook::Input],
-        Target::Masquerade(_) => &[Hook::Postrouting],
-        Target::Netmap(_) => &[
-            Hook::Prerouting,
-            Hook::Input,
-            Hook::Output,
-            Hook::Postrouting,
-        ],
-        Target::Npt { destination, .. } => {
-            if *destination {
-                &[Hook::Prerouting, Hook::Output]
-            } else {
-                &[Hook::Input, Hook::Postrouting]
-            }
+    for (m, word) in command.matches.iter().zip(&command.match_words) {
+        let place = Place {
+            what: "match",
+            extension: m.extension(),
+            hooks: m.hooks(),
+            word,
+        };
+        place.check(parser, kind, hook);
+    }
+}
+
+/// An extension and where it may stand.
+struct Place<'a> {
+    what: &'static str,
+    extension: &'static Extension,
+    hooks: &'static [Hook],
+    word: &'a Word,
+}
+
+impl Place<'_> {
+    fn check(&self, parser: &mut Parser<'_>, kind: TableKind, hook: Option<Hook>) {
+        let (what, name) = (self.what, self.extension.name);
+        let span = (self.word.start, self.word.end);
+        let tables = self.extension.tables;
+        if let Some(first) = tables.first()
+            && !tables.contains(&kind)
+        {
+            let code = match what {
+                "target" => "target-in-table",
+                _ => "match-in-table",
+            };
+            let text = format!("{what} {name} does not work in table {}", kind.name());
+            let error = parser.error(code, span, text);
+            parser.report(error.help(format!("-t {}", first.name())));
+            return;
         }
-        _ => &[],
-    };
-    if let Some(hook) = hook
-        && !hooks.is_empty()
-        && !hooks.contains(&hook)
-    {
-        let names: Vec<&str> = hooks.iter().map(|h| h.name()).collect();
-        let error = parser
-            .error(
-                "target-in-chain",
-                (word.word.start, word.word.end),
-                format!("target {name} does not work in {}", hook.name()),
-            )
-            .help(names.join(" or "));
-        parser.report(error);
+        if let Some(hook) = hook
+            && !self.hooks.is_empty()
+            && !self.hooks.contains(&hook)
+        {
+            let code = match what {
+                "target" => "target-in-chain",
+                _ => "match-in-chain",
+            };
+            let names: Vec<&str> = self.hooks.iter().map(|h| h.name()).collect();
+            let text = format!("{what} {name} does not work in {}", hook.name());
+            let error = parser.error(code, span, text);
+            parser.report(error.help(names.join(" or ")));
+        }
     }
 }

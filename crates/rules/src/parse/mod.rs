@@ -4,20 +4,19 @@
 //! - [`script`]: a shell script's plain `iptables` and `ip6tables` lines.
 //! - [`auto`]: whichever it is.
 
+mod chains;
 mod command;
-mod extension;
-mod nat;
 mod repair;
 mod rule;
 mod save;
 mod shell;
-mod value;
 
 use palisade_wire::Family;
 
+use crate::catalogue::{Evaluation, Extension};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::lex::{Lines, Word};
-use crate::model::{Chain, Match, Rule, Ruleset, Table, TableKind, Target};
+use crate::model::{Chain, Rule, Ruleset, Table, TableKind, Target, Tools};
 
 /// What a text says.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +46,30 @@ impl Parsed {
     }
 }
 
+/// How a text is read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Family of a save file; a script names it line by line.
+    pub family: Family,
+    /// Whose reading.
+    pub tools: Tools,
+    /// `iptables-restore --noflush`: chains and rules that exist stay.
+    pub noflush: bool,
+    /// Names of the IP sets that exist; `None` when any set is taken to exist.
+    pub sets: Option<Vec<String>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            family: Family::V4,
+            tools: Tools::Legacy,
+            noflush: false,
+            sets: None,
+        }
+    }
+}
+
 /// Most diagnostics kept for one text.
 const MAX_DIAGNOSTICS: usize = 1000;
 
@@ -66,13 +89,30 @@ pub fn auto(text: &str, family: Family) -> Parsed {
 
 /// Parses what iptables-restore (or, for IPv6, ip6tables-restore) reads.
 pub fn save_file(text: &str, family: Family) -> Parsed {
+    save_file_as(
+        text,
+        &Options {
+            family,
+            ..Options::default()
+        },
+    )
+}
+
+/// As [`save_file`], told whose iptables-restore it is and how it was called.
+pub fn save_file_as(text: &str, options: &Options) -> Parsed {
     let mut parser = Parser::new(text);
-    save::parse(&mut parser, text, family);
+    save::parse(&mut parser, text, options.family);
     parser.finish()
 }
 
 /// Parses a file of commands; lines of `ip6tables` make the IPv6 rules.
 pub fn script(text: &str) -> Parsed {
+    script_as(text, &Options::default())
+}
+
+/// As [`script`], told whose iptables it is. A command that is refused changes nothing, and the
+/// next one is read.
+pub fn script_as(text: &str, _options: &Options) -> Parsed {
     let mut parser = Parser::new(text);
     shell::parse(&mut parser, text);
     parser.finish()
@@ -102,8 +142,9 @@ impl<'a> Parser<'a> {
     fn finish(mut self) -> Parsed {
         for ruleset in self.rulesets.iter().flatten() {
             for table in &ruleset.tables {
-                if let Some(diagnostic) = find_loop(&self.lines, table) {
-                    self.diagnostics.push(diagnostic);
+                match chains::find_loop(&self.lines, table) {
+                    Some(diagnostic) => self.diagnostics.push(diagnostic),
+                    None => chains::check_hooks(&self.lines, table, &mut self.diagnostics),
                 }
             }
         }
@@ -200,13 +241,16 @@ impl<'a> Parser<'a> {
     }
 
     /// Notes once a name that an extension is kept and not evaluated.
-    pub(crate) fn note_kept(&mut self, kind: &str, name: &str, word: &Word) {
-        if self.kept_told.insert(format!("{kind} {name}")) {
+    pub(crate) fn note_kept(&mut self, kind: &str, extension: &'static Extension, word: &Word) {
+        let name = extension.name;
+        if let Evaluation::Kept(reason) = extension.evaluation
+            && self.kept_told.insert(format!("{kind} {name}"))
+        {
             let note = self.lines.diagnostic(
                 Severity::Note,
                 "not-evaluated",
                 (word.start, word.end),
-                format!("{kind} '{name}' is accepted but not evaluated yet"),
+                format!("{kind} '{name}' is accepted but not evaluated: {reason}"),
             );
             self.report(note);
         }
@@ -215,51 +259,6 @@ impl<'a> Parser<'a> {
 
 /// Whether a rule tests or does something that is not evaluated.
 pub fn has_kept(rule: &Rule) -> bool {
-    matches!(rule.target, Target::Kept(_))
-        || rule.matches.iter().any(|m| matches!(m, Match::Kept(_)))
-}
-
-/// A jump that leads back to its own chain, which the kernel refuses.
-fn find_loop(lines: &Lines<'_>, table: &Table) -> Option<Diagnostic> {
-    // 0: not seen, 1: on the way, 2: done. The walk keeps its own stack: user text decides its depth.
-    let mut colour = vec![0u8; table.chains.len()];
-    for start in 0..table.chains.len() {
-        if colour[start] != 0 {
-            continue;
-        }
-        let mut stack = vec![(start, 0usize)];
-        colour[start] = 1;
-        while let Some((chain, at)) = stack.pop() {
-            let Some(rule) = table.chains[chain].rules.get(at) else {
-                colour[chain] = 2;
-                continue;
-            };
-            stack.push((chain, at + 1));
-            if let Target::Jump(to) | Target::Goto(to) = rule.target {
-                match colour[to] {
-                    0 => {
-                        colour[to] = 1;
-                        stack.push((to, 0));
-                    }
-                    1 => {
-                        return Some(
-                            lines
-                                .diagnostic(
-                                    Severity::Error,
-                                    "chain-loop",
-                                    (rule.position.start, rule.position.end),
-                                    format!(
-                                        "this jump to chain '{}' closes a loop",
-                                        table.chains[to].name
-                                    ),
-                                )
-                                .help("the kernel refuses a table whose chains call each other in a circle"),
-                        );
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-    None
+    rule.target.extension().is_some_and(|e| !e.evaluated())
+        || rule.matches.iter().any(|m| !m.extension().evaluated())
 }

@@ -172,7 +172,7 @@ pub(crate) fn unknown_option(
     }
     let owners: Vec<&str> = catalogue::MATCHES
         .iter()
-        .filter(|e| e.options.iter().any(|(o, _)| *o == name))
+        .filter(|e| e.option(name).is_some())
         .map(|e| e.name)
         .collect();
     if let Some(owner) = owners.first() {
@@ -180,9 +180,7 @@ pub(crate) fn unknown_option(
             .help(format!("-m {owner} {}", word.text))
             .replace(word.start, word.end, format!("-m {owner} {}", word.text));
     }
-    let target = catalogue::TARGETS
-        .iter()
-        .find(|e| e.options.iter().any(|(o, _)| *o == name));
+    let target = catalogue::TARGETS.iter().find(|e| e.option(name).is_some());
     if let Some(target) = target {
         return error(format!(
             "'{}' is an option of the target {}",

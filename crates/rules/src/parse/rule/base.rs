@@ -123,13 +123,8 @@ impl Reader<'_, '_, '_> {
                     self.twice(word);
                     return;
                 }
-                self.target_options =
-                    catalogue::find_target(&value.text, self.family).map(|extension| Loaded {
-                        extension,
-                        word: value.clone(),
-                        given: Vec::new(),
-                        words: Vec::new(),
-                    });
+                self.target_options = catalogue::find_target(&value.text, self.family)
+                    .map(|extension| Loaded::new(extension, value.clone(), self.family));
                 self.target = Some(TargetWord {
                     word: value,
                     goto: letter == 'g',

@@ -8,12 +8,12 @@ mod check;
 use palisade_wire::Family;
 
 use self::base::BASE;
-use crate::catalogue::{self, Extension};
+use crate::catalogue::read::{Given, Loaded};
+use crate::catalogue::{self, Extension, Opt};
 use crate::lex::Word;
 use crate::model::*;
-use crate::parse::extension::{self, Fault, Given, Loaded};
-use crate::parse::value::{self, Bad};
 use crate::parse::{Parser, repair};
+use crate::value::{self, Bad, Fault};
 
 /// What a command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(crate) struct Command {
     pub(crate) destinations: Vec<Not<Net>>,
     pub(crate) base: Base,
     pub(crate) matches: Vec<Match>,
+    /// Where each match was named.
+    pub(crate) match_words: Vec<Word>,
     pub(crate) target: Option<TargetWord>,
     pub(crate) built_target: Option<Target>,
     pub(crate) counters: Counters,
@@ -60,8 +62,8 @@ pub(crate) struct TargetWord {
 /// An option found among the base options and the loaded extensions.
 enum Found {
     Base(char, u8),
-    Match(usize, &'static str, u8),
-    Target(&'static str, u8),
+    Match(usize, &'static Opt),
+    Target(&'static Opt),
 }
 
 /// Reads the words of one command. Errors are reported; `None` means that nothing can be
@@ -160,6 +162,7 @@ impl Reader<'_, '_, '_> {
         self.failed = true;
         let mut diagnostic = self.parser.error(code, (word.start, word.end), bad.message);
         diagnostic.help = bad.help;
+        diagnostic.said = bad.said;
         self.parser.report(diagnostic);
     }
 
@@ -298,14 +301,13 @@ impl Reader<'_, '_, '_> {
             Ok(None) => {
                 // The match of the protocol is loaded when one of its options appears.
                 if let Some(extension) = self.implicit()
-                    && extension.options.iter().any(|(n, _)| n.starts_with(name))
+                    && extension
+                        .options
+                        .iter()
+                        .any(|o| o.names().any(|n| n.starts_with(name)))
                 {
-                    self.matches.push(Loaded {
-                        extension,
-                        word: word.clone(),
-                        given: Vec::new(),
-                        words: Vec::new(),
-                    });
+                    self.matches
+                        .push(Loaded::new(extension, word.clone(), self.family));
                     if let Ok(Some(found)) = self.find_long(name) {
                         self.found_long(word, found, joined);
                         return;
@@ -355,10 +357,10 @@ impl Reader<'_, '_, '_> {
     fn known_options(&self) -> Vec<&'static str> {
         let mut known: Vec<&'static str> = BASE.iter().flat_map(|b| b.1.iter().copied()).collect();
         for loaded in self.matches.iter().chain(&self.target_options) {
-            known.extend(loaded.extension.options.iter().map(|o| o.0));
+            known.extend(loaded.extension.options.iter().flat_map(Opt::names));
         }
         if let Some(extension) = self.implicit() {
-            known.extend(extension.options.iter().map(|o| o.0));
+            known.extend(extension.options.iter().flat_map(Opt::names));
         }
         known
     }
@@ -367,22 +369,22 @@ impl Reader<'_, '_, '_> {
     fn find_long(&self, name: &str) -> Result<Option<Found>, Vec<String>> {
         let mut partial: Vec<(Found, &'static str)> = Vec::new();
         if let Some(target) = &self.target_options {
-            for (option, arity) in target.extension.options {
-                if *option == name {
-                    return Ok(Some(Found::Target(option, *arity)));
+            for (option, spelled) in spellings(target.extension) {
+                if spelled == name {
+                    return Ok(Some(Found::Target(option)));
                 }
-                if option.starts_with(name) {
-                    partial.push((Found::Target(option, *arity), option));
+                if spelled.starts_with(name) {
+                    partial.push((Found::Target(option), spelled));
                 }
             }
         }
         for (i, loaded) in self.matches.iter().enumerate().rev() {
-            for (option, arity) in loaded.extension.options {
-                if *option == name {
-                    return Ok(Some(Found::Match(i, option, *arity)));
+            for (option, spelled) in spellings(loaded.extension) {
+                if spelled == name {
+                    return Ok(Some(Found::Match(i, option)));
                 }
-                if option.starts_with(name) && !partial.iter().any(|(_, n)| n == option) {
-                    partial.push((Found::Match(i, option, *arity), option));
+                if spelled.starts_with(name) && !partial.iter().any(|(_, n)| *n == spelled) {
+                    partial.push((Found::Match(i, option), spelled));
                 }
             }
         }
@@ -423,36 +425,29 @@ impl Reader<'_, '_, '_> {
         match found {
             Found::Base(letter, 0) => self.base_option(letter, word, None),
             Found::Base(letter, arity) => self.with_value(letter, arity, word, joined),
-            Found::Match(at, name, arity) => {
-                if let Some(given) = self.option(word, name, arity, joined) {
-                    let loaded = &mut self.matches[at];
-                    remember(loaded, given);
+            Found::Match(at, option) => {
+                if let Some(given) = self.option(word, option, joined) {
+                    self.matches[at].given.push(given);
                 }
             }
-            Found::Target(name, arity) => {
-                if let Some(given) = self.option(word, name, arity, joined)
+            Found::Target(option) => {
+                if let Some(given) = self.option(word, option, joined)
                     && let Some(loaded) = &mut self.target_options
                 {
-                    remember(loaded, given);
+                    loaded.given.push(given);
                 }
             }
         }
     }
 
-    fn option(
-        &mut self,
-        word: &Word,
-        name: &'static str,
-        arity: u8,
-        joined: Option<Word>,
-    ) -> Option<Given> {
+    fn option(&mut self, word: &Word, option: &'static Opt, joined: Option<Word>) -> Option<Given> {
         let negated = self.bang.take().is_some();
         let mut values: Vec<Word> = joined.into_iter().collect();
-        while values.len() < usize::from(arity) {
+        while values.len() < usize::from(option.values) {
             values.push(self.value(word)?);
         }
         Some(Given {
-            name,
+            option,
             negated,
             word: word.clone(),
             values,
@@ -469,12 +464,10 @@ impl Reader<'_, '_, '_> {
 
     fn load_match(&mut self, name: &Word) {
         match catalogue::find_match(&name.text, self.family) {
-            Some(extension) => self.matches.push(Loaded {
-                extension,
-                word: name.clone(),
-                given: Vec::new(),
-                words: Vec::new(),
-            }),
+            Some(extension) => {
+                self.matches
+                    .push(Loaded::new(extension, name.clone(), self.family));
+            }
             None => {
                 let diagnostic = repair::unknown_match(self.parser, name, self.family);
                 self.failed = true;
@@ -485,26 +478,28 @@ impl Reader<'_, '_, '_> {
 
     fn finish(mut self, span: (usize, usize)) -> Option<Command> {
         let mut matches = Vec::with_capacity(self.matches.len());
-        for loaded in std::mem::take(&mut self.matches) {
+        let mut match_words = Vec::with_capacity(self.matches.len());
+        for mut loaded in std::mem::take(&mut self.matches) {
+            loaded.protocol = self.protocol.clone();
             self.check_protocol(&loaded);
-            match extension::build_match(&loaded, self.family) {
+            match Match::read(&loaded) {
                 Ok(built) => {
-                    if let Match::Kept(kept) = &built {
-                        self.parser.note_kept("match", &kept.name, &loaded.word);
-                    }
+                    self.parser
+                        .note_kept("match", loaded.extension, &loaded.word);
                     matches.push(built);
+                    match_words.push(loaded.word);
                 }
                 Err(fault) => self.fault(fault),
             }
         }
         let mut built_target = None;
-        if let Some(loaded) = self.target_options.take() {
-            match extension::build_target(&loaded, self.family) {
+        if let Some(mut loaded) = self.target_options.take() {
+            loaded.protocol = self.protocol.clone();
+            self.check_protocol(&loaded);
+            match Target::read(&loaded) {
                 Ok(built) => {
-                    self.check_target(&built, &loaded);
-                    if let Target::Kept(kept) = &built {
-                        self.parser.note_kept("target", &kept.name, &loaded.word);
-                    }
+                    self.parser
+                        .note_kept("target", loaded.extension, &loaded.word);
                     built_target = Some(built);
                 }
                 Err(fault) => self.fault(fault),
@@ -537,6 +532,7 @@ impl Reader<'_, '_, '_> {
             destinations: self.destinations,
             base: self.base,
             matches,
+            match_words,
             target: self.target,
             built_target,
             counters: self.counters,
@@ -549,19 +545,14 @@ impl Reader<'_, '_, '_> {
         if bad.missing && self.failed {
             return;
         }
-        self.fail("bad-value", &word, bad);
+        self.fail(bad.code.unwrap_or("bad-value"), &word, bad);
     }
 }
 
-/// Files an option with its extension; a repeated one replaces the earlier.
-fn remember(loaded: &mut Loaded, given: Given) {
-    if given.negated {
-        loaded.words.push("!".to_string());
-    }
-    loaded.words.push(format!("--{}", given.name));
-    loaded
-        .words
-        .extend(given.values.iter().map(|v| v.text.clone()));
-    loaded.given.retain(|g| g.name != given.name);
-    loaded.given.push(given);
+/// The options of an extension under all their names.
+fn spellings(extension: &'static Extension) -> impl Iterator<Item = (&'static Opt, &'static str)> {
+    extension
+        .options
+        .iter()
+        .flat_map(|o| o.names().map(move |n| (o, n)))
 }

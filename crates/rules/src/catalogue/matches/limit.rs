@@ -1,0 +1,73 @@
+//! `-m limit`.
+
+use super::prelude::*;
+
+/// `-m limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limit {
+    /// Ten-thousandths of a second between packets (kernel `XT_LIMIT_SCALE`).
+    pub average: u32,
+    /// Packets at once.
+    pub burst: u32,
+}
+
+impl Spec for Limit {
+    const ROW: Extension = Extension::new(
+        "limit",
+        Families::Both,
+        "Matches as long as a rate is not exceeded.",
+    )
+    .options(&[
+        opt(
+            "limit",
+            "RATE[/UNIT]",
+            "packets a second, minute, hour or day; 3/hour without it",
+        ),
+        opt(
+            "limit-burst",
+            "NUMBER",
+            "packets at once before the rate counts; 5 without it",
+        ),
+    ])
+    .needs(&[Need::Memory, Need::Clock]);
+
+    fn read(loaded: &Loaded) -> Result<Self, Fault> {
+        let burst = |t: &str| match value::number(t, 10_000) {
+            Ok(0) => Err(Bad::new("a burst of 0 never lets a packet pass")),
+            other => other,
+        };
+        Ok(Limit {
+            average: loaded
+                .plain("limit", value::rate)?
+                .unwrap_or(10_000 * 3600 / 3),
+            burst: loaded.plain("limit-burst", burst)?.unwrap_or(5) as u32,
+        })
+    }
+
+    fn write(&self, out: &mut Out) {
+        out.opt("limit", rate(self.average));
+        if self.burst != 5 {
+            out.opt("limit-burst", self.burst);
+        }
+    }
+}
+
+/// A rate in the largest unit that keeps it whole.
+fn rate(average: u32) -> String {
+    const UNITS: [(&str, u32); 4] = [
+        ("day", 864_000_000),
+        ("hour", 36_000_000),
+        ("min", 600_000),
+        ("sec", 10_000),
+    ];
+    let average = average.max(1);
+    let mut chosen = UNITS[0];
+    for (i, unit) in UNITS.iter().enumerate().skip(1) {
+        let (_, ticks) = *unit;
+        if average > ticks || ticks / average < ticks % average {
+            break;
+        }
+        chosen = UNITS[i];
+    }
+    format!("{}/{}", chosen.1 / average, chosen.0)
+}

@@ -1,0 +1,84 @@
+//! `-m multiport`.
+
+use super::Side;
+use super::prelude::*;
+
+/// `-m multiport`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Multiport {
+    /// Which ports.
+    pub side: Side,
+    /// Ports; a range counts two.
+    pub ports: Not<Vec<PortRange>>,
+}
+
+/// Most ports of one rule (kernel `XT_MULTI_PORTS`).
+const MAX: usize = 15;
+
+const SIDES: [(Side, &str); 3] = [
+    (Side::Source, "sports"),
+    (Side::Destination, "dports"),
+    (Side::Either, "ports"),
+];
+
+fn list(text: &str) -> Value<Vec<PortRange>> {
+    let mut ports = Vec::new();
+    let mut cost = 0;
+    for part in text.split(',') {
+        cost += if part.contains(':') { 2 } else { 1 };
+        ports.push(value::port_range(part)?);
+    }
+    if cost > MAX {
+        return Err(Bad::new(format!(
+            "{cost} ports; multiport takes at most {MAX}, and a range counts two"
+        ))
+        .help("split it into two rules"));
+    }
+    Ok(ports)
+}
+
+impl Spec for Multiport {
+    const ROW: Extension = Extension::new(
+        "multiport",
+        Families::Both,
+        "Up to 15 ports, of which a range counts two.",
+    )
+    .options(&[
+        opt("sports", "PORT[,PORT[:PORT]]", "source ports")
+            .alias(&["source-ports"])
+            .not()
+            .excludes(&["dports", "ports"]),
+        opt("dports", "PORT[,PORT[:PORT]]", "destination ports")
+            .alias(&["destination-ports"])
+            .not()
+            .excludes(&["sports", "ports"]),
+        opt("ports", "PORT[,PORT[:PORT]]", "ports of either side")
+            .not()
+            .excludes(&["sports", "dports"]),
+    ])
+    .protocols(&[
+        proto::TCP,
+        proto::UDP,
+        proto::UDPLITE,
+        proto::SCTP,
+        proto::DCCP,
+    ])
+    .needs(&[Need::Transport]);
+
+    fn read(loaded: &Loaded) -> Result<Self, Fault> {
+        for (side, name) in SIDES {
+            if let Some(ports) = loaded.not(name, list)? {
+                return Ok(Multiport { side, ports });
+            }
+        }
+        Err(loaded.missing("dports"))
+    }
+
+    fn write(&self, out: &mut Out) {
+        let name = SIDES.iter().find(|(s, _)| *s == self.side);
+        out.not(name.map_or("ports", |(_, n)| n), &self.ports, |list| {
+            let list: Vec<String> = list.iter().map(write::ports).collect();
+            list.join(",")
+        });
+    }
+}

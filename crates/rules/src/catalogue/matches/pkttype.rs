@@ -1,0 +1,53 @@
+//! `-m pkttype`.
+
+use super::prelude::*;
+
+/// To whom the link layer sent a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// To this host.
+    Unicast,
+    /// Broadcast.
+    Broadcast,
+    /// Multicast.
+    Multicast,
+}
+
+const KINDS: [(&str, Kind); 3] = [
+    ("unicast", Kind::Unicast),
+    ("broadcast", Kind::Broadcast),
+    ("multicast", Kind::Multicast),
+];
+
+/// `-m pkttype`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pkttype(pub Not<Kind>);
+
+impl Spec for Pkttype {
+    const ROW: Extension = Extension::new(
+        "pkttype",
+        Families::Both,
+        "Whether the link layer sent it to one, to many or to all.",
+    )
+    .options(&[opt("pkt-type", "KIND", "unicast, broadcast or multicast")
+        .not()
+        .required()])
+    .needs(&[Need::Link]);
+
+    fn read(loaded: &Loaded) -> Result<Self, Fault> {
+        let kind = |t: &str| {
+            let known = KINDS.iter().find(|(n, _)| n.eq_ignore_ascii_case(t));
+            known.map(|(_, k)| *k).ok_or_else(|| {
+                Bad::new(format!("'{t}' is no packet type")).help("unicast, broadcast or multicast")
+            })
+        };
+        loaded.need_not("pkt-type", kind).map(Pkttype)
+    }
+
+    fn write(&self, out: &mut Out) {
+        out.not("pkt-type", &self.0, |kind| {
+            let known = KINDS.iter().find(|(_, k)| k == kind);
+            known.map_or("", |(n, _)| n).to_string()
+        });
+    }
+}

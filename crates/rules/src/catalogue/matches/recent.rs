@@ -1,0 +1,150 @@
+//! `-m recent`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::Side;
+use super::prelude::*;
+
+/// `-m recent`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// What to do.
+    pub action: Action,
+    /// Whether `!` stood before the action.
+    pub negated: bool,
+    /// `--seconds`.
+    pub seconds: Option<u32>,
+    /// `--reap`.
+    pub reap: bool,
+    /// `--hitcount`.
+    pub hitcount: Option<u32>,
+    /// `--rttl`.
+    pub rttl: bool,
+    /// `--name`.
+    pub name: String,
+    /// `--mask`.
+    pub mask: IpAddr,
+    /// `--rsource` or `--rdest`.
+    pub side: Side,
+}
+
+/// What a `recent` rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// `--set`.
+    Set,
+    /// `--rcheck`.
+    Check,
+    /// `--update`.
+    Update,
+    /// `--remove`.
+    Remove,
+}
+
+const ACTIONS: [(&str, Action); 4] = [
+    ("set", Action::Set),
+    ("rcheck", Action::Check),
+    ("update", Action::Update),
+    ("remove", Action::Remove),
+];
+
+impl Spec for Recent {
+    const ROW: Extension = Extension::new(
+        "recent",
+        Families::Both,
+        "Lists of addresses that were seen, and when.",
+    )
+    .options(&[
+        flag("set", "enter the address, or say that it was seen now").not(),
+        flag("rcheck", "the address is in the list").not(),
+        flag("update", "as --rcheck, and say that it was seen now").not(),
+        flag("remove", "the address was in the list, and is taken out").not(),
+        opt("seconds", "SECONDS", "seen within that time"),
+        flag("reap", "forget what is older than --seconds"),
+        opt("hitcount", "NUMBER", "seen at least so often"),
+        flag("rttl", "with the same time to live as then"),
+        opt("name", "NAME", "of the list; DEFAULT without it"),
+        flag("rsource", "the source is looked at").excludes(&["rdest"]),
+        flag("rdest", "the destination is looked at").excludes(&["rsource"]),
+        opt("mask", "MASK", "what of the address counts"),
+    ])
+    .needs(&[Need::Network, Need::Memory, Need::Clock]);
+
+    fn read(l: &Loaded) -> Result<Self, Fault> {
+        let mut given = ACTIONS
+            .iter()
+            .filter_map(|(name, action)| l.find(name).map(|g| (g, *action)));
+        let Some((first, action)) = given.next() else {
+            return Err(l.missing("set, --rcheck, --update or --remove"));
+        };
+        if let Some((second, _)) = given.next() {
+            return Err(second.fault(Bad::new(
+                "only one of --set, --rcheck, --update and --remove can stand in a rule",
+            )));
+        }
+        let seconds = l.plain("seconds", read::word)?;
+        let reap = l.has("reap");
+        if reap && seconds.is_none() {
+            return Err(l.fault(Bad::new("--reap needs --seconds")));
+        }
+        if !matches!(action, Action::Check | Action::Update) {
+            for option in ["seconds", "hitcount", "rttl", "reap"] {
+                if let Some(given) = l.find(option) {
+                    let bad = format!("--{option} goes with --rcheck or --update only");
+                    return Err(given.fault(Bad::new(bad)));
+                }
+            }
+        }
+        let hitcount = l.plain("hitcount", |t| match read::word(t)? {
+            count @ 65_536.. => Err(Bad::new(format!(
+                "--hitcount {count}: the kernel remembers at most 65535 packets"
+            ))),
+            count => Ok(count),
+        })?;
+        let mask = l.plain("mask", |t| value::address(t, l.family))?;
+        Ok(Recent {
+            action,
+            negated: first.negated,
+            seconds,
+            reap,
+            hitcount,
+            rttl: l.has("rttl"),
+            name: l
+                .plain("name", read::limited(199))?
+                .unwrap_or_else(|| "DEFAULT".to_string()),
+            mask: mask.unwrap_or(match l.family {
+                Family::V4 => IpAddr::V4(Ipv4Addr::BROADCAST),
+                Family::V6 => IpAddr::V6(Ipv6Addr::from(u128::MAX)),
+            }),
+            side: if l.has("rdest") {
+                Side::Destination
+            } else {
+                Side::Source
+            },
+        })
+    }
+
+    fn write(&self, out: &mut Out) {
+        out.bang(self.negated);
+        let name = ACTIONS.iter().find(|(_, a)| *a == self.action);
+        out.flag(name.map_or("", |(n, _)| n));
+        if let Some(seconds) = self.seconds {
+            out.opt("seconds", seconds);
+        }
+        if self.reap {
+            out.flag("reap");
+        }
+        if let Some(hits) = self.hitcount {
+            out.opt("hitcount", hits);
+        }
+        if self.rttl {
+            out.flag("rttl");
+        }
+        out.opt("name", write::as_word(&self.name));
+        out.opt("mask", self.mask);
+        out.flag(match self.side {
+            Side::Destination => "rdest",
+            _ => "rsource",
+        });
+    }
+}

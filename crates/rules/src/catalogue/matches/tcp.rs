@@ -1,0 +1,103 @@
+//! `-m tcp`.
+
+use super::ports;
+use super::prelude::*;
+
+/// TCP flags: `mask` are looked at, `set` of them must be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flags {
+    /// Flags that count.
+    pub mask: u8,
+    /// Flags that must be set.
+    pub set: u8,
+}
+
+impl Flags {
+    /// `--syn`: SYN of SYN, RST, ACK and FIN.
+    pub const SYN: Flags = Flags {
+        mask: 0x17,
+        set: 0x02,
+    };
+}
+
+/// `-m tcp`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Tcp {
+    /// `--sport`.
+    pub source: Option<Not<PortRange>>,
+    /// `--dport`.
+    pub destination: Option<Not<PortRange>>,
+    /// `--tcp-flags`, `--syn`.
+    pub flags: Option<Not<Flags>>,
+    /// `--tcp-option`.
+    pub option: Option<Not<u8>>,
+}
+
+/// Names of the flags and their bits.
+const FLAGS: [(&str, u8); 8] = [
+    ("FIN", 0x01),
+    ("SYN", 0x02),
+    ("RST", 0x04),
+    ("PSH", 0x08),
+    ("ACK", 0x10),
+    ("URG", 0x20),
+    ("ALL", 0x3f),
+    ("NONE", 0),
+];
+
+impl Spec for Tcp {
+    const ROW: Extension =
+        Extension::new("tcp", Families::Both, "Ports, flags and options of TCP.")
+            .options(&[
+                ports::SPORT,
+                ports::DPORT,
+                flag("syn", "SYN and none of ACK, RST, FIN: a connection opens")
+                    .not()
+                    .excludes(&["tcp-flags"]),
+                opt("tcp-flags", "MASK SET", "of the flags in MASK those in SET")
+                    .two()
+                    .not(),
+                opt("tcp-option", "NUMBER", "an option of that number is there").not(),
+            ])
+            .protocols(&[proto::TCP])
+            .needs(&[Need::Transport]);
+
+    fn read(loaded: &Loaded) -> Result<Self, Fault> {
+        let flags = match (loaded.flag("syn"), loaded.find("tcp-flags")) {
+            (Some(not), _) => Some(Not {
+                negated: not.negated,
+                value: Flags::SYN,
+            }),
+            (None, Some(given)) => {
+                let names = |t: &str| value::names(t, &FLAGS, "TCP flag").map(|set| set as u8);
+                Some(Not {
+                    negated: given.negated,
+                    value: Flags {
+                        mask: given.parse(0, names)?,
+                        set: given.parse(1, names)?,
+                    },
+                })
+            }
+            _ => None,
+        };
+        Ok(Tcp {
+            source: loaded.not("sport", value::port_range)?,
+            destination: loaded.not("dport", value::port_range)?,
+            flags,
+            option: loaded.not("tcp-option", read::byte)?,
+        })
+    }
+
+    fn write(&self, out: &mut Out) {
+        let flags = |bits: u8| {
+            let names = FLAGS[..6].iter().map(|(n, b)| (*n, u64::from(*b)));
+            write::named(u64::from(bits), names)
+        };
+        out.maybe("sport", &self.source, write::ports);
+        out.maybe("dport", &self.destination, write::ports);
+        out.maybe("tcp-option", &self.option, u8::to_string);
+        out.maybe("tcp-flags", &self.flags, |f| {
+            format!("{} {}", flags(f.mask), flags(f.set))
+        });
+    }
+}

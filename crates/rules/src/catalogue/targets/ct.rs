@@ -1,0 +1,175 @@
+//! `-j CT` and `-j NOTRACK`.
+
+use super::prelude::*;
+use crate::names;
+
+/// Direction of a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ZoneDirection {
+    /// `--zone`.
+    Both,
+    /// `--zone-orig`.
+    Original,
+    /// `--zone-reply`.
+    Reply,
+}
+
+/// `-j CT`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Ct {
+    /// `--notrack`.
+    pub notrack: bool,
+    /// `--helper`.
+    pub helper: Option<String>,
+    /// `--zone…`; the id `None` means the packet's mark.
+    pub zone: Option<(Option<u16>, ZoneDirection)>,
+    /// `--timeout`.
+    pub timeout: Option<String>,
+    /// `--ctevents`, as written.
+    pub events: Option<String>,
+    /// `--expevents`, as written.
+    pub expect_events: Option<String>,
+}
+
+const ZONES: [(&str, ZoneDirection); 3] = [
+    ("zone", ZoneDirection::Both),
+    ("zone-orig", ZoneDirection::Original),
+    ("zone-reply", ZoneDirection::Reply),
+];
+
+impl Spec for Ct {
+    const ROW: Extension = Extension::new(
+        "CT",
+        Families::Both,
+        "Says how the packet's connection is to be tracked.",
+    )
+    .options(&[
+        flag("notrack", "not at all"),
+        opt("helper", "NAME", "with that helper"),
+        opt("zone", "ID", "in that zone; mark: the packet's mark"),
+        opt("zone-orig", "ID", "the original direction in that zone"),
+        opt("zone-reply", "ID", "the reply direction in that zone"),
+        opt("timeout", "NAME", "with the timeouts of that policy"),
+        opt("ctevents", "EVENT[,EVENT]", "only these events are told"),
+        opt(
+            "expevents",
+            "EVENT[,EVENT]",
+            "only these events of expectations are told",
+        ),
+    ])
+    .tables(&[TableKind::Raw])
+    .needs(&[Need::Connection]);
+
+    fn read(l: &Loaded) -> Result<Self, Fault> {
+        let id = |t: &str| match t {
+            "mark" => Ok(None),
+            _ => read::short(t).map(Some),
+        };
+        let mut zone = None;
+        for (name, direction) in ZONES {
+            if let Some(id) = l.plain(name, id)? {
+                zone = Some((id, direction));
+            }
+        }
+        let helper = l.plain("helper", |name| {
+            helper_fits(name, l).map(|()| name.to_string())
+        })?;
+        Ok(Ct {
+            notrack: l.has("notrack"),
+            helper,
+            zone,
+            timeout: l.plain("timeout", read::text)?,
+            events: l.plain("ctevents", read::text)?,
+            expect_events: l.plain("expevents", read::text)?,
+        })
+    }
+
+    fn write(&self, out: &mut Out) {
+        if self.notrack {
+            out.flag("notrack");
+        }
+        for (option, value) in [
+            ("helper", &self.helper),
+            ("timeout", &self.timeout),
+            ("ctevents", &self.events),
+            ("expevents", &self.expect_events),
+        ] {
+            if let Some(value) = value {
+                out.opt(option, value);
+            }
+        }
+        if let Some((id, direction)) = self.zone {
+            let option = ZONES.iter().find(|(_, d)| *d == direction);
+            let id = id.map_or("mark".to_string(), |id| id.to_string());
+            out.opt(option.map_or("zone", |(n, _)| n), id);
+        }
+    }
+}
+
+/// The kernel's helpers, as `--helper` takes them: name, protocol, whether for IPv6 too.
+const HELPERS: [(&str, u8, bool); 13] = [
+    ("ftp", proto::TCP, true),
+    ("tftp", proto::UDP, true),
+    ("irc", proto::TCP, false),
+    ("sip", proto::UDP, true),
+    ("sip", proto::TCP, true),
+    ("amanda", proto::UDP, true),
+    ("pptp", proto::TCP, false),
+    ("RAS", proto::UDP, true),
+    ("Q.931", proto::TCP, true),
+    ("netbios-ns", proto::UDP, false),
+    ("snmp", proto::UDP, false),
+    ("snmp_trap", proto::UDP, false),
+    ("sane", proto::TCP, true),
+];
+
+/// Whether the kernel has a helper of this name for the rule's family and protocol (kernel
+/// `xt_ct_set_helper`).
+fn helper_fits(name: &str, loaded: &Loaded) -> Result<(), Bad> {
+    let bad = |text: String| Bad::new(text).code("unknown-helper");
+    let rows = || HELPERS.iter().filter(|(known, ..)| *known == name);
+    if rows().next().is_none() {
+        let mut bad = bad(format!("the kernel has no helper '{name}'"));
+        bad.help = crate::diagnostic::nearest(name, HELPERS.iter().map(|(known, ..)| *known))
+            .map(str::to_string);
+        return Err(bad);
+    }
+    let of_family = || rows().filter(|(.., v6)| *v6 || loaded.family == Family::V4);
+    if of_family().next().is_none() {
+        return Err(bad(format!("helper '{name}' is for IPv4 only")));
+    }
+    let protocols: Vec<String> = of_family()
+        .map(|(_, protocol, _)| names::protocol_name(*protocol))
+        .collect();
+    let numbers: Vec<u8> = of_family().map(|(_, protocol, _)| *protocol).collect();
+    if loaded.is_protocol(&numbers) {
+        return Ok(());
+    }
+    let text = match &loaded.protocol {
+        Some(not) if !not.negated => {
+            format!("helper '{name}' reads {} only", protocols.join(" and "))
+        }
+        _ => format!("helper '{name}' needs a protocol in the rule"),
+    };
+    Err(bad(text).help(format!("-p {}", protocols[0])))
+}
+
+/// `-j NOTRACK`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notrack;
+
+impl Spec for Notrack {
+    const ROW: Extension = Extension::new(
+        "NOTRACK",
+        Families::Both,
+        "The packet is not tracked; CT --notrack says the same.",
+    )
+    .tables(&[TableKind::Raw])
+    .needs(&[Need::Connection]);
+
+    fn read(_: &Loaded) -> Result<Self, Fault> {
+        Ok(Notrack)
+    }
+
+    fn write(&self, _: &mut Out) {}
+}

@@ -1,0 +1,100 @@
+//! `-j LOG`.
+
+use super::prelude::*;
+
+/// `-j LOG`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Syslog level 0 to 7; 4 is the default.
+    pub level: u8,
+    /// Prefix.
+    pub prefix: String,
+    /// `--log-tcp-sequence`.
+    pub tcp_sequence: bool,
+    /// `--log-tcp-options`.
+    pub tcp_options: bool,
+    /// `--log-ip-options`.
+    pub ip_options: bool,
+    /// `--log-uid`.
+    pub uid: bool,
+    /// `--log-macdecode`.
+    pub macdecode: bool,
+}
+
+const LEVELS: [(&str, u8); 9] = [
+    ("emerg", 0),
+    ("alert", 1),
+    ("crit", 2),
+    ("error", 3),
+    ("warning", 4),
+    ("notice", 5),
+    ("info", 6),
+    ("debug", 7),
+    ("panic", 0),
+];
+
+fn level(text: &str) -> Value<u8> {
+    if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
+        return value::number(text, 7).map(|n| n as u8);
+    }
+    let lower = text.to_ascii_lowercase();
+    let known = LEVELS.iter().find(|(n, _)| n.starts_with(&lower));
+    known.map(|(_, l)| *l).ok_or_else(|| {
+        Bad::new(format!("'{text}' is no log level")).help(
+            "a number from 0 to 7, or emerg, alert, crit, error, warning, notice, info, debug",
+        )
+    })
+}
+
+impl Spec for Log {
+    const ROW: Extension = Extension::new(
+        "LOG",
+        Families::Both,
+        "Writes the packet's header to the kernel's log.",
+    )
+    .options(&[
+        opt(
+            "log-level",
+            "LEVEL",
+            "0 to 7, or a name; warning without it",
+        ),
+        opt("log-prefix", "TEXT", "at most 29 bytes in front"),
+        flag("log-tcp-sequence", "with sequence numbers"),
+        flag("log-tcp-options", "with the options of TCP"),
+        flag("log-ip-options", "with the options of IP"),
+        flag("log-uid", "with the user of the socket"),
+        flag("log-macdecode", "with MAC addresses and protocol"),
+    ]);
+
+    fn read(l: &Loaded) -> Result<Self, Fault> {
+        Ok(Log {
+            level: l.plain("log-level", level)?.unwrap_or(4),
+            prefix: l.plain("log-prefix", read::cut(29))?.unwrap_or_default(),
+            tcp_sequence: l.has("log-tcp-sequence"),
+            tcp_options: l.has("log-tcp-options"),
+            ip_options: l.has("log-ip-options"),
+            uid: l.has("log-uid"),
+            macdecode: l.has("log-macdecode"),
+        })
+    }
+
+    fn write(&self, out: &mut Out) {
+        if !self.prefix.is_empty() {
+            out.opt("log-prefix", write::quoted(&self.prefix));
+        }
+        if self.level != 4 {
+            out.opt("log-level", self.level);
+        }
+        for (set, option) in [
+            (self.tcp_sequence, "log-tcp-sequence"),
+            (self.tcp_options, "log-tcp-options"),
+            (self.ip_options, "log-ip-options"),
+            (self.uid, "log-uid"),
+            (self.macdecode, "log-macdecode"),
+        ] {
+            if set {
+                out.flag(option);
+            }
+        }
+    }
+}

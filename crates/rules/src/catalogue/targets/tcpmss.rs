@@ -1,0 +1,29 @@
+//! `-j TCPMSS`.
+
+use super::prelude::*;
+use crate::catalogue::words::Words;
+
+/// `-j TCPMSS`: changes the maximum segment size that a SYN announces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tcpmss(pub Words);
+
+impl Spec for Tcpmss {
+    const ROW: Extension = Extension::new(
+        "TCPMSS",
+        Families::Both,
+        "Changes the maximum segment size that a SYN announces.",
+    )
+    .options(&[
+        opt("set-mss", "value", "").not().many(),
+        flag("clamp-mss-to-pmtu", "").not().many(),
+    ])
+    .kept("its evaluation is not written yet");
+
+    fn read(loaded: &Loaded) -> Result<Self, Fault> {
+        Ok(Tcpmss(Words::of(loaded)))
+    }
+
+    fn write(&self, out: &mut Out) {
+        self.0.write(out);
+    }
+}

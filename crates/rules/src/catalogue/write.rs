@@ -1,0 +1,161 @@
+//! From values back to the text that iptables-save prints.
+
+use std::fmt::{Display, Write};
+use std::net::IpAddr;
+
+use palisade_wire::Family;
+
+use crate::model::{Net, Not, PortRange, Tools};
+
+/// A rule's text as it grows.
+#[derive(Debug)]
+pub struct Out {
+    pub(crate) text: String,
+    /// Whose text it is to be.
+    pub tools: Tools,
+    /// Family of the rule.
+    pub family: Family,
+}
+
+impl Out {
+    /// Nothing yet.
+    pub fn new(tools: Tools, family: Family) -> Self {
+        Out {
+            text: String::new(),
+            tools,
+            family,
+        }
+    }
+
+    /// ` !`, where it is negated.
+    pub(crate) fn bang(&mut self, negated: bool) {
+        if negated {
+            self.text.push_str(" !");
+        }
+    }
+
+    /// ` --name`.
+    pub(crate) fn flag(&mut self, name: &str) {
+        self.text.push_str(" --");
+        self.text.push_str(name);
+    }
+
+    /// ` --name value`.
+    pub(crate) fn opt(&mut self, name: &str, value: impl Display) {
+        let _ = write!(self.text, " --{name} {value}");
+    }
+
+    /// ` [!] --name value`, where there is a value.
+    pub(crate) fn maybe<T>(
+        &mut self,
+        name: &str,
+        value: &Option<Not<T>>,
+        show: impl FnOnce(&T) -> String,
+    ) {
+        if let Some(not) = value {
+            self.not(name, not, show);
+        }
+    }
+
+    /// ` [!] --name value`.
+    pub(crate) fn not<T>(&mut self, name: &str, not: &Not<T>, show: impl FnOnce(&T) -> String) {
+        self.bang(not.negated);
+        self.opt(name, show(&not.value));
+    }
+
+    /// Anything, with a blank before it.
+    pub(crate) fn word(&mut self, word: impl Display) {
+        let _ = write!(self.text, " {word}");
+    }
+}
+
+/// An address with its mask: a length, or for odd masks the mask itself.
+pub(crate) fn net(net: &Net) -> String {
+    match prefix_length(net.mask) {
+        Some(length) => format!("{}/{length}", net.address),
+        None => format!("{}/{}", net.address, net.mask),
+    }
+}
+
+/// Without `/32` or `/128`, as extensions print addresses.
+pub(crate) fn bare_net(n: &Net) -> String {
+    match (prefix_length(n.mask), n.mask) {
+        (Some(32), IpAddr::V4(_)) | (Some(128), IpAddr::V6(_)) => n.address.to_string(),
+        _ => net(n),
+    }
+}
+
+/// Length of a mask that is all ones, then all zeros.
+pub(crate) fn prefix_length(mask: IpAddr) -> Option<u32> {
+    let (bits, ones) = match mask {
+        IpAddr::V4(m) => (u128::from(u32::from(m)) << 96, u32::from(m).count_ones()),
+        IpAddr::V6(m) => (u128::from(m), u128::from(m).count_ones()),
+    };
+    (bits.leading_ones() == ones).then_some(ones)
+}
+
+/// `first`, or `first:last`.
+pub(crate) fn range(first: impl Display + PartialEq, last: impl Display) -> String {
+    let (first, last) = (first.to_string(), last.to_string());
+    if first == last {
+        first
+    } else {
+        format!("{first}:{last}")
+    }
+}
+
+/// Ports.
+pub(crate) fn ports(r: &PortRange) -> String {
+    range(r.first, r.last)
+}
+
+/// The names of the bits that are set, with commas; `NONE` without any.
+pub(crate) fn named(set: u64, names: impl Iterator<Item = (&'static str, u64)>) -> String {
+    let hits: Vec<&str> = names
+        .filter(|(_, b)| set & b != 0)
+        .map(|(n, _)| n)
+        .collect();
+    if hits.is_empty() {
+        "NONE".to_string()
+    } else {
+        hits.join(",")
+    }
+}
+
+/// A mark, with its mask if it has one.
+pub(crate) fn masked(&(value, mask): &(u32, u32)) -> String {
+    if mask == u32::MAX {
+        format!("0x{value:x}")
+    } else {
+        format!("0x{value:x}/0x{mask:x}")
+    }
+}
+
+/// A text value as iptables-save quotes it (`xtables_save_string`): bare only when it has nothing
+/// but letters, digits, `_` and `-`.
+pub(crate) fn quoted(text: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if !text.is_empty() && text.bytes().all(bare) {
+        return text.to_string();
+    }
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\' | '\'') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
+/// A word as it was written: quoted only when it would not be read back as one word.
+pub(crate) fn as_word(word: &str) -> String {
+    let splits = |c: char| c.is_whitespace() || matches!(c, '"' | '\\');
+    if word.is_empty() || word.contains(splits) {
+        quoted(word)
+    } else {
+        word.to_string()
+    }
+}
