@@ -26,12 +26,23 @@ fn main() {
             continue;
         };
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let name = path.strip_prefix(&root).unwrap_or(path).display().to_string();
-        let family = if name.contains(".v6.") { Family::V6 } else { Family::V4 };
+        let name = path
+            .strip_prefix(&root)
+            .unwrap_or(path)
+            .display()
+            .to_string();
+        let family = if name.contains(".v6.") {
+            Family::V6
+        } else {
+            Family::V4
+        };
         let parsed = parse::auto(&text, family);
         read += 1;
         let begun = std::time::Instant::now();
-        let found = check(&[Source { text: &text, parsed: &parsed }]);
+        let found = check(&[Source {
+            text: &text,
+            parsed: &parsed,
+        }]);
         if begun.elapsed().as_secs_f64() > 1.0 {
             eprintln!("slow: {name} {:?}", begun.elapsed());
         }
@@ -50,21 +61,36 @@ fn main() {
     println!("{read} files");
     for lint in CATALOGUE {
         let (findings, files) = count.get(lint.code).copied().unwrap_or_default();
-        println!("{} {:22} {findings:6} findings in {files:4} files", lint.code, lint.name);
+        println!(
+            "{} {:22} {findings:6} findings in {files:4} files",
+            lint.code, lint.name
+        );
     }
     let show = |(name, at, f): &(String, String, Finding)| {
-        println!("{name}:{} {} {}\n    {at}\n    {}", f.line, f.lint.code, f.message, f.notes.join("; "));
+        println!(
+            "{name}:{} {} {}\n    {at}\n    {}",
+            f.line,
+            f.lint.code,
+            f.message,
+            f.notes.join("; ")
+        );
     };
     if let Some(part) = option("--of") {
-        all.iter().filter(|(n, ..)| n.contains(&part)).for_each(show);
+        all.iter()
+            .filter(|(n, ..)| n.contains(&part))
+            .for_each(show);
     } else if let Some(code) = option("--code") {
-        all.iter().filter(|(_, _, f)| f.lint.code == code).for_each(show);
+        all.iter()
+            .filter(|(_, _, f)| f.lint.code == code)
+            .for_each(show);
     } else if let Some(n) = option("--sample").and_then(|n| n.parse::<usize>().ok()) {
         // A fixed seed: the same sample for everybody.
         let mut state = 20_240_607u64;
         let mut picked = Vec::new();
         while picked.len() < n.min(all.len()) {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let at = (state >> 33) as usize % all.len();
             if !picked.contains(&at) {
                 picked.push(at);

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use palisade_rules::{InterfacePattern, Net, Not, PortRange, Side, StateSet};
+use crate::view::{Side, StateSet};
+use palisade_rules::{InterfacePattern, Net, Not, PortRange};
 
 use crate::view::{Conditions, Depends, REAL_STATES};
 

@@ -81,11 +81,21 @@ impl<'a> Report<'a> {
         let Some(places) = self.places.get(self.file).filter(|_| same < MAX_OF_A_LINT) else {
             return Added(None);
         };
+        let message = message.into();
+        // A chain that two built-in chains share is told about once.
+        if let Some(before) = (self.findings.iter_mut())
+            .find(|f| f.lint.code == lint.code && f.file == self.file && (f.start, f.end) == span)
+        {
+            if before.message != message && !before.notes.contains(&message) {
+                before.notes.push(format!("also: {message}"));
+            }
+            return Added(None);
+        }
         let (line, column) = places.line_and_column(span.0);
         self.findings.push(Finding {
             lint,
             file: self.file,
-            message: message.into(),
+            message,
             start: span.0,
             end: span.1,
             line,

@@ -87,15 +87,13 @@ impl<'a> Places<'a> {
                 continue;
             }
             if save {
-                let mut words = trimmed.split_whitespace();
-                if current == Some(table)
-                    && words.next().and_then(|w| w.strip_prefix(':')) == Some(name)
+                let named = trimmed.strip_prefix(':').filter(|_| current == Some(table));
+                if let Some(rest) = named.and_then(|n| n.strip_prefix(name))
+                    && rest.starts_with([' ', '\t'])
                 {
-                    let policy = words.next().unwrap_or_default();
-                    let end = trimmed
-                        .find(policy)
-                        .map_or(trimmed.len(), |p| p + policy.len());
-                    found = Some((at, at + end));
+                    let policy = rest.split_whitespace().next().unwrap_or_default();
+                    let after = rest.find(policy).unwrap_or(0) + policy.len();
+                    found = Some((at, at + 1 + name.len() + after));
                 }
                 continue;
             }

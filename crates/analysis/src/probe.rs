@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use palisade_rules::{
-    Family, Hook, InterfacePattern, Net, Not, PktType, PortRange, Side, StateSet,
-};
+use crate::view::{Side, StateSet};
+use palisade_rules::{Family, Hook, InterfacePattern, Net, Not, PortRange};
 use palisade_wire::{proto, tcp::flags};
 
 use crate::cover::net_within;
 use crate::view::Conditions;
+use palisade_rules::matches::pkttype::Kind;
 
 /// Address types by their bit in `AddrType`.
 const UNICAST: u16 = 1 << 1;
@@ -179,7 +179,7 @@ impl Probe {
                 .is_none_or(|t| t.apply(t.value.0 & self.destination_type != 0))
             && c.packet_type
                 .as_ref()
-                .is_none_or(|t| t.apply(t.value == PktType::Unicast))
+                .is_none_or(|t| t.apply(t.value == Kind::Unicast))
     }
 }
 

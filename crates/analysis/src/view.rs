@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
-use palisade_rules::{
-    AddrType, IcmpType, InterfacePattern, Kept, Match, NatRange, Net, Not, PktType, PortRange,
-    Recent, RecentAction, Rule, Side, StateSet, Target, TcpFlags,
-};
+pub use palisade_rules::matches::Side;
+pub use palisade_rules::matches::conntrack::StateSet;
+pub use palisade_rules::targets::nat::Range as NatRange;
+
+use palisade_rules::matches::{addrtype, icmp, pkttype, recent, tcp};
+use palisade_rules::{InterfacePattern, Match, Net, Not, PortRange, Rule, Target};
 
 /// What a test that is not looked into depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +55,9 @@ pub struct Conditions {
     /// Ports of either end.
     pub either_ports: Vec<Not<Vec<PortRange>>>,
     /// TCP flags.
-    pub flags: Option<Not<TcpFlags>>,
+    pub flags: Option<Not<tcp::Flags>>,
     /// ICMP or ICMPv6 type.
-    pub icmp: Option<Not<IcmpType>>,
+    pub icmp: Option<Not<icmp::Type>>,
     /// Connection states.
     pub states: Vec<Not<StateSet>>,
     /// Direction of the packet within its connection: `true` for ORIGINAL.
@@ -63,11 +65,11 @@ pub struct Conditions {
     /// Ranges of addresses.
     pub ranges: Vec<(Side, Not<(IpAddr, IpAddr)>)>,
     /// Type of the source address.
-    pub source_type: Option<Not<AddrType>>,
+    pub source_type: Option<Not<addrtype::TypeSet>>,
     /// Type of the destination address.
-    pub destination_type: Option<Not<AddrType>>,
+    pub destination_type: Option<Not<addrtype::TypeSet>>,
     /// Whom the frame was sent to.
-    pub packet_type: Option<Not<PktType>>,
+    pub packet_type: Option<Not<pkttype::Kind>>,
     /// Everything else.
     pub opaque: Vec<Opaque>,
 }
@@ -249,12 +251,12 @@ fn add(c: &mut Conditions, m: &Match) {
             c.source_ports.extend(ports(&udp.source));
             c.destination_ports.extend(ports(&udp.destination));
         }
-        Match::Icmp(kind) | Match::Icmp6(kind) => {
+        Match::Icmp(icmp::Icmp(kind)) | Match::Icmp6(icmp::Icmp6(kind)) => {
             if kind.value.kind.is_some() || kind.negated {
                 c.icmp = Some(kind.clone());
             }
         }
-        Match::State(states) => c.states.push(states.clone()),
+        Match::State(states) => c.states.push(states.0.clone()),
         Match::Conntrack(conntrack) => {
             let mut rest = conntrack.clone();
             c.states.extend(rest.state.take());
@@ -265,25 +267,27 @@ fn add(c: &mut Conditions, m: &Match) {
                 c.opaque.push(test);
             }
         }
-        Match::Multiport { side, ports } => match side {
-            Side::Source => c.source_ports.push(ports.clone()),
-            Side::Destination => c.destination_ports.push(ports.clone()),
-            Side::Either => c.either_ports.push(ports.clone()),
-        },
-        Match::Iprange {
-            source,
-            destination,
-        } => {
-            c.ranges
-                .extend(source.iter().map(|r| (Side::Source, r.clone())));
-            c.ranges
-                .extend(destination.iter().map(|r| (Side::Destination, r.clone())));
+        Match::Multiport(multiport) => {
+            let list = match multiport.side {
+                Side::Source => &mut c.source_ports,
+                Side::Destination => &mut c.destination_ports,
+                Side::Either => &mut c.either_ports,
+            };
+            list.push(multiport.ports.clone());
+        }
+        Match::Iprange(range) => {
+            let sources = range.source.iter().map(|r| (Side::Source, r.clone()));
+            let destinations = range
+                .destination
+                .iter()
+                .map(|r| (Side::Destination, r.clone()));
+            c.ranges.extend(sources.chain(destinations));
         }
         Match::Addrtype(types) if !types.limit_in && !types.limit_out => {
             c.source_type = types.source.clone().or(c.source_type.take());
             c.destination_type = types.destination.clone().or(c.destination_type.take());
         }
-        Match::Pkttype(kind) => c.packet_type = Some(kind.clone()),
+        Match::Pkttype(kind) => c.packet_type = Some(kind.0.clone()),
         other => c.opaque.push(opaque(other.name(), format!("{other:?}"))),
     }
 }
@@ -318,24 +322,27 @@ pub fn action(rule: &Rule) -> Action {
         Target::Jump(to) => Action::Jump(*to),
         Target::Goto(to) => Action::Goto(*to),
         Target::Reject(_) => Action::Reject,
-        Target::Log(_) | Target::Nflog(_) => Action::Log,
+        Target::Log(_) | Target::Nflog(_) | Target::Ulog(_) => Action::Log,
         Target::Ct(ct) => match (&ct.helper, ct.notrack) {
             (Some(helper), _) => Action::Helper(helper.clone()),
             (None, true) => Action::NoTrack,
             (None, false) => Action::Change,
         },
-        Target::Notrack => Action::NoTrack,
-        Target::Dnat(range) => Action::Dnat(*range),
+        Target::Notrack(_) => Action::NoTrack,
+        Target::Dnat(dnat) => Action::Dnat(dnat.0),
         Target::Snat(_) | Target::Masquerade(_) | Target::Redirect(_) | Target::Netmap(_) => {
             Action::Translate
         }
-        Target::Kept(Kept { name, .. }) => match name.as_str() {
-            "ULOG" => Action::Log,
-            "NFQUEUE" | "QUEUE" | "TPROXY" | "SYNPROXY" => Action::Queue,
-            "TRACE" | "AUDIT" | "LED" | "IDLETIMER" | "TEE" | "RATEEST" => Action::Pass,
-            _ => Action::Change,
-        },
-        Target::Mark { .. } | Target::Connmark(_) | Target::Npt { .. } => Action::Change,
+        Target::Nfqueue(_) | Target::Queue(_) | Target::Tproxy(_) | Target::Synproxy(_) => {
+            Action::Queue
+        }
+        Target::Trace(_)
+        | Target::Audit(_)
+        | Target::Led(_)
+        | Target::Idletimer(_)
+        | Target::Tee(_)
+        | Target::Rateest(_) => Action::Pass,
+        _ => Action::Change,
     }
 }
 
@@ -343,9 +350,7 @@ pub fn action(rule: &Rule) -> Action {
 pub fn recent(rule: &Rule) -> Vec<(String, bool)> {
     (rule.matches.iter())
         .filter_map(|m| match m {
-            Match::Recent(Recent { name, action, .. }) => {
-                Some((name.clone(), *action == RecentAction::Set))
-            }
+            Match::Recent(r) => Some((r.name.clone(), r.action == recent::Action::Set)),
             _ => None,
         })
         .collect()
@@ -354,7 +359,7 @@ pub fn recent(rule: &Rule) -> Vec<(String, bool)> {
 /// The helper that `-m helper` asks for; empty for any.
 pub fn wanted_helper(rule: &Rule) -> Option<&str> {
     rule.matches.iter().find_map(|m| match m {
-        Match::Helper(not) if !not.negated => Some(not.value.as_str()),
+        Match::Helper(helper) if !helper.0.negated => Some(helper.0.value.as_str()),
         _ => None,
     })
 }
@@ -363,9 +368,7 @@ pub fn wanted_helper(rule: &Rule) -> Option<&str> {
 pub fn rate_up_to(rule: &Rule) -> Option<bool> {
     rule.matches.iter().find_map(|m| match m {
         Match::Limit(_) => Some(true),
-        Match::Kept(Kept { name, words }) if name == "hashlimit" => {
-            Some(!words.iter().any(|w| w == "--hashlimit-above"))
-        }
+        Match::Hashlimit(h) => Some(!h.0.0.iter().any(|w| w == "--hashlimit-above")),
         _ => None,
     })
 }

@@ -1,6 +1,7 @@
 //! Questions that several lints ask of a ruleset.
 
-use palisade_rules::{Hook, StateSet, TableKind};
+use crate::view::StateSet;
+use palisade_rules::{Hook, TableKind};
 use palisade_wire::proto;
 
 use super::Context;
@@ -241,8 +242,5 @@ pub(super) const FROM_OUTSIDE: [Hook; 2] = [Hook::Input, Hook::Forward];
 
 /// A name in quotes for a port of a protocol: "tcp 22".
 pub(super) fn service(protocol: u8, port: u16) -> String {
-    format!(
-        "{} {port}",
-        palisade_rules::catalogue::protocol_name(protocol)
-    )
+    format!("{} {port}", palisade_rules::names::protocol_name(protocol))
 }

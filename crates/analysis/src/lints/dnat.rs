@@ -1,4 +1,5 @@
-use palisade_rules::{Hook, NatRange, Severity, StateSet, TableKind};
+use crate::view::{NatRange, StateSet};
+use palisade_rules::{Hook, Severity, TableKind};
 use palisade_wire::proto;
 
 use super::ask::service;
@@ -80,7 +81,7 @@ pub(super) fn translated(context: &Context<'_>) -> Vec<Translated> {
 
 fn after(context: &Context<'_>, before: &Probe, range: &NatRange) -> Option<Vec<Probe>> {
     let (destination, _) = range.addresses?;
-    if destination.is_loopback() {
+    if destination.is_loopback() || destination.is_unspecified() {
         return None;
     }
     let (table, _) = context.map.hook(TableKind::Filter, Hook::Forward)?;

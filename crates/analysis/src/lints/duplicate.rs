@@ -25,38 +25,60 @@ pub(super) static LINT: Lint = Lint {
     run: Run::Ruleset(run),
 };
 
+/// Most further lines that one finding lists.
+const MAX_LISTED: usize = 12;
+
 fn run(context: &Context<'_>, report: &mut Report<'_>) {
     for table in &context.map.tables {
         for chain in &table.chains {
-            let mut seen: HashMap<String, usize> = HashMap::new();
+            if !context.by_hand(chain) {
+                continue;
+            }
+            // For each rule that comes again: its number and those of its copies.
+            let mut seen: HashMap<String, Vec<usize>> = HashMap::new();
             for (number, rule) in chain.rules.iter().enumerate() {
                 // Counting twice may be meant, and a rate or a list asked twice is not the same question.
-                let once = matches!(rule.action, Action::Pass | Action::Change | Action::Return)
-                    || rule.conditions.is_limited()
+                let once = matches!(
+                    rule.action,
+                    Action::Pass | Action::Change | Action::Return | Action::Log
+                ) || rule.conditions.is_limited()
                     || rule.conditions.is_empty() && number + 1 == chain.rules.len();
                 if once {
                     continue;
                 }
                 let key = format!("{:?} {:?}", rule.conditions, rule.rule.target);
-                match seen.get(&key) {
-                    None => {
-                        seen.insert(key, number);
-                    }
-                    Some(first) => {
-                        let line = chain.rules[*first].position().line;
-                        // One command may make several rules (-s a,b); those stand on one line.
-                        if line == rule.position().line {
-                            continue;
-                        }
-                        report.add(
-                            context.places.rule(rule.position()),
-                            format!(
-                                "the same as rule {} of {} (line {line})",
-                                first + 1,
-                                chain.name
-                            ),
-                        );
-                    }
+                seen.entry(key).or_default().push(number);
+            }
+            for numbers in seen.into_values() {
+                let line = |n: &usize| chain.rules[*n].position().line;
+                let Some((first, rest)) = numbers.split_first() else {
+                    continue;
+                };
+                // One command may make several rules (-s a,b); those stand on one line.
+                let copies: Vec<&usize> = rest.iter().filter(|n| line(n) != line(first)).collect();
+                let Some(second) = copies.first() else {
+                    continue;
+                };
+                let added = report.add(
+                    context.places.rule(chain.rules[**second].position()),
+                    format!(
+                        "the same as rule {} of {} (line {})",
+                        first + 1,
+                        chain.name,
+                        line(first)
+                    ),
+                );
+                if copies.len() > 1 {
+                    let lines: Vec<String> = copies[1..]
+                        .iter()
+                        .take(MAX_LISTED)
+                        .map(|n| line(n).to_string())
+                        .collect();
+                    let more = copies.len() - 1 - lines.len();
+                    added.note(match more {
+                        0 => format!("and again at line {}", lines.join(", ")),
+                        n => format!("and again at lines {} and {n} more", lines.join(", ")),
+                    });
                 }
             }
         }

@@ -1,4 +1,5 @@
-use palisade_rules::{Severity, StateSet, TableKind};
+use crate::view::StateSet;
+use palisade_rules::{Severity, TableKind};
 
 use super::ask::FROM_OUTSIDE;
 use super::{Context, Lint, Run, v4};

@@ -59,7 +59,7 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
                 .help(format!(
                     "-A FORWARD -d {} -p {} --dport {} -m conntrack --ctstate NEW -j ACCEPT",
                     after.destination,
-                    palisade_rules::catalogue::protocol_name(after.protocol),
+                    palisade_rules::names::protocol_name(after.protocol),
                     after.destination_port
                 ));
         }

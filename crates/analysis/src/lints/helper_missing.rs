@@ -1,4 +1,5 @@
-use palisade_rules::{Severity, StateSet, TableKind};
+use crate::view::StateSet;
+use palisade_rules::{Severity, TableKind};
 
 use super::{Context, Lint, Run, v4};
 use crate::finding::Report;
@@ -60,7 +61,8 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
             } else {
                 assigned.contains(&name) || assigned.contains(&base)
             };
-            if !there && !told.contains(&name.to_string()) {
+            // `proto_gre` is no helper that a rule could assign: pptp's announcements make it.
+            if !there && base != "proto_gre" && !told.contains(&name.to_string()) {
                 told.push(name.to_string());
                 let by = HELPERS.iter().find(|(h, ..)| *h == base);
                 let added = report.add(

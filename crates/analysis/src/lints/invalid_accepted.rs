@@ -1,4 +1,5 @@
-use palisade_rules::{Severity, StateSet, TableKind};
+use crate::view::StateSet;
+use palisade_rules::{Severity, TableKind};
 use palisade_wire::proto;
 
 use super::ask::FROM_OUTSIDE;
@@ -55,6 +56,7 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
                     || !for_port
                     || c.real_states() & StateSet::INVALID == 0
                     || super::ask::is_loopback(c)
+                    || of_guests(c)
                 {
                     continue;
                 }
@@ -83,4 +85,16 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Rules that libvirt, lxc or Docker put into built-in chains for the bridges of their guests.
+fn of_guests(c: &crate::view::Conditions) -> bool {
+    [&c.in_interface, &c.out_interface]
+        .into_iter()
+        .flatten()
+        .any(|n| {
+            ["virbr", "lxcbr", "lxdbr", "docker", "br-", "vnet"]
+                .iter()
+                .any(|p| n.value.name.starts_with(p))
+        })
 }

@@ -53,7 +53,7 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
                 let start = crate::probe::Probe::stranger(context.map.family, hook);
                 let starts = [
                     start.clone(),
-                    start.in_state(palisade_rules::StateSet::INVALID),
+                    start.in_state(crate::view::StateSet::INVALID),
                 ];
                 starts.iter().any(|start| {
                     context

@@ -1,6 +1,7 @@
 use std::net::Ipv6Addr;
 
-use palisade_rules::{Family, Hook, Severity, StateSet, TableKind};
+use crate::view::StateSet;
+use palisade_rules::{Family, Hook, Severity, TableKind};
 
 use super::{Context, Lint, Run, v6};
 use crate::finding::Report;

@@ -43,9 +43,17 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
                     // The same rule twice is PL018's.
                     continue;
                 }
+                // One command may write several rules (-d a,b).
+                if earlier.position().line == rule.position().line {
+                    continue;
+                }
                 let same = same_verdict(&earlier.action, &rule.action);
                 // A program that writes rules may repeat itself; only a lost decision is worth a word there.
-                if same && !context.by_hand(chain) {
+                let decides = |a: &Action| matches!(a, Action::Accept) || a.refuses();
+                let lost = decides(&earlier.action)
+                    && decides(&rule.action)
+                    && earlier.action.refuses() != rule.action.refuses();
+                if !lost && !context.by_hand(chain) {
                     continue;
                 }
                 report

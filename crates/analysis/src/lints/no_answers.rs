@@ -1,4 +1,5 @@
-use palisade_rules::{Hook, Severity, StateSet, TableKind};
+use crate::view::StateSet;
+use palisade_rules::{Hook, Severity, TableKind};
 
 use super::{Context, Lint, Run, v4};
 use crate::finding::Report;

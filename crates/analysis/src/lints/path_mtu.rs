@@ -1,4 +1,5 @@
-use palisade_rules::{Family, Severity, StateSet, TableKind};
+use crate::view::StateSet;
+use palisade_rules::{Family, Severity, TableKind};
 
 use super::ask::FROM_OUTSIDE;
 use super::neighbour_discovery::errors_refused;

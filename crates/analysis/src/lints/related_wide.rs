@@ -1,4 +1,5 @@
-use palisade_rules::{Severity, StateSet, TableKind};
+use crate::view::StateSet;
+use palisade_rules::{Severity, TableKind};
 use palisade_wire::proto;
 
 use super::ask::FROM_OUTSIDE;
