@@ -14,6 +14,7 @@
 pub mod catalogue;
 pub mod diagnostic;
 mod lex;
+pub mod list;
 pub mod model;
 pub mod names;
 pub mod parse;

@@ -218,6 +218,11 @@ const SERVICES: &[(&str, u16)] = &[
     ("vnc", 5900),
 ];
 
+/// Service name of a port.
+pub fn service_name(port: u16) -> Option<&'static str> {
+    SERVICES.iter().find(|(_, p)| *p == port).map(|(n, _)| *n)
+}
+
 /// Port of a service name.
 pub fn service_port(name: &str) -> Option<u16> {
     SERVICES.iter().find(|(n, _)| *n == name).map(|(_, p)| *p)

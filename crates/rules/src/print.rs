@@ -17,14 +17,10 @@ pub fn save_as(ruleset: &Ruleset, counters: bool, tools: Tools) -> String {
     // The kernel lists the table that came last first.
     for table in ruleset.tables.iter().rev() {
         let _ = writeln!(out, "*{}", table.kind.name());
-        // The kernel keeps user chains sorted by name as the program's library inserts them.
-        let mut order: Vec<&Chain> = table.chains.iter().collect();
-        order.sort_by(|a, b| match (a.builtin, b.builtin) {
-            (Some(x), Some(y)) => x.cmp(&y),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (None, None) => a.name.cmp(&b.name),
-        });
+        let order: Vec<&Chain> = chain_order(table)
+            .into_iter()
+            .map(|at| &table.chains[at])
+            .collect();
         for chain in &order {
             let policy = match chain.builtin {
                 Some(_) => chain.policy.name(),
@@ -69,6 +65,34 @@ pub fn rule(table: &Table, chain: &Chain, rule: &Rule, family: Family) -> String
 
 /// One rule as one of the two programs prints it.
 pub fn rule_as(table: &Table, chain: &Chain, rule: &Rule, family: Family, tools: Tools) -> String {
+    with_counters(table, chain, rule, family, tools, None)
+}
+
+/// The chains in the order in which they are listed: built-in ones by hook, then user chains by name, as the
+/// program's library keeps them.
+pub(crate) fn chain_order(table: &Table) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..table.chains.len()).collect();
+    order.sort_by(|a, b| {
+        let (a, b) = (&table.chains[*a], &table.chains[*b]);
+        match (a.builtin, b.builtin) {
+            (Some(x), Some(y)) => x.cmp(&y),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (None, None) => a.name.cmp(&b.name),
+        }
+    });
+    order
+}
+
+/// One rule; `-c packets bytes` in front of its target, as `iptables -S -v` has them.
+pub(crate) fn with_counters(
+    table: &Table,
+    chain: &Chain,
+    rule: &Rule,
+    family: Family,
+    tools: Tools,
+    counters: Option<Counters>,
+) -> String {
     let mut out = Out::new(tools, family);
     out.text.push_str("-A ");
     out.text.push_str(&chain.name);
@@ -77,6 +101,9 @@ pub fn rule_as(table: &Table, chain: &Chain, rule: &Rule, family: Family, tools:
         out.text.push_str(" -m ");
         out.text.push_str(m.name());
         m.write(&mut out);
+    }
+    if let Some(counters) = counters {
+        out.word(format_args!("-c {} {}", counters.packets, counters.bytes));
     }
     let to = |at: usize| table.chains.get(at).map_or("?", |c| c.name.as_str());
     let (letter, name) = match &rule.target {

@@ -37,6 +37,12 @@ pub(crate) trait Spec: Sized {
     /// The options as iptables-save prints them.
     fn write(&self, out: &mut Out);
 
+    /// What `iptables -L` prints of it, every part with a blank before it; `out.numeric` with `-n`. By
+    /// default the options as they are saved.
+    fn list(&self, out: &mut Out) {
+        self.write(out);
+    }
+
     /// Hooks that take it with these options; empty: all. By default what the row says.
     fn hooks(&self) -> &'static [Hook] {
         Self::ROW.hooks

@@ -15,6 +15,8 @@ pub struct Out {
     pub tools: Tools,
     /// Family of the rule.
     pub family: Family,
+    /// Numbers rather than names, where both can be printed.
+    pub numeric: bool,
 }
 
 impl Out {
@@ -24,6 +26,7 @@ impl Out {
             text: String::new(),
             tools,
             family,
+            numeric: true,
         }
     }
 

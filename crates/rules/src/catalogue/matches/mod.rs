@@ -111,6 +111,13 @@ macro_rules! matches {
                 }
             }
 
+            /// What `iptables -L` prints of it.
+            pub(crate) fn list(&self, out: &mut Out) {
+                match self {
+                    $(Match::$variant(m) => m.list(out)),*
+                }
+            }
+
             /// Hooks that take it; empty: all.
             pub fn hooks(&self) -> &'static [Hook] {
                 match self {

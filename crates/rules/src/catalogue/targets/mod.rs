@@ -85,6 +85,14 @@ macro_rules! targets {
                 }
             }
 
+            /// What `iptables -L` prints of it.
+            pub(crate) fn list(&self, out: &mut Out) {
+                match self {
+                    $(Target::$variant(t) => t.list(out),)*
+                    _ => {}
+                }
+            }
+
             /// Hooks that take it; empty: all.
             pub fn hooks(&self) -> &'static [Hook] {
                 match self {
