@@ -125,4 +125,15 @@ impl Added<'_> {
         }
         self
     }
+
+    pub(crate) fn replace(mut self, span: (usize, usize), text: impl Into<String>) -> Self {
+        if let Some(f) = &mut self.0 {
+            f.replacement = Some(Replacement {
+                start: span.0,
+                end: span.1,
+                text: text.into(),
+            });
+        }
+        self
+    }
 }

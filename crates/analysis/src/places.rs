@@ -72,6 +72,17 @@ impl<'a> Places<'a> {
         self.option(position, &["-j", "--jump", "-g", "--goto"], 1)
     }
 
+    /// Span of a rule with its line end, to delete it: none when something else stands on the line.
+    pub(crate) fn whole_line(&self, position: Position) -> Option<(usize, usize)> {
+        let (start, end) = self.rule(position);
+        let line = self.text.get(..start)?.rfind('\n').map_or(0, |n| n + 1);
+        let rest = self.text.get(end..)?;
+        let after = end + rest.find('\n').map_or(rest.len(), |n| n + 1);
+        let alone = self.text.get(line..start)?.trim().is_empty()
+            && self.text.get(end..after)?.trim().is_empty();
+        alone.then_some((line, after))
+    }
+
     /// Span of what makes a chain or sets its policy: `:INPUT DROP`, `-P INPUT DROP`, `-N services`. The last one
     /// counts, as it does for iptables.
     pub(crate) fn chain(&self, table: TableKind, name: &str) -> Option<(usize, usize)> {

@@ -59,7 +59,8 @@ pub(crate) fn apply(
                 .help(match known {
                     Some(_) => "take the comment away",
                     None => "palisade check --list-lints names them all",
-                });
+                })
+                .replace(a.span, "");
         }
     }
     kept.append(&mut report.findings);

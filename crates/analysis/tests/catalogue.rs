@@ -73,6 +73,30 @@ fn no_lint_finds_its_good_example_and_no_good_example_deserves_a_warning() {
 }
 
 #[test]
+fn what_a_lint_offers_as_an_edit_mends_its_bad_example() {
+    let mut edits = 0;
+    for lint in CATALOGUE.iter().filter(|l| !l.bad.v4.is_empty()) {
+        for (finding, _) in found(&lint.bad) {
+            let Some(edit) = finding
+                .replacement
+                .filter(|_| finding.lint.code == lint.code)
+            else {
+                continue;
+            };
+            edits += 1;
+            let mut text = lint.bad.v4.to_string();
+            text.replace_range(edit.start..edit.end, &edit.text);
+            assert!(
+                !codes(&text).contains(&lint.code),
+                "{} finds its own repair:\n{text}",
+                lint.code
+            );
+        }
+    }
+    assert!(edits >= 5, "{edits} edits");
+}
+
+#[test]
 fn numbers_and_names_are_unique_and_in_order() {
     for (i, lint) in CATALOGUE.iter().enumerate() {
         assert_eq!(lint.code, format!("PL{i:03}"));
@@ -102,6 +126,7 @@ fn the_page_of_lints_is_up_to_date() {
 /// Codes found in a text, in order.
 fn codes(text: &str) -> Vec<&'static str> {
     let parsed = parse::auto(text, Family::V4);
+    assert!(!parsed.has_errors(), "{text}: {:?}", parsed.diagnostics);
     check(&[Source {
         text,
         parsed: &parsed,

@@ -1,6 +1,7 @@
 //! `palisade`: arguments in, rendering out.
 
 mod args;
+mod check;
 mod diagnostics;
 mod expression;
 mod host;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Trace(trace) => trace::run(trace),
-        Command::Check(check) => rules::check(check),
+        Command::Check(check) => check::run(check),
         Command::Fmt(fmt) => rules::fmt(fmt),
     };
     match result {

@@ -1,14 +1,13 @@
-//! `palisade check` and `palisade fmt`, and the reading of rules for all commands.
+//! `palisade fmt`, and the reading of rules for all commands.
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use palisade_rules::{Diagnostic, Family, Parsed, Severity, parse, print};
-use serde_json::json;
+use palisade_rules::{Family, Parsed, Severity, parse, print};
 
 use crate::Exit;
-use crate::args::{CheckArguments, FmtArguments, Format};
+use crate::args::FmtArguments;
 use crate::diagnostics;
 use crate::output::Paint;
 
@@ -22,10 +21,15 @@ pub struct RulesFile {
 
 /// Reads rules; bytes that are no UTF-8 are replaced.
 pub fn read(path: &Path, family: Family) -> Result<RulesFile> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let text = text(path)?;
     let parsed = parse::auto(&text, family);
     Ok(RulesFile { text, parsed })
+}
+
+/// Reads a text; bytes that are no UTF-8 are replaced.
+pub fn text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Draws findings of at least a severity to standard error.
@@ -43,67 +47,9 @@ pub fn tell(file: &RulesFile, path: &Path, least: Severity, paint: Paint) {
     }
 }
 
-fn family(v6: bool) -> Family {
+/// The family that `-6` says.
+pub fn family(v6: bool) -> Family {
     if v6 { Family::V6 } else { Family::V4 }
-}
-
-/// `palisade check`.
-pub fn check(arguments: &CheckArguments) -> Result<Exit> {
-    let paint = Paint::stdout(arguments.color);
-    let mut out = std::io::stdout().lock();
-    let (mut errors, mut warnings, mut notes) = (0, 0, 0);
-    for path in &arguments.files {
-        let file = read(path, family(arguments.v6))?;
-        for d in &file.parsed.diagnostics {
-            match d.severity {
-                Severity::Error => errors += 1,
-                Severity::Warning => warnings += 1,
-                Severity::Note => notes += 1,
-            }
-            match arguments.format {
-                Format::Human => writeln!(
-                    out,
-                    "{}",
-                    diagnostics::draw(d, &file.text, &path.display().to_string(), paint)
-                )?,
-                Format::Json => writeln!(out, "{}", to_json(d, path))?,
-            }
-        }
-    }
-    match arguments.format {
-        Format::Human => writeln!(out, "{errors} errors, {warnings} warnings, {notes} notes")?,
-        Format::Json => writeln!(
-            out,
-            "{}",
-            json!({"summary": {"errors": errors, "warnings": warnings, "notes": notes}})
-        )?,
-    }
-    Ok(if errors > 0 {
-        Exit::BadInput
-    } else if warnings > 0 && arguments.deny.is_some() {
-        Exit::No
-    } else {
-        Exit::Yes
-    })
-}
-
-fn to_json(d: &Diagnostic, path: &Path) -> serde_json::Value {
-    json!({
-        "file": path.display().to_string(),
-        "severity": match d.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        },
-        "code": d.code,
-        "message": d.message,
-        "line": d.line,
-        "column": d.column,
-        "start": d.start,
-        "end": d.end,
-        "help": d.help,
-        "replacement": d.replacement.as_ref().map(|r| json!({"start": r.start, "end": r.end, "text": r.text})),
-    })
 }
 
 /// `palisade fmt`.

@@ -59,7 +59,7 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
                 let Some(second) = copies.first() else {
                     continue;
                 };
-                let added = report.add(
+                let mut added = report.add(
                     context.places.rule(chain.rules[**second].position()),
                     format!(
                         "the same as rule {} of {} (line {})",
@@ -68,6 +68,9 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
                         line(first)
                     ),
                 );
+                if let Some(line) = context.places.whole_line(chain.rules[**second].position()) {
+                    added = added.replace(line, "");
+                }
                 if copies.len() > 1 {
                     let lines: Vec<String> = copies[1..]
                         .iter()

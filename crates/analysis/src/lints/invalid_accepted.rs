@@ -70,6 +70,7 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
                     if way.action != Action::Accept || way.end != (chain, Some(number)) {
                         continue;
                     }
+                    let target = context.places.target(rule.position());
                     report
                         .add(
                             context.places.rule(rule.position()),
@@ -79,7 +80,8 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
                         .help(format!(
                             "-A {} -m conntrack --ctstate INVALID -j DROP before it, or --ctstate NEW in the rule",
                             hook.name()
-                        ));
+                        ))
+                        .replace((target.0, target.0), "-m conntrack --ctstate NEW ");
                     break 'hook;
                 }
             }

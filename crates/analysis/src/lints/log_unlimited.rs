@@ -68,12 +68,17 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
                 })
             });
             if open {
+                let place = context.places.target(rule.position());
                 report
                     .add(
-                        context.places.target(rule.position()),
+                        place,
                         "every packet that comes here writes a line, without a limit",
                     )
-                    .help("-m limit --limit 5/min --limit-burst 10 in the rule");
+                    .help("-m limit --limit 5/min --limit-burst 10 in the rule")
+                    .replace(
+                        (place.0, place.0),
+                        "-m limit --limit 5/min --limit-burst 10 ",
+                    );
             }
         }
     }

@@ -75,15 +75,19 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
         }
         if let Some((chain, number)) = found {
             let rule = &table.chains[chain].rules[number];
+            let place = context
+                .places
+                .option(rule.position(), &["--ctstate", "--state"], 1);
             let added = report
                 .add(
-                    context.places.option(rule.position(), &["--ctstate", "--state"], 1),
+                    place,
                     "NEW takes TCP segments without SYN as well",
                 )
                 .help(format!(
                     "-A {} -p tcp ! --syn -m conntrack --ctstate NEW -j DROP before it, or --syn in the rule",
                     hook.name()
-                ));
+                ))
+                .replace((place.1, place.1), " --syn");
             if more > 0 {
                 added.note(format!(
                     "{more} more rule{} that {} leads to {} the same",
