@@ -9,14 +9,14 @@ use crate::model::{Net, PortRange};
 
 /// A value that does not parse: what is wrong and what to do.
 pub(crate) struct Bad {
-    pub(crate) message: String,
+    pub(crate) message: Box<str>,
     pub(crate) help: Option<String>,
     /// An option is missing: likely a consequence when something else in the command is wrong.
     pub(crate) missing: bool,
     /// Code of the diagnostic, where it is not the common one.
     pub(crate) code: Option<&'static str>,
     /// What the real program says, without its name and version in front.
-    pub(crate) said: Option<String>,
+    pub(crate) said: Option<Box<str>>,
 }
 
 /// What is wrong, and the word that it is about.
@@ -25,7 +25,7 @@ pub(crate) type Fault = (Word, Bad);
 impl Bad {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Bad {
-            message: message.into(),
+            message: message.into().into_boxed_str(),
             help: None,
             missing: false,
             code: None,
@@ -40,7 +40,7 @@ impl Bad {
 
     /// What the real program says, without its name and version in front.
     pub(crate) fn said(mut self, text: impl Into<String>) -> Self {
-        self.said = Some(text.into());
+        self.said = Some(text.into().into_boxed_str());
         self
     }
 

@@ -162,7 +162,7 @@ impl Reader<'_, '_, '_> {
         self.failed = true;
         let mut diagnostic = self.parser.error(code, (word.start, word.end), bad.message);
         diagnostic.help = bad.help;
-        diagnostic.said = bad.said;
+        diagnostic.said = bad.said.map(String::from);
         self.parser.report(diagnostic);
     }
 
