@@ -83,7 +83,21 @@ pub(crate) fn mark(text: &str) -> Value<(u32, u32)> {
 
 pub(crate) fn port(text: &str) -> Value<u16> {
     if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
-        return number(text, 65_535).map(|n| n as u16);
+        let bad = |_| {
+            let bad = Bad::new(format!(
+                "'{text}' is not a port, which is a number from 0 to 65535"
+            ));
+            match text.split_once([',', '-']) {
+                Some(_) if text.contains(',') => bad.help(format!(
+                    "several ports need multiport: -m multiport --dports {text} (or --sports)"
+                )),
+                Some((first, last)) => {
+                    bad.help(format!("a range is written with a colon: {first}:{last}"))
+                }
+                None => bad,
+            }
+        };
+        return number(text, 65_535).map(|n| n as u16).map_err(bad);
     }
     crate::names::service_port(text).ok_or_else(|| {
         Bad::new(format!("'{text}' is neither a port nor a known service"))
@@ -157,7 +171,11 @@ pub(crate) fn address(text: &str, family: Family) -> Value<IpAddr> {
             ))
             .help("write its address")
         } else {
-            Bad::new(format!("'{text}' is not an {family} address"))
+            let bad = Bad::new(format!("'{text}' is not an {family} address"));
+            match family {
+                Family::V4 => bad.help("four numbers from 0 to 255, as in 192.0.2.1"),
+                Family::V6 => bad.help("as in 2001:db8::1"),
+            }
         }
     };
     match family {
@@ -197,7 +215,9 @@ pub(crate) fn net(text: &str, family: Family) -> Value<Net> {
                 Some(m) => match m.parse::<u32>() {
                     Ok(n) if n <= 32 => prefix32(n),
                     Ok(_) => return Err(bad(m).help("0 to 32")),
-                    Err(_) => dotted(m).map(u32::from).ok_or_else(|| bad(m))?,
+                    Err(_) => dotted(m)
+                        .map(u32::from)
+                        .ok_or_else(|| bad(m).help("0 to 32, or a mask as in 255.255.255.0"))?,
                 },
             };
             Net {

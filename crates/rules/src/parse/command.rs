@@ -22,6 +22,10 @@ pub(crate) fn apply(
     counters: Option<Counters>,
 ) {
     parser.table(family, kind);
+    if command.failed {
+        names_exist(parser, &command, family, kind);
+        return;
+    }
     match command.verb {
         Verb::List | Verb::Check => {}
         Verb::Zero => zero(parser, &command, family, kind),
@@ -46,6 +50,23 @@ pub(crate) fn apply(
         Verb::Append | Verb::Insert | Verb::Replace | Verb::Delete => {
             rules(parser, &command, family, kind, counters);
         }
+    }
+}
+
+/// In a rule that is wrong otherwise: whether its chain and target exist, so that all its errors are told at once.
+fn names_exist(parser: &mut Parser<'_>, command: &Command, family: Family, kind: TableKind) {
+    let of_rules = matches!(
+        command.verb,
+        Verb::Append | Verb::Insert | Verb::Replace | Verb::Delete
+    );
+    let Some(name) = command.arguments.first().filter(|_| of_rules) else {
+        return;
+    };
+    chain(parser, name, family, kind);
+    if let Some(target) = &command.target
+        && crate::catalogue::find_target(&target.word.text, family).is_none()
+    {
+        resolve(parser, target, None, family, kind);
     }
 }
 
@@ -531,12 +552,22 @@ fn resolve(
             let exact = names.iter().find(|n| n.eq_ignore_ascii_case(name)).cloned();
             let near = exact
                 .or_else(|| nearest(name, names.iter().map(String::as_str)).map(str::to_string));
+            let elsewhere = TableKind::ALL.into_iter().find(|other| {
+                *other != kind && parser.names.contains_key(&(family, *other, name.clone()))
+            });
+            let near = near.filter(|_| elsewhere.is_none());
             let mut error = parser.error("unknown-target", span, message);
             error = match near {
                 Some(near) if !target.goto => {
                     error.help(near.clone()).replace(span.0, span.1, near)
                 }
-                _ => error.help(format!("make the chain first: -N {name}")),
+                _ => match elsewhere {
+                    Some(other) => error.help(format!(
+                        "chain '{name}' is in table {}; a jump stays in its own table",
+                        other.name()
+                    )),
+                    None => error.help(format!("make the chain first: -N {name}")),
+                },
             };
             parser.report(error);
             None

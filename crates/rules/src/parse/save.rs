@@ -30,7 +30,8 @@ pub(crate) fn parse(parser: &mut Parser<'_>, text: &str, family: Family) {
                         span,
                         format!("table {} is not committed", open.name()),
                     )
-                    .help("COMMIT before the next table");
+                    .help("COMMIT before the next table")
+                    .replace(span.0, span.0, "COMMIT\n");
                 parser.report(error);
             }
             let name = name.trim();

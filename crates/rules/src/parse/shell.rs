@@ -9,9 +9,8 @@ use crate::lex::{ShellLine, Word, shell_words};
 use crate::model::TableKind;
 
 /// Words that begin what is no plain command.
-const SHELL_WORDS: [&str; 16] = [
-    "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac",
-    "function", "select", "{", "}",
+const SHELL_WORDS: [&str; 8] = [
+    "if", "elif", "for", "while", "until", "case", "function", "select",
 ];
 
 /// Reads a whole script.
@@ -97,6 +96,13 @@ fn command(parser: &mut Parser<'_>, words: &[Word]) {
         return run(parser, words, Family::V4);
     }
     let span = (name.start, name.end);
+    // What closes a compound command was told where it opened.
+    if matches!(
+        program,
+        "then" | "else" | "fi" | "do" | "done" | "esac" | "{" | "}" | ";;"
+    ) {
+        return;
+    }
     match program {
         "modprobe" | "insmod" => modprobe(parser, words),
         p if SHELL_WORDS.contains(&p) => {

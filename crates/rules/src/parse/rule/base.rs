@@ -72,7 +72,8 @@ impl Reader<'_, '_, '_> {
             self.fail(
                 "stray-negation",
                 bang,
-                Bad::new(format!("'!' cannot stand before {}", word.text)),
+                Bad::new(format!("'!' cannot stand before {}", word.text))
+                    .help("'!' stands before the option that it negates, as in ! -s 192.0.2.0/24"),
             );
         }
         let value = value.unwrap_or_else(|| Word {
@@ -102,7 +103,13 @@ impl Reader<'_, '_, '_> {
                         value: number,
                     });
                 }
-                Err(bad) => self.fail("bad-value", &value, bad),
+                Err(bad) => {
+                    let (diagnostic, meant) = repair::unknown_protocol(self.parser, &value, bad);
+                    self.failed = true;
+                    self.parser.report(diagnostic);
+                    // What follows is read as if it had been spelt right.
+                    self.protocol = meant.map(|value| Not { negated, value });
+                }
             },
             'i' | 'o' => self.interface(letter, word, &value, negated),
             'f' => {

@@ -50,6 +50,8 @@ pub(crate) struct Command {
     pub(crate) counters: Counters,
     pub(crate) interface_words: [Option<Word>; 2],
     pub(crate) span: (usize, usize),
+    /// Something in it is wrong and reported: chain and target may still be looked at, nothing applied.
+    pub(crate) failed: bool,
 }
 
 /// `-j` or `-g` with its name.
@@ -72,14 +74,16 @@ pub(crate) fn read(parser: &mut Parser<'_>, words: &[Word], family: Family) -> O
     let (Some(first), Some(last)) = (words.first(), words.last()) else {
         return None;
     };
+    let mended = repair::typographic_quotes(parser, words);
     let mut reader = Reader {
         parser,
         family,
-        words,
+        words: mended.as_deref().unwrap_or(words),
         at: 0,
         bang: None,
         verb: None,
-        failed: false,
+        failed: mended.is_some(),
+        unknown_match: false,
         arguments: Vec::new(),
         strays: Vec::new(),
         table: None,
@@ -105,6 +109,8 @@ struct Reader<'p, 'a, 'w> {
     bang: Option<Word>,
     verb: Option<(Verb, Word)>,
     failed: bool,
+    /// A match of the rule is none: what stands behind it cannot be judged.
+    unknown_match: bool,
     arguments: Vec<Word>,
     strays: Vec<usize>,
     table: Option<Word>,
@@ -136,6 +142,16 @@ impl Reader<'_, '_, '_> {
                 self.long(&word, &name, value);
             } else if word.text.len() > 1 && word.text.starts_with('-') {
                 self.short(&word);
+            } else if let Some(diagnostic) = repair::long_dash(self.parser, &word) {
+                self.bang = None;
+                self.failed = true;
+                self.parser.report(diagnostic);
+                // Its values would be told as words without an option.
+                while self.words.get(self.at).is_some_and(|w| {
+                    !w.text.starts_with('-') && !repair::is_long_dash(&w.text) && w.text != "!"
+                }) {
+                    self.at += 1;
+                }
             } else {
                 if let Some(bang) = self.bang.take() {
                     // `-s ! address`, the spelling of long ago.
@@ -193,11 +209,17 @@ impl Reader<'_, '_, '_> {
             return None;
         }
         let Some(word) = self.words.get(self.at) else {
-            let diagnostic = self.parser.error(
-                "missing-value",
-                (option.start, option.end),
-                format!("option '{}' needs a value", option.text),
-            );
+            let known =
+                option
+                    .text
+                    .strip_prefix("--")
+                    .and_then(|name| match self.find_long(name) {
+                        Ok(Some(Found::Match(_, option) | Found::Target(option))) => {
+                            Some(option.value)
+                        }
+                        _ => None,
+                    });
+            let diagnostic = repair::missing_value(self.parser, option, known);
             self.failed = true;
             self.parser.report(diagnostic);
             return None;
@@ -322,10 +344,17 @@ impl Reader<'_, '_, '_> {
                     word,
                     name,
                     next.as_ref(),
-                    self.protocol.as_ref().map(|p| p.value),
+                    (self.protocol.as_ref().map(|p| p.value), self.family),
                     &known,
                 );
-                self.parser.report(diagnostic);
+                let of_a_match = || {
+                    catalogue::MATCHES
+                        .iter()
+                        .any(|e| e.options.iter().any(|o| o.names().any(|n| n == name)))
+                };
+                if !(self.unknown_match && of_a_match()) {
+                    self.parser.report(diagnostic);
+                }
                 if joined.is_none()
                     && next.is_some_and(|w| !w.text.starts_with('-') && w.text != "!")
                 {
@@ -458,7 +487,15 @@ impl Reader<'_, '_, '_> {
         self.fail(
             "repeated-option",
             word,
-            Bad::new(format!("{} stands twice in one rule", word.text)),
+            match word.text.as_str() {
+                "-s" | "-d" => {
+                    Bad::new(format!("{} stands twice in one rule", word.text)).help(format!(
+                        "a list makes a rule for each: {} ADDRESS,ADDRESS",
+                        word.text
+                    ))
+                }
+                _ => Bad::new(format!("{} stands twice in one rule", word.text)),
+            },
         );
     }
 
@@ -471,6 +508,7 @@ impl Reader<'_, '_, '_> {
             None => {
                 let diagnostic = repair::unknown_match(self.parser, name, self.family);
                 self.failed = true;
+                self.unknown_match = true;
                 self.parser.report(diagnostic);
             }
         }
@@ -523,7 +561,8 @@ impl Reader<'_, '_, '_> {
                 return None;
             }
         };
-        (!self.failed).then_some(Command {
+        Some(Command {
+            failed: self.failed,
             verb,
             verb_word,
             arguments: self.arguments,
@@ -542,7 +581,8 @@ impl Reader<'_, '_, '_> {
     }
 
     fn fault(&mut self, (word, bad): Fault) {
-        if bad.missing && self.failed {
+        // `NEW, ESTABLISHED`: the space is reported where the rest of the list stands.
+        if (bad.missing || word.text.ends_with(',')) && self.failed {
             return;
         }
         self.fail(bad.code.unwrap_or("bad-value"), &word, bad);
