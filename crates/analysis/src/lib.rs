@@ -18,6 +18,8 @@
 //! taken to fail, unless the packet is made for a rule that needs it. Nothing here does I/O.
 
 mod cover;
+#[cfg(test)]
+mod equal_tests;
 mod finding;
 mod lints;
 mod map;

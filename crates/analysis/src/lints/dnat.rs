@@ -129,6 +129,9 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
         return;
     };
     let mut told = Vec::new();
+    // Ports that a program publishes and INPUT refuses without naming them: told once, at what refuses them.
+    let mut published_all: Vec<String> = Vec::new();
+    let mut refused_at = None;
     for t in translated(context) {
         // It passes FORWARD by some way out.
         let passes = t.after.iter().any(|p| {
@@ -167,29 +170,58 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
         if !way.action.refuses() || told.contains(&(t.before.protocol, port)) {
             continue;
         }
+        told.push((t.before.protocol, port));
         let by_program = owner(&context.map, nat.chains[t.by.0].name).is_some();
-        if let Some((c, r)) = meant {
-            told.push((t.before.protocol, port));
-            report
-                .add(
-                    context.places.rule(filter.chains[c].rules[r].position()),
-                    format!(
-                        "packets to {published} never meet this rule: line {} of the file sends them to {}",
-                        dnat.position().line,
-                        t.after[0].destination
-                    ),
-                )
-                .note(context.way_words(nat, &[t.by]))
-                .help(if by_program {
-                    format!(
-                        "write it in DOCKER-USER: -m conntrack --ctorigdstport {port} --ctdir ORIGINAL"
+        match meant {
+            Some((c, r)) => {
+                report
+                    .add(
+                        context.places.rule(filter.chains[c].rules[r].position()),
+                        format!(
+                            "packets to {published} never meet this rule: line {} of the file sends them to {}",
+                            dnat.position().line,
+                            t.after[0].destination
+                        ),
                     )
-                } else {
-                    format!(
-                        "write it in FORWARD, for the translated port {}",
-                        t.after[0].destination_port
-                    )
-                });
+                    .note(context.way_words(nat, &[t.by]))
+                    .help(if by_program {
+                        in_docker_user(port)
+                    } else {
+                        format!(
+                            "write it in FORWARD, for the translated port {}",
+                            t.after[0].destination_port
+                        )
+                    });
+            }
+            // Who writes DNAT by hand knows that it opens the port; Docker does it behind one's back.
+            None if by_program => {
+                published_all.push(published);
+                refused_at.get_or_insert((way, port));
+            }
+            None => {}
         }
     }
+    if let Some((way, port)) = refused_at {
+        report
+            .add(
+                context.end_place(filter, &way),
+                format!(
+                    "published ports never meet {}: {} {} open",
+                    context.end_words(filter, &way),
+                    published_all.join(", "),
+                    if published_all.len() == 1 {
+                        "is"
+                    } else {
+                        "are"
+                    }
+                ),
+            )
+            .help(in_docker_user(port));
+    }
+}
+
+fn in_docker_user(port: u16) -> String {
+    format!(
+        "filter in DOCKER-USER: -m conntrack --ctorigdstport {port} --ctdir ORIGINAL, or publish on 127.0.0.1 only"
+    )
 }

@@ -12,6 +12,7 @@ mod invalid_accepted;
 mod limit_on_drop;
 mod limit_useless;
 mod log_unlimited;
+mod masquerade_all;
 mod neighbour_discovery;
 mod never_matches;
 mod new_without_syn;
@@ -131,6 +132,7 @@ pub static CATALOGUE: &[&Lint] = &[
     &limit_on_drop::LINT,
     &no_answers::LINT,
     &path_mtu::LINT,
+    &masquerade_all::LINT,
 ];
 
 /// A lint by its number or name.
