@@ -19,7 +19,7 @@ pub fn covers(wide: &Conditions, narrow: &Conditions, steady: bool) -> bool {
             .all(|w| within_nets(w, &narrow.destinations, &narrow.ranges, Side::Destination))
         && optional(&wide.in_interface, &narrow.in_interface, within_interface)
         && optional(&wide.out_interface, &narrow.out_interface, within_interface)
-        && optional(&wide.protocol, &narrow.protocol, |w, n| within_value(w, n))
+        && optional(&wide.protocol, &narrow.protocol, within_value)
         && (wide.fragment.is_none() || wide.fragment == narrow.fragment)
         && all_ports(&wide.source_ports, &narrow.source_ports)
         && all_ports(&wide.destination_ports, &narrow.destination_ports)

@@ -118,7 +118,7 @@ fn probes() -> Vec<Probe> {
                 (proto::UDP, 53, 0, StateSet::NEW),
                 (proto::UDP, 9, 0, StateSet::NEW),
             ] {
-                let mut p = Probe::stranger(Family::V4, Hook::Input).to_port(protocol, port);
+                let mut p = Probe::stranger(Family::V4, Hook::Input).at_port(protocol, port);
                 p.source = source.parse().unwrap();
                 p.destination = "198.51.100.1".parse().unwrap();
                 p.in_interface = interface.into();

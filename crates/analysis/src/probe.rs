@@ -81,7 +81,7 @@ impl Probe {
     }
 
     /// The same to another port.
-    pub fn to_port(mut self, protocol: u8, port: u16) -> Self {
+    pub fn at_port(mut self, protocol: u8, port: u16) -> Self {
         self.protocol = protocol;
         self.destination_port = port;
         if protocol != proto::TCP {

@@ -78,7 +78,7 @@ impl Context<'_> {
             .into_iter()
             .filter(|p| {
                 [proto::TCP, proto::UDP].into_iter().all(|protocol| {
-                    let p = p.clone().to_port(protocol, unnamed(protocol));
+                    let p = p.clone().at_port(protocol, unnamed(protocol));
                     self.map
                         .walk(table, chain, &p, &[])
                         .is_some_and(|w| w.action.refuses())

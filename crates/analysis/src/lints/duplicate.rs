@@ -79,7 +79,8 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
                         .collect();
                     let more = copies.len() - 1 - lines.len();
                     added.note(match more {
-                        0 => format!("and again at line {}", lines.join(", ")),
+                        0 if lines.len() == 1 => format!("and again at line {}", lines[0]),
+                        0 => format!("and again at lines {}", lines.join(", ")),
                         n => format!("and again at lines {} and {n} more", lines.join(", ")),
                     });
                 }

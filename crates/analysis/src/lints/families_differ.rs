@@ -55,11 +55,8 @@ fn run(v4: &Context<'_>, v6: &Context<'_>, report: &mut Report<'_>) {
                     if OWN_WAYS.contains(&port) || ports.len() >= MAX_PORTS {
                         continue;
                     }
-                    match rule.conditions.one_protocol() {
-                        Some(p @ (proto::TCP | proto::UDP)) => {
-                            ports.insert((p, port));
-                        }
-                        _ => {}
+                    if let Some(p @ (proto::TCP | proto::UDP)) = rule.conditions.one_protocol() {
+                        ports.insert((p, port));
                     }
                 }
             }
@@ -120,7 +117,7 @@ fn open(context: &Context<'_>, protocol: u8, port: u16) -> Option<Open> {
     for probe in context.strangers(table, Hook::Input) {
         let way = context
             .map
-            .walk(table, builtin, &probe.to_port(protocol, port), &[])?;
+            .walk(table, builtin, &probe.at_port(protocol, port), &[])?;
         if !way.doubtful.is_empty() {
             return None;
         }

@@ -35,7 +35,7 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
         return;
     }
     let opens = context.strangers(table, Hook::Output).into_iter().any(|p| {
-        let p = p.to_port(palisade_wire::proto::TCP, 443);
+        let p = p.at_port(palisade_wire::proto::TCP, 443);
         context
             .map
             .walk(table, output, &p, &[])

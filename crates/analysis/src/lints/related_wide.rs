@@ -53,7 +53,7 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
         // Low port of a protocol that no helper opens so: only a plain rule takes both.
         let probe = |protocol, port| {
             Probe::stranger(context.map.family, hook)
-                .to_port(protocol, port)
+                .at_port(protocol, port)
                 .in_state(StateSet::RELATED)
         };
         let ends: Vec<_> = [probe(proto::TCP, 873), probe(proto::UDP, 514)]

@@ -33,7 +33,7 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
         return;
     }
     let probe =
-        crate::probe::Probe::stranger(context.map.family, Hook::Input).to_port(proto::TCP, 22);
+        crate::probe::Probe::stranger(context.map.family, Hook::Input).at_port(proto::TCP, 22);
     let Some(way) = context.map.walk(table, builtin, &probe, &[]) else {
         return;
     };

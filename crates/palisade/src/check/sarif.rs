@@ -68,7 +68,7 @@ pub(super) fn log(checked: &[Checked]) -> Value {
 fn result(file: &Checked, s: &Shown<'_>, index: usize) -> Value {
     let mut text = s.message.to_string();
     for note in s.notes {
-        text.push_str("\n");
+        text.push('\n');
         text.push_str(note);
     }
     if let Some(help) = s.help {
