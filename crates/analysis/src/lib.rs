@@ -2,6 +2,7 @@
 //!
 //! - [`check`]: all lints over the files of one host, IPv4 and IPv6 together.
 //! - [`CATALOGUE`]: the lints, each with its reason, its repair, a bad and a good example (`lints/`, one small file each).
+//! - [`established_rule`]: what `palisade check --pcap` moves to measure the order of rules.
 //! - [`reference`]: the catalogue as a page of documentation.
 //!
 //! ```
@@ -31,7 +32,7 @@ mod suppress;
 mod view;
 
 pub use finding::{Finding, Source};
-pub use lints::{CATALOGUE, Example, Lint, find};
+pub use lints::{CATALOGUE, Example, Lint, established_rule, find};
 pub use reference::reference;
 
 use palisade_rules::Family;

@@ -130,6 +130,18 @@ pub struct CheckArguments {
     /// Leave the findings of a lint out.
     #[arg(long, value_name = "LINT", value_delimiter = ',')]
     pub allow: Vec<String>,
+    /// Measure on a capture how many rules a packet is asked, as the rules are and with ESTABLISHED first.
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+    /// With --pcap: the firewall's interfaces and addresses (docs/trace.md).
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["local", "interface"])]
+    pub host: Option<PathBuf>,
+    /// With --pcap: addresses of the host whose rules these are.
+    #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
+    pub local: Vec<IpAddr>,
+    /// With --pcap: which addresses lie behind an interface.
+    #[arg(long, value_name = "NAME=PREFIX")]
+    pub interface: Vec<String>,
     /// Tell what a lint finds, why, and what to do, with a bad and a good example.
     #[arg(long, value_name = "LINT")]
     pub explain: Option<String>,

@@ -54,12 +54,12 @@ struct InterfaceTable {
 
 /// Host and settings as told; `None` when nothing was told of the host.
 pub fn resolve(arguments: &TraceArguments, config: &mut Config) -> Result<Option<Host>> {
-    let mut host = None;
-    if let Some(path) = &arguments.host {
-        host = Some(read(path, config)?);
-    } else if !arguments.local.is_empty() || !arguments.interface.is_empty() {
-        host = Some(from_options(&arguments.local, &arguments.interface)?);
-    }
+    let host = told(
+        arguments.host.as_deref(),
+        &arguments.local,
+        &arguments.interface,
+        config,
+    )?;
     for setting in &arguments.sysctl {
         let (name, value) = setting
             .split_once('=')
@@ -67,6 +67,20 @@ pub fn resolve(arguments: &TraceArguments, config: &mut Config) -> Result<Option
         config.set(name, value)?;
     }
     Ok(host)
+}
+
+/// The host that a file or options tell; `None` when neither does.
+pub fn told(
+    file: Option<&Path>,
+    local: &[IpAddr],
+    interface: &[String],
+    config: &mut Config,
+) -> Result<Option<Host>> {
+    Ok(match file {
+        Some(path) => Some(read(path, config)?),
+        None if local.is_empty() && interface.is_empty() => None,
+        None => Some(from_options(local, interface)?),
+    })
 }
 
 fn read(path: &Path, config: &mut Config) -> Result<Host> {

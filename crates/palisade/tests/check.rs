@@ -280,3 +280,48 @@ fn every_lint_explains_itself_and_stands_in_the_list() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(text(&wrong.stderr).contains("there is no lint 'PL01'"));
 }
+
+#[test]
+fn a_capture_measures_what_moving_established_first_saves() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let measured = |rules: &str, more: &[&str]| {
+        let rules = format!("examples/rules/{rules}.rules");
+        let arguments = [
+            &[
+                rules.as_str(),
+                "--pcap",
+                "examples/captures/http.pcap",
+                "--format",
+                "json",
+            ],
+            more,
+        ];
+        json(&check_in(&root, &arguments.concat()))
+            .into_iter()
+            .find(|f| f["code"] == "PL002")
+            .map(|f| {
+                (
+                    f["line"].as_u64(),
+                    f["message"].as_str().unwrap_or_default().to_string(),
+                )
+            })
+    };
+    assert_eq!(
+        measured("webserver-established-last", &[]),
+        Some((
+            Some(9),
+            "a packet of INPUT is asked 2.7 rules in this capture; with this rule first 1.2"
+                .to_string()
+        ))
+    );
+    assert_eq!(
+        measured("webserver-established-last", &["--allow", "PL002"]),
+        None
+    );
+    assert_eq!(measured("webserver-established-first", &[]), None);
+    let wrong = check_in(
+        &root,
+        &["examples/rules/icmp.rules", "--pcap", "no-such.pcap"],
+    );
+    assert_eq!(wrong.status.code(), Some(2));
+}

@@ -15,7 +15,7 @@ pub(super) static LINT: Lint = Lint {
     reason: "Nearly all packets belong to connections that were accepted before. Rules are asked one after the other, so each rule in \
              front of the one that accepts ESTABLISHED is asked again for every such packet. Moved to the front it costs one rule a \
              packet. Where the file carries counters (iptables-save -c) the finding counts: rules asked per packet as the file \
-             is, and with the rule moved first. Without counters it tells how many rules a packet of an established connection is \
+             is, and with the rule moved first; palisade check --pcap FILE measures the same on a capture. Without either it tells how many rules a packet of an established connection is \
              asked today. A rule that accounts for or refuses established packets on purpose has to stay in front.",
     fix: "move the rule that accepts ESTABLISHED to the beginning of the chain",
     bad: v4(
@@ -103,6 +103,20 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
 /// Rules of other chains are not counted on either side.
 fn counted(table: &TableMap<'_>, chain: &ChainMap<'_>, moved: usize) -> Option<(f64, f64)> {
     let ends = |r: &crate::map::RuleMap<'_>| table.ends(r);
+    // What a chain that may return decides on the way is in no counter of this chain.
+    let decides = |to: usize| {
+        table.chains[to].rules.iter().any(|r| {
+            !matches!(r.action, Action::Return)
+                && (r.action.ends() || matches!(r.action, Action::Jump(_)))
+        })
+    };
+    let leaks = chain.rules.iter().any(|r| match r.action {
+        Action::Jump(to) => !table.chains[to].ends && decides(to),
+        _ => false,
+    });
+    if leaks {
+        return None;
+    }
     let taken: Vec<u64> = chain
         .rules
         .iter()
@@ -129,4 +143,26 @@ fn counted(table: &TableMap<'_>, chain: &ChainMap<'_>, moved: usize) -> Option<(
     after.insert(0, mine);
     let per = |sum: u128| sum as f64 / total as f64;
     Some((per(asked(&taken)), per(asked(&after))))
+}
+
+/// The rule of a built-in chain of the filter table that accepts established connections, whatever they are: it asks
+/// for the state only. None when there is no such rule.
+pub fn established_rule(
+    ruleset: &palisade_rules::Ruleset,
+    hook: palisade_rules::Hook,
+) -> Option<usize> {
+    let map = crate::map::Map::new(ruleset);
+    let (table, builtin) = map.hook(TableKind::Filter, hook)?;
+    table.chains[builtin].rules.iter().position(|r| {
+        let c = &r.conditions;
+        let states = c.real_states();
+        let only_states = crate::view::Conditions {
+            states: c.states.clone(),
+            ..Default::default()
+        } == *c;
+        r.action == Action::Accept
+            && only_states
+            && states & StateSet::ESTABLISHED != 0
+            && states & (StateSet::NEW | StateSet::INVALID) == 0
+    })
 }

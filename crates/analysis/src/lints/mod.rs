@@ -26,6 +26,8 @@ mod ssh_open;
 mod unreachable;
 mod unreached_chain;
 
+pub use established_first::established_rule;
+
 use palisade_rules::{Diagnostic, Severity};
 
 use crate::finding::Report;

@@ -21,7 +21,7 @@ pub(super) fn guess(path: &Path, text: &str) -> Family {
             ("ipv6-icmp" | "icmpv6" | "icmp6" | "--icmpv6-type" | "ipv6header" | "hl", _) => {
                 v6 += 1
             }
-            ("icmp" | "--icmp-type" | "ttl", _) => v4 += 1,
+            ("--icmp-type" | "ttl", _) => v4 += 1,
             (w, _) if w.starts_with("icmp6-") => v6 += 1,
             (w, _) if w.starts_with("icmp-") => v4 += 1,
             _ => {}

@@ -2,6 +2,7 @@
 
 mod explain;
 mod family;
+mod measure;
 mod sarif;
 
 use std::io::{self, Write};
@@ -57,7 +58,12 @@ pub fn run(arguments: &CheckArguments) -> Result<Exit> {
         .collect::<Result<Vec<_>>>()?;
     let all_warnings = arguments.deny.iter().any(|d| d == "warnings");
 
-    let checked = read(arguments, &allowed)?;
+    let mut checked = read(arguments, &allowed)?;
+    if let Some(capture) = &arguments.pcap
+        && !allowed.iter().any(|l| l.code == "PL002")
+    {
+        measure::add(arguments, capture, &mut checked)?;
+    }
     let mut count = Count::default();
     let mut fails = false;
     for file in &checked {
@@ -121,6 +127,16 @@ fn read(arguments: &CheckArguments, allowed: &[&Lint]) -> Result<Vec<Checked>> {
         }
     }
     Ok(checked)
+}
+
+/// Line and column of a byte, from 1, the column in characters.
+fn place(text: &str, at: usize) -> (u32, u32) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |n| n + 1);
+    (
+        before.matches('\n').count() as u32 + 1,
+        before[line_start..].chars().count() as u32 + 1,
+    )
 }
 
 fn name(path: &Path) -> String {
