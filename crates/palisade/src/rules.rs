@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use palisade_rules::{Family, Parsed, Severity, parse, print};
+use palisade_rules::{Comments, Family, Parsed, Ruleset, Severity, Tools, parse, print};
 
 use crate::Exit;
-use crate::args::FmtArguments;
+use crate::args::{FmtArguments, ToolsArgument};
 use crate::diagnostics;
 use crate::output::Paint;
 
@@ -21,8 +21,17 @@ pub struct RulesFile {
 
 /// Reads rules; bytes that are no UTF-8 are replaced.
 pub fn read(path: &Path, family: Family) -> Result<RulesFile> {
+    let options = parse::Options {
+        family,
+        ..parse::Options::default()
+    };
+    read_as(path, &options)
+}
+
+/// Reads a rules file as one of the tools does.
+fn read_as(path: &Path, options: &parse::Options) -> Result<RulesFile> {
     let text = text(path)?;
-    let parsed = parse::auto(&text, family);
+    let parsed = parse::auto_as(&text, options);
     Ok(RulesFile { text, parsed })
 }
 
@@ -54,7 +63,17 @@ pub fn family(v6: bool) -> Family {
 
 /// `palisade fmt`.
 pub fn fmt(arguments: &FmtArguments) -> Result<Exit> {
-    let file = read(&arguments.file, family(arguments.v6))?;
+    let tools = match arguments.tools {
+        ToolsArgument::Legacy => Tools::Legacy,
+        ToolsArgument::Nft => Tools::Nft,
+    };
+    let options = parse::Options {
+        family: family(arguments.v6),
+        tools,
+        counters: arguments.counters,
+        ..parse::Options::default()
+    };
+    let file = read_as(&arguments.file, &options)?;
     if file.parsed.has_errors() {
         tell(
             &file,
@@ -64,9 +83,31 @@ pub fn fmt(arguments: &FmtArguments) -> Result<Exit> {
         );
         return Ok(Exit::BadInput);
     }
-    let mut out = std::io::stdout().lock();
-    for ruleset in [&file.parsed.v4, &file.parsed.v6].into_iter().flatten() {
-        out.write_all(print::save(ruleset, arguments.counters).as_bytes())?;
+    let rulesets: Vec<&Ruleset> = [&file.parsed.v4, &file.parsed.v6]
+        .into_iter()
+        .flatten()
+        .collect();
+    let mut comments = match arguments.keep_comments {
+        true => Comments::of(&file.text, &rulesets),
+        false => Comments::default(),
+    };
+    let mut text = String::new();
+    for ruleset in &rulesets {
+        // Two saves in one text: say which is whose.
+        if rulesets.len() > 1 {
+            text.push_str(match ruleset.family {
+                Family::V4 => "# iptables\n",
+                Family::V6 => "# ip6tables\n",
+            });
+        }
+        text.push_str(&print::save_with(
+            ruleset,
+            arguments.counters,
+            tools,
+            &mut comments,
+        ));
     }
+    comments.end(&mut text);
+    std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Yes)
 }
