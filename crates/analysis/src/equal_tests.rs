@@ -151,6 +151,7 @@ fn host() -> Host {
     let interface = |name: &str| Interface {
         name: name.into(),
         addresses: Vec::new(),
+        mtu: None,
         prefixes: Vec::new(),
     };
     Host::new(

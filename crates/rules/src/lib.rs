@@ -14,12 +14,14 @@
 pub mod catalogue;
 mod comments;
 pub mod diagnostic;
+pub mod ipset;
 mod lex;
 pub mod list;
 pub mod model;
 pub mod names;
 pub mod parse;
 pub mod print;
+pub mod services;
 mod value;
 
 pub use catalogue::{Extension, Match, Out, Target, matches, targets};

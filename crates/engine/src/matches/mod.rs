@@ -1,17 +1,22 @@
 //! What each match means: one function a match, each with the kernel's semantics.
 
 mod addresses;
+mod bpf;
 mod chunks;
 mod connection;
+mod header;
 mod headers;
 mod ipsec;
 mod limit;
 mod link;
+mod payload;
 mod recent;
+mod sets;
 mod states;
 mod transport;
 
 pub use limit::{Jiffies, Limits};
+pub(crate) use payload::Patterns;
 pub use recent::RecentLists;
 pub(crate) use states::States;
 
@@ -44,6 +49,7 @@ impl<'a> Facts<'a> {
     pub(crate) fn with(self, packet: Packet<'a>) -> Context<'a> {
         Context {
             packet,
+            hook: self.hook,
             in_interface: self.in_interface,
             out_interface: self.out_interface,
             link: self.link,
@@ -57,6 +63,7 @@ impl<'a> Facts<'a> {
 /// Everything a rule can look at.
 pub(crate) struct Context<'a> {
     pub(crate) packet: Packet<'a>,
+    pub(crate) hook: Hook,
     pub(crate) in_interface: &'a str,
     pub(crate) out_interface: &'a str,
     pub(crate) link: &'a LinkInfo,
@@ -142,6 +149,10 @@ pub(crate) fn evaluate(
         Match::Connlabel(rule) => slot
             .is_some_and(|label| connection::label(rule, label, shared))
             .into(),
+        Match::Set(rule) => match slot {
+            Some(slot) => sets::asked(rule, slot, context, shared).into(),
+            None => Answer::Unknown,
+        },
         Match::Helper(rule) => connection::helper(&rule.0, shared).into(),
         Match::Sctp(rule) => chunks::sctp(rule, packet),
         Match::Dccp(rule) => chunks::dccp(rule, packet),
@@ -158,6 +169,15 @@ pub(crate) fn evaluate(
         Match::Ipv6header(rule) => headers::ipv6header(rule, packet),
         Match::Srh(rule) => headers::srh(rule, packet).into(),
         Match::Eui64(_) => headers::eui64(context).into(),
+        Match::String(rule) => slot.map_or(Answer::Unknown, |slot| {
+            shared.states.patterns.find(slot, rule, packet)
+        }),
+        Match::U32(rule) => payload::u32(rule, packet),
+        Match::Bpf(rule) => bpf::bpf(rule, context, shared.mark),
+        Match::Dscp(rule) => header::dscp(rule, packet).into(),
+        Match::Tos(rule) => header::tos(rule, packet).into(),
+        Match::Ecn(rule) => header::ecn(rule, packet).into(),
+        Match::Tcpmss(rule) => header::tcpmss(rule, packet),
         // Kept: the catalogue says why.
         _ => Answer::Unknown,
     }

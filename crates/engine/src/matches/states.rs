@@ -7,13 +7,16 @@
 use palisade_conntrack::Config;
 use palisade_rules::Match;
 
-use super::{Limits, RecentLists};
+use super::{Limits, Patterns, RecentLists};
+use crate::sets::Sets;
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct States {
     pub(crate) limits: Limits,
     pub(crate) recent: RecentLists,
+    pub(crate) sets: Sets,
+    pub(crate) patterns: Patterns,
 }
 
 impl States {
@@ -21,7 +24,9 @@ impl States {
     pub(crate) fn prepare(&mut self, m: &Match, config: &Config) -> Option<u32> {
         match m {
             Match::Limit(limit) => Some(self.limits.add(limit)),
+            Match::Set(rule) => self.sets.number(&rule.set.value.name),
             Match::Recent(recent) => Some(self.recent.list(recent)),
+            Match::String(rule) => Some(self.patterns.add(rule)),
             // The number that the label's name stands for.
             Match::Connlabel(rule) => config.label(&rule.label.value).map(u32::from),
             _ => None,

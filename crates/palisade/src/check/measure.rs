@@ -5,15 +5,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use palisade_analysis::Finding;
 use palisade_capture::pcap;
-use palisade_conntrack::Config;
-use palisade_engine::{Engine, Host, Input, LinkInfo, Observer, RuleRef, Setup, Visit};
+use palisade_engine::{Engine, Input, LinkInfo, Observer, RuleRef, Setup, Visit};
 use palisade_rules::{Family, Hook, Ruleset, TableKind};
 use palisade_wire::link;
 
 use super::Checked;
-use crate::args::CheckArguments;
 use crate::trace::route;
-use crate::{host, infer};
 
 /// Saved rules a packet below which the order is left alone.
 const GAIN: f64 = 0.1;
@@ -53,33 +50,16 @@ impl Asked {
 
 /// Adds to each file what a capture tells about the place of its ESTABLISHED rules. What the lint estimated for the
 /// same rule is replaced.
-pub(super) fn add(
-    arguments: &CheckArguments,
-    capture: &Path,
-    checked: &mut [Checked],
-) -> Result<()> {
+pub(super) fn add(setup: &Setup, capture: &Path, checked: &mut [Checked]) -> Result<()> {
     let Some(lint) = palisade_analysis::find("PL002") else {
         return Ok(());
-    };
-    let mut config = Config::default();
-    let told = host::told(
-        arguments.host.as_deref(),
-        &arguments.local,
-        &arguments.interface,
-        &mut config,
-    )?;
-    let host = match told {
-        Some(host) => host,
-        None => {
-            infer::host(capture).with_context(|| format!("cannot read {}", capture.display()))?
-        }
     };
     for file in checked.iter_mut() {
         for family in [Family::V4, Family::V6] {
             let Some(rules) = file.file.parsed.family(family) else {
                 continue;
             };
-            let before = asked(rules, &host, &config, capture)?;
+            let before = asked(rules, setup, capture)?;
             let mut found = Vec::new();
             for (at, hook) in HOOKS.into_iter().enumerate() {
                 let (Some(place), Some(asked_before)) = (
@@ -91,7 +71,7 @@ pub(super) fn add(
                 let Some((moved, position)) = first(rules, hook, place) else {
                     continue;
                 };
-                let after = asked(&moved, &host, &config, capture)?;
+                let after = asked(&moved, setup, capture)?;
                 let Some(asked_after) = after.per_packet(at) else {
                     continue;
                 };
@@ -148,12 +128,8 @@ fn first(rules: &Ruleset, hook: Hook, place: usize) -> Option<(Ruleset, (usize, 
 }
 
 /// Plays a capture through the rules of one family.
-fn asked(rules: &Ruleset, host: &Host, config: &Config, capture: &Path) -> Result<Asked> {
-    let mut setup = Setup {
-        host: host.clone(),
-        conntrack: config.clone(),
-        ..Setup::default()
-    };
+fn asked(rules: &Ruleset, setup: &Setup, capture: &Path) -> Result<Asked> {
+    let mut setup = setup.clone();
     match rules.family {
         Family::V4 => setup.rules4 = Some(rules.clone()),
         Family::V6 => setup.rules6 = Some(rules.clone()),

@@ -8,9 +8,11 @@ mod sarif;
 use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use palisade_analysis::{Finding, Lint, Source};
-use palisade_rules::{Family, Severity, diagnostic, parse};
+use palisade_conntrack::Config;
+use palisade_engine::Setup;
+use palisade_rules::{Family, Severity, diagnostic, ipset, parse};
 use serde_json::json;
 
 use crate::Exit;
@@ -18,6 +20,7 @@ use crate::args::{CheckArguments, CheckFormat};
 use crate::diagnostics::{self, Shown};
 use crate::output::Paint;
 use crate::rules::{self, RulesFile};
+use crate::{host, infer, sets};
 
 /// A file with all that was found in it, in the order of its text.
 struct Checked {
@@ -58,11 +61,34 @@ pub fn run(arguments: &CheckArguments) -> Result<Exit> {
         .collect::<Result<Vec<_>>>()?;
     let all_warnings = arguments.deny.iter().any(|d| d == "warnings");
 
-    let mut checked = read(arguments, &allowed)?;
+    let mut ipsets = arguments.ipset.clone();
+    let mut config = Config::default();
+    let host = host::told(
+        arguments.host.as_deref(),
+        &arguments.local,
+        &arguments.interface,
+        &mut config,
+        &mut ipsets,
+    )?;
+    let sets = match sets::read(&ipsets, Paint::stderr(arguments.color))? {
+        Ok(sets) => sets,
+        Err(_) => return Ok(Exit::BadInput),
+    };
+    let mut checked = read(arguments, &allowed, sets.as_ref())?;
     if let Some(capture) = &arguments.pcap
         && !allowed.iter().any(|l| l.code == "PL002")
     {
-        measure::add(arguments, capture, &mut checked)?;
+        let setup = Setup {
+            host: match host {
+                Some(host) => host,
+                None => infer::host(capture)
+                    .with_context(|| format!("cannot read {}", capture.display()))?,
+            },
+            conntrack: config,
+            ipsets: sets.unwrap_or_default(),
+            ..Setup::default()
+        };
+        measure::add(&setup, capture, &mut checked)?;
     }
     let mut count = Count::default();
     let mut fails = false;
@@ -92,7 +118,11 @@ pub fn run(arguments: &CheckArguments) -> Result<Exit> {
 
 /// Reads all files and runs the lints over those that iptables would take: in a file with errors rules are missing, and
 /// what their absence does is not worth a word.
-fn read(arguments: &CheckArguments, allowed: &[&Lint]) -> Result<Vec<Checked>> {
+fn read(
+    arguments: &CheckArguments,
+    allowed: &[&Lint],
+    sets: Option<&ipset::Sets>,
+) -> Result<Vec<Checked>> {
     let mut checked = Vec::new();
     let named = (arguments.files.iter().map(|f| (f, arguments.v6)))
         .chain(arguments.rules6.iter().map(|f| (f, true)));
@@ -104,9 +134,11 @@ fn read(arguments: &CheckArguments, allowed: &[&Lint]) -> Result<Vec<Checked>> {
             family::guess(path, &text)
         };
         let parsed = parse::auto(&text, family);
+        let mut file = RulesFile { text, parsed };
+        sets::check(&mut file, sets);
         checked.push(Checked {
             name: name(path),
-            file: RulesFile { text, parsed },
+            file,
             lints: Vec::new(),
         });
     }

@@ -2,6 +2,17 @@
 
 use super::prelude::*;
 
+/// `--sport` or `--dport`. All ports are left out: iptables-save 1.8.9 does so whether they are
+/// negated or not.
+pub(super) fn write(out: &mut Out, name: &str, ports: &Option<Not<PortRange>>) {
+    match ports {
+        Some(not) if (not.value.first, not.value.last) != (0, u16::MAX) => {
+            out.not(name, not, write::ports);
+        }
+        _ => {}
+    }
+}
+
 /// `--sport`.
 pub(super) const SPORT: Opt = opt(
     "sport",
