@@ -329,6 +329,7 @@ fn unknown_match(rule: &ProgramRule) -> String {
     }
     let asks = |(m, slot): &(&Match, &Option<u32>)| match m {
         Match::Set(_) => slot.is_none(),
+        Match::Cpu(_) => true,
         m => m.extension().needs.contains(&Need::Sockets),
     };
     // What a capture did not keep, or no packet shows.

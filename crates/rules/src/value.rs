@@ -422,6 +422,23 @@ pub(crate) fn net(text: &str, family: Family) -> Value<Net> {
     }
 }
 
+/// Length of a prefix, or a mask written out. A mask with holes counts as all of the address, and is
+/// `None` here.
+pub(crate) fn prefix(text: &str, family: Family) -> Value<Option<u8>> {
+    let bits = match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    };
+    if let Ok(length) = number(text, bits) {
+        return Ok(Some(length as u8));
+    }
+    let mask = address(text, family).map_err(|_| {
+        Bad::new(format!("'{text}' is neither a prefix length nor a mask"))
+            .help(format!("0 to {bits}"))
+    })?;
+    Ok(crate::catalogue::write::prefix_length(mask).map(|n| n as u8))
+}
+
 fn prefix32(n: u32) -> u32 {
     u32::MAX.checked_shl(32 - n).unwrap_or(0)
 }
