@@ -368,7 +368,7 @@ pub fn wanted_helper(rule: &Rule) -> Option<&str> {
 pub fn rate_up_to(rule: &Rule) -> Option<bool> {
     rule.matches.iter().find_map(|m| match m {
         Match::Limit(_) => Some(true),
-        Match::Hashlimit(h) => Some(!h.0.0.iter().any(|w| w == "--hashlimit-above")),
+        Match::Hashlimit(hashlimit) => Some(!hashlimit.above),
         _ => None,
     })
 }
