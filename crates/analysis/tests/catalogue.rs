@@ -231,6 +231,16 @@ fn what_surrounds_a_rule_decides() {
             &[],
         ),
         (
+            "what exceeds a limit is accepted by others together with the policy",
+            "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp --syn -m limit --limit 5/sec -j ACCEPT\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n".into(),
+            &["PL017"],
+        ),
+        (
+            "what exceeds a limit may be refused on the way",
+            "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp --syn -m limit --limit 5/sec -j ACCEPT\n-A INPUT -p tcp --dport 25 -j DROP\nCOMMIT\n".into(),
+            &[],
+        ),
+        (
             "a mark may change between two equal questions",
             closed("-A INPUT -m mark --mark 1 -j DROP\n-A INPUT -j services\n-A INPUT -m mark --mark 1 -p udp -j ACCEPT\n-A services -p udp -j MARK --set-mark 1\n"),
             &[],

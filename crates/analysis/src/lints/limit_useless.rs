@@ -57,11 +57,13 @@ pub(super) fn beyond(
             Action::Jump(to) if table.chains[*to].rules.is_empty() => continue,
             _ => {}
         }
-        return if covers(&rule.conditions, rest, false) && rule.action == *action {
-            Beyond::Same(Some(later))
-        } else {
-            Beyond::Other
-        };
+        if rule.action != *action {
+            return Beyond::Other;
+        }
+        if covers(&rule.conditions, rest, false) {
+            return Beyond::Same(Some(later));
+        }
+        // Some of them end here, in the same way; the rest goes on.
     }
     let policy = match chain.policy {
         Policy::Accept => Action::Accept,
