@@ -6,6 +6,7 @@ use crate::model::{Ruleset, TableKind};
 
 /// What may follow a comment in the text that is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Default)]
 enum Place<'a> {
     /// `*table`.
     Table(TableKind),
@@ -16,6 +17,7 @@ enum Place<'a> {
     /// `COMMIT` of a table.
     Commit(TableKind),
     /// Nothing.
+    #[default]
     End,
 }
 
@@ -29,11 +31,6 @@ pub struct Comments<'a> {
     told: HashSet<Place<'a>>,
 }
 
-impl Default for Place<'_> {
-    fn default() -> Self {
-        Place::End
-    }
-}
 
 /// Whether iptables-save wrote the line.
 fn dated(line: &str) -> bool {
