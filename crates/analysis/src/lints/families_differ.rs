@@ -16,8 +16,9 @@ pub(super) static LINT: Lint = Lint {
     title: "IPv4 and IPv6 rules open different services",
     reason: "iptables and ip6tables are two firewalls. A port that is closed by one and open by the other is usually forgotten, and \
              attackers look by IPv6 as well. Every port that either file names is asked from outside with a new TCP and UDP packet, by each \
-             interface; what one family lets in and the other refuses is listed. DHCP, which differs by nature, is left out, and \
-             so is a family whose rules let nothing in at all.",
+             interface; what one family lets in and the other refuses is listed. A port that the other opens to some addresses only counts as neither, as \
+             the addresses of the two cannot be compared. DHCP, which differs by nature, is left out, and so is a family whose rules let \
+             nothing in at all.",
     fix: "write the same services in both files",
     bad: Example {
         v4: "*filter\n:INPUT DROP [0:0]\n-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n-A INPUT -i lo -j ACCEPT\n-A INPUT -p tcp --dport 443 -m conntrack --ctstate NEW -j ACCEPT\nCOMMIT\n",
@@ -125,7 +126,15 @@ fn open(context: &Context<'_>, protocol: u8, port: u16) -> Option<Open> {
             return Some(Open::Yes(way));
         }
     }
-    Some(Open::No)
+    // Open to some sources, sets or destinations: the other family may say the same in its own addresses.
+    let narrowly = super::ask::reachable(table, builtin).into_iter().any(|c| {
+        table.chains[c].rules.iter().any(|r| {
+            r.action == Action::Accept
+                && r.conditions.names_port(port)
+                && r.conditions.one_protocol() == Some(protocol)
+        })
+    });
+    (!narrowly).then_some(Open::No)
 }
 
 /// One family filters and the other lets everything in.
