@@ -406,6 +406,11 @@ fn prefix128(n: u32) -> u128 {
 /// `first[-last]`, in whatever order.
 pub(crate) fn address_range(text: &str, family: Family) -> Value<(IpAddr, IpAddr)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
+    if let Some(name) = [first, last].iter().find(|t| **t == "localhost") {
+        return Err(Bad::new(format!(
+            "'{name}' is a host name; a range has addresses"
+        )));
+    }
     Ok((address(first, family)?, address(last, family)?))
 }
 
