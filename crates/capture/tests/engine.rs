@@ -8,7 +8,11 @@ use palisade_wire::Timestamp;
 fn scripts() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut files = Vec::new();
-    for dir in ["examples/scripts", "crates/testkit/scenarios"] {
+    for dir in [
+        "examples/scripts",
+        "crates/testkit/scenarios",
+        "crates/testkit/scenarios/ext",
+    ] {
         let entries = std::fs::read_dir(root.join(dir)).expect(dir);
         files.extend(
             entries

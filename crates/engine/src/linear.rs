@@ -163,10 +163,22 @@ pub(crate) fn run<O: Observer>(
                 at += 1;
                 continue;
             }
-            Visit::Matched => {}
+            Visit::Matched | Visit::MatchedThenDrop => {}
         }
         rule.counters.packets += 1;
         rule.counters.bytes += length;
+        if visit == Visit::MatchedThenDrop {
+            match &rule.rule.target {
+                Target::Reject(with) => break here(Verdict::Reject(*with)),
+                other => {
+                    let applied = targets::apply(other, buffer, &facts, shared);
+                    if let (true, Applied::Effect(effect)) = (O::ACTIVE, applied) {
+                        observer.effect(effect);
+                    }
+                    break here(Verdict::Drop);
+                }
+            }
+        }
         match &rule.rule.target {
             Target::None => {}
             Target::Accept => break here(Verdict::Accept),
@@ -230,16 +242,20 @@ fn visit(rule: &ProgramRule, context: &Context<'_>, shared: &mut Shared<'_>) -> 
     if let Some(failed) = base_fails(&rule.rule.base, context) {
         return Visit::Failed(failed);
     }
-    let mut unknown = false;
+    let (mut unknown, mut doomed) = (false, false);
     for (i, (m, slot)) in rule.rule.matches.iter().zip(&rule.slots).enumerate() {
         match evaluate(m, *slot, context, shared) {
             Answer::Yes => {}
+            Answer::No if doomed => return Visit::HotDrop,
             Answer::No => return Visit::Failed(Failed::Match(i)),
             Answer::Unknown => unknown = true,
             Answer::HotDrop => return Visit::HotDrop,
+            Answer::YesThenDrop => doomed = true,
         }
     }
-    if unknown {
+    if doomed {
+        Visit::MatchedThenDrop
+    } else if unknown {
         Visit::Unknown
     } else {
         Visit::Matched

@@ -12,6 +12,7 @@
 //! the command line.
 
 pub mod catalogue;
+mod comments;
 pub mod diagnostic;
 mod lex;
 pub mod list;
@@ -23,6 +24,7 @@ pub mod services;
 mod value;
 
 pub use catalogue::{Extension, Match, Out, Target, matches, targets};
+pub use comments::Comments;
 pub use diagnostic::{Diagnostic, Replacement, Severity};
 pub use model::*;
 pub use palisade_wire::Family;

@@ -172,7 +172,17 @@ pub(crate) fn resolved_ports(text: &str) -> Value<PortRange> {
 
 /// `first[:last]`, either side optional; names are those of one protocol, or of any.
 pub(crate) fn port_range_of(text: &str, protocol: Option<u8>) -> Value<PortRange> {
-    let port = |text: &str| port_of(text, protocol);
+    port_range_by(text, |text| port_of(text, protocol))
+}
+
+/// `first[:last]`, either side optional, with the names of any service.
+#[allow(dead_code)]
+pub(crate) fn port_range(text: &str) -> Value<PortRange> {
+    port_range_by(text, port)
+}
+
+/// As [`port_range`], each port read by a function.
+pub(crate) fn port_range_by(text: &str, port: impl Fn(&str) -> Value<u16>) -> Value<PortRange> {
     let Some((first, last)) = text.split_once(':') else {
         let port = port(text)?;
         return Ok(PortRange {
@@ -190,12 +200,6 @@ pub(crate) fn port_range_of(text: &str, protocol: Option<u8>) -> Value<PortRange
         );
     }
     Ok(PortRange { first, last })
-}
-
-/// `first[:last]`, either side optional, with the names of any service.
-#[allow(dead_code)]
-pub(crate) fn port_range(text: &str) -> Value<PortRange> {
-    port_range_of(text, None)
 }
 
 /// Two numbers `a[:b]`, with a default for a missing end; `b` may be less than `a` (iptables

@@ -1,7 +1,10 @@
 //! What each match means: one function a match, each with the kernel's semantics.
 
 mod addresses;
+mod chunks;
 mod connection;
+mod headers;
+mod ipsec;
 mod limit;
 mod link;
 mod recent;
@@ -17,7 +20,7 @@ use std::net::IpAddr;
 use palisade_conntrack::{Conntrack, Track};
 use palisade_rules::matches::{Side, ttl::Test};
 use palisade_rules::{Hook, Match};
-use palisade_wire::{Packet, Timestamp};
+use palisade_wire::{Packet, Timestamp, proto};
 
 use crate::host::Host;
 use crate::input::LinkInfo;
@@ -80,6 +83,9 @@ pub(crate) enum Answer {
     Unknown,
     /// The packet is too broken: drop it (kernel `hotdrop`).
     HotDrop,
+    /// As [`HotDrop`](Self::HotDrop), but the rule counts and its target acts before: a negated test of a
+    /// broken packet.
+    YesThenDrop,
 }
 
 impl From<bool> for Answer {
@@ -137,6 +143,21 @@ pub(crate) fn evaluate(
             .is_some_and(|label| connection::label(rule, label, shared))
             .into(),
         Match::Helper(rule) => connection::helper(&rule.0, shared).into(),
+        Match::Sctp(rule) => chunks::sctp(rule, packet),
+        Match::Dccp(rule) => chunks::dccp(rule, packet),
+        Match::Esp(rule) => ipsec::esp(rule, packet),
+        Match::Ah(rule) => ipsec::ah(rule, packet),
+        Match::Ipcomp(rule) => ipsec::ipcomp(rule, packet),
+        Match::Mh(rule) => ipsec::mh(rule, packet),
+        Match::Policy(rule) => ipsec::policy(rule).into(),
+        Match::Ah6(rule) => headers::ah(rule, packet),
+        Match::Frag(rule) => headers::frag(rule, packet),
+        Match::Hbh(rule) => headers::options(&rule.0, proto::HOPOPTS, packet),
+        Match::Dst(rule) => headers::options(&rule.0, proto::DSTOPTS, packet),
+        Match::Rt(rule) => headers::rt(rule, packet),
+        Match::Ipv6header(rule) => headers::ipv6header(rule, packet),
+        Match::Srh(rule) => headers::srh(rule, packet).into(),
+        Match::Eui64(_) => headers::eui64(context).into(),
         // Kept: the catalogue says why.
         _ => Answer::Unknown,
     }

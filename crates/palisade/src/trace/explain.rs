@@ -89,6 +89,13 @@ pub fn write(
                         paint.bold(AnsiColor::Red, "✗"),
                         "the packet is too broken for this match, which drops it".into(),
                     ),
+                    Visit::MatchedThenDrop => (
+                        paint.bold(AnsiColor::Red, "✗"),
+                        format!(
+                            "matched, counter {packets} → {}; the packet is too broken for this match, which drops it",
+                            packets + 1
+                        ),
+                    ),
                 };
                 writeln!(
                     out,

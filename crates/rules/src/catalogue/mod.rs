@@ -72,9 +72,9 @@ pub fn protocol_match(protocol: u8, family: Family) -> Option<&'static Extension
         proto::ICMPV6 => "icmp6",
         proto::SCTP => "sctp",
         proto::DCCP => "dccp",
-        proto::UDPLITE => "udplite",
         proto::ESP => "esp",
         proto::AH => "ah",
+        proto::IPCOMP => "ipcomp",
         proto::MH => "mh",
         _ => return None,
     };

@@ -10,6 +10,7 @@ mod repair;
 mod rule;
 mod rulelist;
 mod save;
+pub mod session;
 mod shell;
 mod tables;
 
@@ -62,7 +63,8 @@ pub struct Options {
     pub tools: Tools,
     /// `iptables-restore --noflush`: chains and rules that exist stay.
     pub noflush: bool,
-    /// `iptables-restore --counters`: the counters of the text are taken; otherwise all are zero.
+    /// `iptables-restore --counters`: the counters of the text are taken; otherwise all are zero. Taken unless
+    /// somebody says no, since a file with counters tells more than one without.
     pub counters: bool,
     /// Names of the IP sets that exist; `None` when any set is taken to exist.
     pub sets: Option<Vec<String>>,
@@ -74,7 +76,7 @@ impl Default for Options {
             family: Family::V4,
             tools: Tools::Legacy,
             noflush: false,
-            counters: false,
+            counters: true,
             sets: None,
         }
     }
@@ -86,15 +88,30 @@ const MAX_DIAGNOSTICS: usize = 1000;
 /// Parses a text as what it looks like: a `*table` line makes it a save file, otherwise it is a
 /// script. `family` is the family of a save file.
 pub fn auto(text: &str, family: Family) -> Parsed {
-    let save = text
-        .lines()
-        .map(str::trim)
-        .any(|l| l.starts_with('*') || l == "COMMIT");
-    if save {
-        save_file(text, family)
+    auto_as(
+        text,
+        &Options {
+            family,
+            ..Options::default()
+        },
+    )
+}
+
+/// As [`auto`], told whose text it is and how it is read.
+pub fn auto_as(text: &str, options: &Options) -> Parsed {
+    if is_save_file(text) {
+        save_file_as(text, options)
     } else {
-        script(text)
+        script_as(text, options)
     }
+}
+
+/// Whether a text looks like a save file: it has a line of a table, or a COMMIT.
+pub fn is_save_file(text: &str) -> bool {
+    text.lines().map(str::trim).any(|line| {
+        let table = line.strip_prefix('*').map(str::trim_start);
+        line == "COMMIT" || table.is_some_and(|t| t.starts_with(|c: char| c.is_ascii_lowercase()))
+    })
 }
 
 /// Parses what iptables-restore (or, for IPv6, ip6tables-restore) reads.

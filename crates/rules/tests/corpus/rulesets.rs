@@ -84,6 +84,7 @@ fn rulesets_are_taken_and_printed_as_the_real_tools_do() {
                 family,
                 tools,
                 noflush: entry["restore_flags"] == "--noflush",
+                counters: false,
                 ..parse::Options::default()
             };
             let mut parsed = parse::save_file_as(&text, &options);

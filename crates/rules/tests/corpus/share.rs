@@ -26,7 +26,7 @@ pub fn show() -> bool {
 }
 
 /// The entry of one of the tools, by the index's names.
-pub fn of<'a>(entry: &'a serde_json::Value, tools: Tools) -> &'a serde_json::Value {
+pub fn of(entry: &serde_json::Value, tools: Tools) -> &serde_json::Value {
     &entry[tools.name()]
 }
 

@@ -15,7 +15,6 @@ pub mod cpu;
 pub mod dccp;
 pub mod devgroup;
 pub mod dscp;
-pub mod dst;
 pub mod ecn;
 pub mod esp;
 pub mod eui64;
@@ -35,6 +34,7 @@ pub mod mark;
 pub mod mh;
 pub mod multiport;
 pub mod nfacct;
+pub mod numbers;
 pub mod osf;
 pub mod owner;
 pub mod physdev;
@@ -60,7 +60,6 @@ pub mod tos;
 pub mod ttl;
 pub mod u32;
 pub mod udp;
-pub mod udplite;
 
 use std::borrow::Cow;
 
@@ -133,6 +132,7 @@ macro_rules! matches {
 matches! {
     Addrtype(addrtype::Addrtype),
     Ah(ah::Ah),
+    Ah6(ah::Ah6),
     Bpf(bpf::Bpf),
     Cgroup(cgroup::Cgroup),
     Cluster(cluster::Cluster),
@@ -146,7 +146,7 @@ matches! {
     Dccp(dccp::Dccp),
     Devgroup(devgroup::Devgroup),
     Dscp(dscp::Dscp),
-    Dst(dst::Dst),
+    Dst(hbh::Dst),
     Ecn(ecn::Ecn),
     Esp(esp::Esp),
     Eui64(eui64::Eui64),
@@ -193,7 +193,6 @@ matches! {
     Ttl(ttl::Ttl),
     U32(u32::U32),
     Udp(udp::Udp),
-    Udplite(udplite::Udplite),
 }
 
 /// Matches as the program shows them: iptables-nft makes one of several of tcp or udp that it has written
