@@ -44,6 +44,16 @@ fn check_script(path: &Path) -> (u64, Vec<String>) {
             failures.push(error.to_string());
         }
     }
+    for statement in &script.ipsets {
+        let text = match &statement.source {
+            RulesSource::Inline { text, .. } => text.clone(),
+            RulesSource::File(file) => {
+                std::fs::read_to_string(path.with_file_name(file)).expect("sets")
+            }
+        };
+        let parsed = prepared.add_ipsets(&text);
+        failures.extend(parsed.diagnostics.iter().map(|d| format!("ipset: {d}")));
+    }
     for rules in &script.rules {
         let text = match &rules.source {
             RulesSource::Inline { text, .. } => text.clone(),

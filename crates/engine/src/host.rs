@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use palisade_conntrack::helper::Surroundings;
 use palisade_wire::link::PacketType;
 
+use crate::matches::Account;
+
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Interface {
@@ -14,7 +16,15 @@ pub struct Interface {
     pub addresses: Vec<IpAddr>,
     /// What lies behind it: address and prefix length.
     pub prefixes: Vec<(IpAddr, u8)>,
+    /// Largest IP packet that it sends, in bytes; [`MTU`] if not said.
+    pub mtu: Option<u32>,
 }
+
+/// MTU of an interface of which nothing is said: Ethernet's.
+pub const MTU: u32 = 1500;
+
+/// MTU of the loopback interface.
+const LOOPBACK_MTU: u32 = 65_536;
 
 /// Interfaces and local addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -28,6 +38,12 @@ pub struct Host {
     /// The interfaces' prefixes are all the routes there are: what lies in none cannot be reached. Otherwise
     /// a packet to anywhere is forwarded.
     pub closed: bool,
+    /// Its processors, if known (`-m cpu`).
+    pub processors: Option<u32>,
+    /// The kernel's time zone, in minutes west of Greenwich (`-m time --kerneltz`).
+    pub minutes_west: i32,
+    /// Accounting objects with what they have counted (`-m nfacct`); others that rules name begin with nothing.
+    pub accounts: Vec<Account>,
 }
 
 /// What an address is to this host (kernel `inet_addr_type`).
@@ -54,8 +70,7 @@ impl Host {
         Host {
             interfaces: interfaces.into_iter().collect(),
             local: local.into_iter().collect(),
-            route_localnet: false,
-            closed: false,
+            ..Host::default()
         }
     }
 
@@ -153,6 +168,12 @@ impl Host {
 }
 
 impl Host {
+    /// The MTU of an interface by its name, in bytes.
+    pub fn mtu(&self, name: &str) -> u32 {
+        let said = self.interface(name).and_then(|i| i.mtu);
+        said.unwrap_or(if name == "lo" { LOOPBACK_MTU } else { MTU })
+    }
+
     /// An interface by name.
     pub fn interface(&self, name: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|i| i.name == name)
@@ -356,6 +377,7 @@ mod tests {
             prefixes: std::iter::once((own.parse().unwrap(), 24))
                 .chain(routed.iter().map(|net| (net.parse().unwrap(), 16)))
                 .collect(),
+            ..Interface::default()
         };
         let host = Host::new(
             [],

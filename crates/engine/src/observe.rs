@@ -1,6 +1,8 @@
 //! The observer: the same evaluator, watched. The ordinary path passes `()`, and everything here
 //! compiles away.
 
+use std::net::IpAddr;
+
 use palisade_conntrack::Track;
 use palisade_rules::{Hook, Rule, TableKind};
 
@@ -80,7 +82,26 @@ pub enum Effect {
     Template(String),
     /// Addresses or ports translated, in words.
     Translated(String),
+    /// Added to sets or deleted from them, in words.
+    Sets(String),
+    /// A field of a header changed, or was added.
+    Changed {
+        /// Its name.
+        field: &'static str,
+        /// Before; `None` if it was not there.
+        from: Option<u32>,
+        /// After.
+        to: u32,
+    },
+    /// TCP options were overwritten with NOP.
+    Stripped {
+        /// How many.
+        options: u32,
+    },
     /// A target that is not evaluated and cannot change the verdict.
+    /// A copy was sent to another host.
+    Copied(IpAddr),
+    /// A target whose work neither packets nor rules see.
     Passed(String),
 }
 

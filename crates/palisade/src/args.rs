@@ -75,6 +75,9 @@ pub struct TraceArguments {
     /// IPv6 rules: an ip6tables-save file.
     #[arg(long, value_name = "FILE")]
     pub rules6: Option<PathBuf>,
+    /// Sets (ipset) that the rules name: what `ipset save` printed (docs/ipset.md).
+    #[arg(long, value_name = "FILE")]
+    pub ipset: Vec<PathBuf>,
     /// Capture to replay: pcap or pcapng, gzip or not.
     #[arg(long, value_name = "FILE", conflicts_with = "script")]
     pub pcap: Option<PathBuf>,
@@ -128,6 +131,9 @@ pub struct CheckArguments {
     /// Rules files.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// Sets (ipset) that the rules name: what `ipset save` printed. They are checked too.
+    #[arg(long, value_name = "FILE")]
+    pub ipset: Vec<PathBuf>,
     /// Output format.
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,

@@ -8,6 +8,7 @@ mod infer;
 mod output;
 mod programs;
 mod rules;
+mod sets;
 mod trace;
 
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ use crate::Exit;
 use crate::args::{CheckArguments, FmtArguments, Format, ToolsArgument};
 use crate::diagnostics;
 use crate::output::Paint;
+use crate::sets;
 
 /// A rules file with what was found in it.
 pub struct RulesFile {
@@ -63,8 +64,13 @@ pub fn check(arguments: &CheckArguments) -> Result<Exit> {
     let paint = Paint::stdout(arguments.color);
     let mut out = std::io::stdout().lock();
     let (mut errors, mut warnings, mut notes) = (0, 0, 0);
+    let sets = match sets::read(&arguments.ipset, Paint::stderr(arguments.color))? {
+        Ok(sets) => sets,
+        Err(_) => return Ok(Exit::BadInput),
+    };
     for path in &arguments.files {
-        let file = read(path, family(arguments.v6))?;
+        let mut file = read(path, family(arguments.v6))?;
+        sets::check(&mut file, sets.as_ref());
         for d in &file.parsed.diagnostics {
             match d.severity {
                 Severity::Error => errors += 1,

@@ -14,6 +14,7 @@
 pub mod catalogue;
 mod comments;
 pub mod diagnostic;
+pub mod ipset;
 mod lex;
 pub mod list;
 pub mod model;

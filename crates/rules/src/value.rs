@@ -45,6 +45,11 @@ impl Bad {
         self
     }
 
+    /// The real program takes it, and the kernel does not.
+    pub(crate) fn by_kernel(self) -> Self {
+        self.said("{kernel}")
+    }
+
     pub(crate) fn missing(mut self) -> Self {
         self.missing = true;
         self
@@ -175,13 +180,7 @@ pub(crate) fn port_range_of(text: &str, protocol: Option<u8>) -> Value<PortRange
     port_range_by(text, |text| port_of(text, protocol))
 }
 
-/// `first[:last]`, either side optional, with the names of any service.
-#[allow(dead_code)]
-pub(crate) fn port_range(text: &str) -> Value<PortRange> {
-    port_range_by(text, port)
-}
-
-/// As [`port_range`], each port read by a function.
+/// As [`port_range_of`], each port read by a function.
 pub(crate) fn port_range_by(text: &str, port: impl Fn(&str) -> Value<u16>) -> Value<PortRange> {
     let Some((first, last)) = text.split_once(':') else {
         let port = port(text)?;
@@ -397,6 +396,23 @@ pub(crate) fn net(text: &str, family: Family) -> Value<Net> {
             })
         }
     }
+}
+
+/// Length of a prefix, or a mask written out. A mask with holes counts as all of the address, and is
+/// `None` here.
+pub(crate) fn prefix(text: &str, family: Family) -> Value<Option<u8>> {
+    let bits = match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    };
+    if let Ok(length) = number(text, bits) {
+        return Ok(Some(length as u8));
+    }
+    let mask = address(text, family).map_err(|_| {
+        Bad::new(format!("'{text}' is neither a prefix length nor a mask"))
+            .help(format!("0 to {bits}"))
+    })?;
+    Ok(crate::catalogue::write::prefix_length(mask).map(|n| n as u8))
 }
 
 fn prefix32(n: u32) -> u32 {

@@ -159,6 +159,12 @@ impl Loaded {
         self.fault(Bad::new(text).missing().said(said))
     }
 
+    /// As [`missing`](Self::missing), for a program that has words of its own for it.
+    pub(crate) fn missing_as(&self, option: &str, said: &str) -> Fault {
+        let (word, bad) = self.missing(option);
+        (word, bad.said(said))
+    }
+
     /// A fault of the extension as a whole.
     pub(crate) fn fault(&self, bad: Bad) -> Fault {
         (self.word.clone(), bad)

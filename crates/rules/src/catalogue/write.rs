@@ -92,8 +92,8 @@ impl Out {
 
 /// An address as the C library prints it: as this language's does, but an IPv6 one that ends in 32 bits of
 /// which the first 16 are not zero, behind nothing but zeros, has these as an IPv4 one.
-pub(crate) fn address(address: IpAddr) -> String {
-    match address {
+pub(crate) fn address(address: impl std::borrow::Borrow<IpAddr>) -> String {
+    match *address.borrow() {
         IpAddr::V6(a) if u128::from(a) >> 32 == 0 && u128::from(a) >> 16 != 0 => {
             format!("::{}", Ipv4Addr::from(u128::from(a) as u32))
         }

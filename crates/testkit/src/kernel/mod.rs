@@ -47,14 +47,16 @@ use palisade_capture::script::{
     Action, CheckKind, ConnectionSeen, Direction, FrameKind, Item, Observed, RuleName, RulesSource,
     Script, Seen, Sent, State, Step, Subject, Verdict, Way,
 };
+use palisade_rules::ipset;
 use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::flags};
 
+pub(crate) use self::namespace::Hardware;
 pub use self::namespace::Tools;
 use self::namespace::{Device, Namespace};
 use self::shown::{Connection, Rule};
 use self::watch::Line;
 use crate::compare::{Counted, CounterName, Counters, Extras};
-use crate::tables::Tables;
+use crate::tables::{Tables, of_sets};
 
 /// Hardware address of everybody who sends to the firewall, unless the script says another.
 pub(crate) const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
@@ -67,6 +69,7 @@ pub fn unavailable() -> Option<String> {
         "iptables-nft",
         "ip6tables-nft",
         "nft",
+        "ipset",
         "conntrack",
         "ip",
     ] {
@@ -94,6 +97,7 @@ pub struct KernelSubject {
     tools: Tools,
     /// Whether anybody asks for connections: looking takes longer than sending.
     connections_wanted: bool,
+    has_sets: bool,
     rules: BTreeMap<CounterName, Rule>,
     raw: Option<[OwnedFd; 2]>,
     clock: Option<(Timestamp, Instant)>,
@@ -119,6 +123,7 @@ impl KernelSubject {
                 .tests
                 .iter()
                 .any(|t| asks(&t.steps, about_connection)),
+            has_sets: !script.ipsets.is_empty(),
             rules: BTreeMap::new(),
             raw: None,
             clock: None,
@@ -373,7 +378,15 @@ impl Counted for KernelSubject {
 
     fn tables(&mut self, _: Timestamp) -> Tables {
         let read = tables::read(&mut self.namespace.asking);
-        self.kept("tables", read)
+        let mut tables = self.kept("tables", read);
+        if self.has_sets {
+            let saved = self.namespace.feed("ipset", &["save"], "");
+            let parsed = ipset::parse(&self.kept("sets", saved));
+            let faults = parsed.diagnostics.iter().map(ToString::to_string);
+            self.faults.extend(faults);
+            tables.sets = of_sets(&parsed.sets);
+        }
+        tables
     }
 
     fn elapsed(&self) -> Duration {
@@ -477,12 +490,11 @@ fn fragments_held() -> u64 {
     memory.and_then(|m| m.parse().ok()).unwrap_or(0)
 }
 
-/// The Ethernet frame around a packet.
-fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
+/// Whom the frame of a packet is for.
+pub(crate) fn receiver(hardware: &Hardware, sent: &Sent<'_>) -> [u8; 6] {
     const BROADCAST: [u8; 6] = [0xff; 6];
-    let v6 = sent.bytes.first().is_some_and(|b| b >> 4 == 6);
     let to = match Packet::parse(&sent.bytes).map(|p| p.destination()) {
-        Ok(IpAddr::V4(a)) if a.is_broadcast() || device.broadcasts.contains(&a) => BROADCAST,
+        Ok(IpAddr::V4(a)) if a.is_broadcast() || hardware.broadcasts.contains(&a) => BROADCAST,
         Ok(IpAddr::V4(a)) if a.is_multicast() => {
             let [_, b, c, d] = a.octets();
             [1, 0, 0x5e, b & 0x7f, c, d]
@@ -491,14 +503,20 @@ fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
             let [.., a, b, c, d] = a.octets();
             [0x33, 0x33, a, b, c, d]
         }
-        _ => device.mac,
+        _ => hardware.mac,
     };
-    let to = match sent.kind {
+    match sent.kind {
         FrameKind::ByAddress => to,
-        FrameKind::Host => device.mac,
+        FrameKind::Host => hardware.mac,
         FrameKind::Broadcast => BROADCAST,
         FrameKind::Multicast => [1, 0, 0x5e, 0, 0, 1],
-    };
+    }
+}
+
+/// The Ethernet frame around a packet.
+fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
+    let v6 = sent.bytes.first().is_some_and(|b| b >> 4 == 6);
+    let to = receiver(&device.hardware, sent);
     let ethertype: u16 = if v6 { 0x86dd } else { 0x0800 };
     let mut frame = to.to_vec();
     frame.extend(sent.source_mac.unwrap_or(SENDER));
@@ -511,7 +529,7 @@ fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
 ///
 /// Without either nothing may ask, or fragments would be reassembled that the rules see one by one.
 pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
-    const WORDS: [&str; 13] = [
+    const WORDS: [&str; 15] = [
         "conntrack",
         "state",
         "CT",
@@ -520,6 +538,8 @@ pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
         "CONNMARK",
         "helper",
         "connbytes",
+        "connlimit",
+        "cluster",
         "SNAT",
         "DNAT",
         "MASQUERADE",

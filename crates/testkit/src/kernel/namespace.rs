@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, unshare};
-use palisade_capture::script::{Interface, Prefix, RulesFamily, RulesSource, Script};
+use palisade_capture::script::{Interface, MTU, Prefix, RulesFamily, RulesSource, Script};
 use palisade_rules::Family;
 use tappers::Tap;
 
@@ -16,6 +16,7 @@ use super::chains;
 use super::netlink::{self, Asking};
 use super::options::{self, Options};
 use super::watch::Watch;
+use crate::engine::text_of;
 
 /// What a machine that forwards, and only forwards, has set. Rates of errors are not part of the
 /// rules, so they are unbounded; the kernel's own talk is off where it can be.
@@ -62,17 +63,21 @@ impl Tools {
     }
 }
 
-/// Largest MTU of a TAP device: packets are judged, not cut.
-const MTU: u32 = 65_521;
+/// Whom frames to an interface are for.
+#[derive(Debug)]
+pub struct Hardware {
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// Addresses of everybody in its networks.
+    pub broadcasts: Vec<Ipv4Addr>,
+}
 
 /// One interface of the firewall, held open.
 pub struct Device {
     /// Name.
     pub name: String,
-    /// Its hardware address.
-    pub mac: [u8; 6],
-    /// Addresses of everybody in its networks.
-    pub broadcasts: Vec<Ipv4Addr>,
+    /// Its addresses.
+    pub hardware: Hardware,
     /// The other end of the wire.
     pub tap: Tap,
 }
@@ -156,8 +161,9 @@ impl Namespace {
         for (index, interface) in firewall.interfaces.iter().enumerate() {
             let device = open(interface, index)?;
             let name = &device.name;
-            let mac = device.mac.map(|b| format!("{b:02x}")).join(":");
-            commands += &format!("link set {name} address {mac} mtu {MTU} arp off up\n");
+            let mac = device.hardware.mac.map(|b| format!("{b:02x}")).join(":");
+            let mtu = interface.mtu.unwrap_or(MTU);
+            commands += &format!("link set {name} address {mac} mtu {mtu} arp off up\n");
             for prefix in &interface.addresses {
                 let (address, length) = (prefix.address, prefix.length);
                 // As every network manager sets them up: with their broadcast address.
@@ -212,6 +218,9 @@ impl Namespace {
     fn load(&self, script: &Script, base: &Path) -> Result<()> {
         self.feed("iptables", &["-w", "-S"], "")?;
         self.feed("ip6tables", &["-w", "-S"], "")?;
+        for statement in &script.ipsets {
+            self.feed("ipset", &["restore"], &text_of(&statement.source, base)?)?;
+        }
         for rules in &script.rules {
             let text = match &rules.source {
                 RulesSource::Inline { text, .. } => text.clone(),
@@ -272,10 +281,19 @@ fn open(interface: &Interface, index: usize) -> Result<Device> {
     let tap = Tap::new_named(name).with_context(|| format!("TAP device {}", interface.name))?;
     Ok(Device {
         name: interface.name.clone(),
-        broadcasts: interface.addresses.iter().filter_map(last).collect(),
-        mac: interface.mac.unwrap_or([2, 0, 0, 0, 1, index as u8]),
+        hardware: Hardware::of(interface, index),
         tap,
     })
+}
+
+impl Hardware {
+    /// Those of the script's interface number `index`.
+    pub(crate) fn of(interface: &Interface, index: usize) -> Self {
+        Hardware {
+            mac: interface.mac.unwrap_or([2, 0, 0, 0, 1, index as u8]),
+            broadcasts: interface.addresses.iter().filter_map(last).collect(),
+        }
+    }
 }
 
 /// Waits until the kernel takes every IPv6 address for its own, which it does in its own time.

@@ -66,7 +66,7 @@ use std::borrow::Cow;
 use super::read::Loaded;
 use super::row::{Extension, Reader};
 use super::{Out, Spec, prelude};
-use crate::model::Hook;
+use crate::model::{Hook, TableKind};
 use crate::value::Fault;
 
 /// Which end a match looks at.
@@ -116,6 +116,13 @@ macro_rules! matches {
             pub(crate) fn list(&self, out: &mut Out) {
                 match self {
                     $(Match::$variant(m) => m.list(out)),*
+                }
+            }
+
+            /// Tables that take it; empty: all.
+            pub fn tables(&self) -> &'static [TableKind] {
+                match self {
+                    $(Match::$variant(m) => m.tables()),*
                 }
             }
 

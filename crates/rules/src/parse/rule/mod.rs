@@ -383,6 +383,7 @@ impl<'w> Reader<'_, '_, 'w> {
             self.check_protocol(&loaded);
             match Target::read(&loaded) {
                 Ok(built) => {
+                    self.check_syn(&loaded, &built, &matches);
                     self.parser
                         .note_kept("target", loaded.extension, &loaded.word);
                     built_target = Some(built);
@@ -441,9 +442,13 @@ impl<'w> Reader<'_, '_, 'w> {
             .find(|g| g.values.contains(&word))
             .map_or("", |g| g.option.name);
         bad.said = bad.said.map(|said| {
-            said.replace("{extension}", loaded.extension.name)
-                .replace("{option}", option)
-                .into()
+            match &*said {
+                "{kernel}" => self.refused(),
+                said => said
+                    .replace("{extension}", loaded.extension.name)
+                    .replace("{option}", option),
+            }
+            .into()
         });
         self.fail(bad.code.unwrap_or("bad-value"), &word, bad);
     }
