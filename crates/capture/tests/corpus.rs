@@ -60,6 +60,7 @@ fn engine() -> Engine {
         host,
         conntrack,
         reassembly: Reassembly::Always,
+        ..Setup::default()
     })
     .expect("rules that run")
 }

@@ -38,6 +38,7 @@ mod path;
 mod program;
 mod reject;
 mod routing;
+mod sets;
 mod targets;
 
 pub use palisade_conntrack as conntrack;
@@ -49,6 +50,7 @@ pub use matches::{Jiffies, Limits, RecentLists};
 pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
 pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
 pub use program::SetupError;
+pub use sets::Sets;
 
 use palisade_conntrack::defrag::Defrag;
 use palisade_conntrack::{Config, Conntrack};
@@ -79,6 +81,8 @@ pub struct Setup {
     pub conntrack: Config,
     /// Reassembly.
     pub reassembly: Reassembly,
+    /// The sets (ipset) that rules name; what a set that is missing would say is not known.
+    pub ipsets: palisade_rules::ipset::Sets,
 }
 
 /// The firewall: rules, connection table and everything rules remember.
@@ -104,7 +108,10 @@ impl Engine {
     /// [`SetupError`] when chains call each other in a circle, a ruleset is of the other family, or a rule names
     /// a timeout policy or a label that the settings do not have.
     pub fn new(setup: Setup) -> Result<Self, SetupError> {
-        let mut states = matches::States::default();
+        let mut states = matches::States {
+            sets: Sets::new(&setup.ipsets),
+            ..Default::default()
+        };
         let config = &setup.conntrack;
         let four = program::Program::new(setup.rules4, Family::V4, config, &mut states)?;
         let six = program::Program::new(setup.rules6, Family::V6, config, &mut states)?;
@@ -154,6 +161,11 @@ impl Engine {
     /// The lists of `-m recent`.
     pub fn recent(&self) -> &RecentLists {
         &self.states.recent
+    }
+
+    /// The sets (ipset) as they are now.
+    pub fn ipsets(&self) -> &Sets {
+        &self.states.sets
     }
 
     /// The rules of a family with their counters, as `iptables-save -c` would print them.

@@ -149,7 +149,7 @@ pub(crate) fn run<O: Observer>(
             }
             Visit::HotDrop => break here(Verdict::Drop),
             Visit::Unknown => {
-                let what = unknown_match(&rule.rule.matches);
+                let what = unknown_match(rule);
                 match fate(&rule.rule.target, bytes_seen) {
                     Fate::Nothing => {}
                     Fate::Ends(verdict)
@@ -163,10 +163,22 @@ pub(crate) fn run<O: Observer>(
                 at += 1;
                 continue;
             }
-            Visit::Matched => {}
+            Visit::Matched | Visit::MatchedThenDrop => {}
         }
         rule.counters.packets += 1;
         rule.counters.bytes += length;
+        if visit == Visit::MatchedThenDrop {
+            match &rule.rule.target {
+                Target::Reject(with) => break here(Verdict::Reject(*with)),
+                other => {
+                    let applied = targets::apply(other, buffer, &facts, shared);
+                    if let (true, Applied::Effect(effect)) = (O::ACTIVE, applied) {
+                        observer.effect(effect);
+                    }
+                    break here(Verdict::Drop);
+                }
+            }
+        }
         match &rule.rule.target {
             Target::None => {}
             Target::Accept => break here(Verdict::Accept),
@@ -215,7 +227,7 @@ pub(crate) fn run<O: Observer>(
             let what = table.chains[p.chain as usize]
                 .rules
                 .get(p.rule.unwrap_or(0) as usize)
-                .map_or_else(String::new, |r| unknown_match(&r.rule.matches));
+                .map_or_else(String::new, unknown_match);
             Decision {
                 verdict: Verdict::Unknown(what),
                 ..p
@@ -231,16 +243,20 @@ fn visit(rule: &ProgramRule, context: &Context<'_>, shared: &mut Shared<'_>) -> 
     if let Some(failed) = base_fails(&rule.rule.base, context) {
         return Visit::Failed(failed);
     }
-    let mut unknown = false;
+    let (mut unknown, mut doomed) = (false, false);
     for (i, (m, slot)) in rule.rule.matches.iter().zip(&rule.slots).enumerate() {
         match evaluate(m, *slot, context, shared) {
             Answer::Yes => {}
+            Answer::No if doomed => return Visit::HotDrop,
             Answer::No => return Visit::Failed(Failed::Match(i)),
             Answer::Unknown => unknown = true,
             Answer::HotDrop => return Visit::HotDrop,
+            Answer::YesThenDrop => doomed = true,
         }
     }
-    if unknown {
+    if doomed {
+        Visit::MatchedThenDrop
+    } else if unknown {
         Visit::Unknown
     } else {
         Visit::Matched
@@ -306,20 +322,23 @@ fn fate(target: &Target, bytes_seen: bool) -> Fate {
 }
 
 /// The match that could not be answered: one that is kept, or one that asks for what was not given (sockets, sets).
-fn unknown_match(matches: &[Match]) -> String {
-    let asks = |m: &&Match| {
-        let needs = m.extension().needs;
-        needs.contains(&Need::Sockets) || needs.contains(&Need::Sets)
+fn unknown_match(rule: &ProgramRule) -> String {
+    let kept = |m: &&Match| !m.extension().evaluated();
+    if let Some(m) = rule.rule.matches.iter().find(kept) {
+        return format!("match {}", m.name());
+    }
+    let asks = |(m, slot): &(&Match, &Option<u32>)| match m {
+        Match::Set(_) => slot.is_none(),
+        m => m.extension().needs.contains(&Need::Sockets),
     };
-    matches
-        .iter()
-        .find(|m| !m.extension().evaluated())
-        .or_else(|| matches.iter().find(asks))
+    match rule.rule.matches.iter().zip(&rule.slots).find(asks) {
+        Some((Match::Set(m), _)) => format!("match set: set {} is not given", m.set.value.name),
+        Some((m, _)) => format!("match {}", m.name()),
         // What a capture did not keep, or no packet shows.
-        .or_else(|| {
+        None => {
             let looks_inside = |m: &&Match| m.extension().needs.contains(&Need::Payload);
-            matches.iter().find(looks_inside)
-        })
-        .map(|m| format!("match {}", m.name()))
-        .unwrap_or_default()
+            let found = rule.rule.matches.iter().find(looks_inside);
+            found.map_or_else(String::new, |m| format!("match {}", m.name()))
+        }
+    }
 }

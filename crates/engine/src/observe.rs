@@ -51,6 +51,8 @@ pub enum Visit {
     Unknown,
     /// The packet is too broken for a match, which drops it.
     HotDrop,
+    /// Likewise, but the test was negated: the rule counts, its target acts, then the packet is dropped.
+    MatchedThenDrop,
 }
 
 /// Something a target did.
@@ -92,6 +94,8 @@ pub enum Effect {
         /// How many.
         options: u32,
     },
+    /// Added to sets or deleted from them, in words.
+    Sets(String),
     /// A target that is not evaluated and cannot change the verdict.
     Passed(String),
 }

@@ -39,6 +39,8 @@ pub struct Script {
     /// Rules, in the order written; several blocks of one family replace each other table by table,
     /// as several calls of `iptables-restore` would.
     pub rules: Vec<Rules>,
+    /// Sets (ipset), in the order written; each text goes on with what the one before made.
+    pub ipsets: Vec<Ipset>,
     /// How far the clock moves between two packets.
     pub tick: Duration,
     /// Whether a real kernel can run this.
@@ -189,6 +191,15 @@ pub enum RulesFamily {
 pub struct Rules {
     /// For which family.
     pub family: RulesFamily,
+    /// Where they are.
+    pub source: RulesSource,
+    /// Where the statement was written.
+    pub span: Span,
+}
+
+/// An `ipset` statement: sets in the language of `ipset restore`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ipset {
     /// Where they are.
     pub source: RulesSource,
     /// Where the statement was written.

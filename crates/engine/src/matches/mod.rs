@@ -2,12 +2,16 @@
 
 mod addresses;
 mod bpf;
+mod chunks;
 mod connection;
-mod header;
+mod fields;
+mod headers;
+mod ipsec;
 mod limit;
 mod link;
 mod payload;
 mod recent;
+mod sets;
 mod states;
 mod transport;
 
@@ -21,7 +25,7 @@ use std::net::IpAddr;
 use palisade_conntrack::{Conntrack, Track};
 use palisade_rules::matches::{Side, ttl::Test};
 use palisade_rules::{Hook, Match};
-use palisade_wire::{Packet, Timestamp};
+use palisade_wire::{Packet, Timestamp, proto};
 
 use crate::host::Host;
 use crate::input::LinkInfo;
@@ -86,6 +90,9 @@ pub(crate) enum Answer {
     Unknown,
     /// The packet is too broken: drop it (kernel `hotdrop`).
     HotDrop,
+    /// As [`HotDrop`](Self::HotDrop), but the rule counts and its target acts before: a negated test of a
+    /// broken packet.
+    YesThenDrop,
 }
 
 impl From<bool> for Answer {
@@ -142,16 +149,35 @@ pub(crate) fn evaluate(
         Match::Connlabel(rule) => slot
             .is_some_and(|label| connection::label(rule, label, shared))
             .into(),
+        Match::Set(rule) => match slot {
+            Some(slot) => sets::asked(rule, slot, context, shared).into(),
+            None => Answer::Unknown,
+        },
         Match::Helper(rule) => connection::helper(&rule.0, shared).into(),
         Match::String(rule) => slot.map_or(Answer::Unknown, |slot| {
             shared.states.patterns.find(slot, rule, packet)
         }),
         Match::U32(rule) => payload::u32(rule, packet),
         Match::Bpf(rule) => bpf::bpf(rule, context, shared.mark),
-        Match::Dscp(rule) => header::dscp(rule, packet).into(),
-        Match::Tos(rule) => header::tos(rule, packet).into(),
-        Match::Ecn(rule) => header::ecn(rule, packet).into(),
-        Match::Tcpmss(rule) => header::tcpmss(rule, packet),
+        Match::Dscp(rule) => fields::dscp(rule, packet).into(),
+        Match::Tos(rule) => fields::tos(rule, packet).into(),
+        Match::Ecn(rule) => fields::ecn(rule, packet).into(),
+        Match::Tcpmss(rule) => fields::tcpmss(rule, packet),
+        Match::Sctp(rule) => chunks::sctp(rule, packet),
+        Match::Dccp(rule) => chunks::dccp(rule, packet),
+        Match::Esp(rule) => ipsec::esp(rule, packet),
+        Match::Ah(rule) => ipsec::ah(rule, packet),
+        Match::Ipcomp(rule) => ipsec::ipcomp(rule, packet),
+        Match::Mh(rule) => ipsec::mh(rule, packet),
+        Match::Policy(rule) => ipsec::policy(rule).into(),
+        Match::Ah6(rule) => headers::ah(rule, packet),
+        Match::Frag(rule) => headers::frag(rule, packet),
+        Match::Hbh(rule) => headers::options(&rule.0, proto::HOPOPTS, packet),
+        Match::Dst(rule) => headers::options(&rule.0, proto::DSTOPTS, packet),
+        Match::Rt(rule) => headers::rt(rule, packet),
+        Match::Ipv6header(rule) => headers::ipv6header(rule, packet),
+        Match::Srh(rule) => headers::srh(rule, packet).into(),
+        Match::Eui64(_) => headers::eui64(context).into(),
         // Kept: the catalogue says why.
         _ => Answer::Unknown,
     }

@@ -8,6 +8,7 @@ use palisade_conntrack::Config;
 use palisade_rules::Match;
 
 use super::{Limits, Patterns, RecentLists};
+use crate::sets::Sets;
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,7 @@ pub(crate) struct States {
     pub(crate) limits: Limits,
     pub(crate) recent: RecentLists,
     pub(crate) patterns: Patterns,
+    pub(crate) sets: Sets,
 }
 
 impl States {
@@ -22,6 +24,7 @@ impl States {
     pub(crate) fn prepare(&mut self, m: &Match, config: &Config) -> Option<u32> {
         match m {
             Match::Limit(limit) => Some(self.limits.add(limit)),
+            Match::Set(rule) => self.sets.number(&rule.set.value.name),
             Match::Recent(recent) => Some(self.recent.list(recent)),
             Match::String(rule) => Some(self.patterns.add(rule)),
             // The number that the label's name stands for.

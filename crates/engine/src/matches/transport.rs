@@ -6,7 +6,7 @@ use palisade_wire::{Family, Packet, icmp::Icmp, proto, tcp::Tcp, udp::Udp};
 
 use super::Answer;
 
-fn port_fits(range: &Option<Not<PortRange>>, port: u16) -> bool {
+pub(super) fn port_fits(range: &Option<Not<PortRange>>, port: u16) -> bool {
     range
         .as_ref()
         .is_none_or(|not| not.apply(not.value.contains(port)))

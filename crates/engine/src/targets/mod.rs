@@ -1,6 +1,7 @@
 //! What each target does beside ending a packet's way: one function a target, with the kernel's semantics.
 
 mod rewrite;
+mod sets;
 mod tcp_options;
 mod tracking;
 
@@ -55,6 +56,7 @@ pub(crate) fn apply(
         Target::Checksum(_) => rewrite::fill_checksum(buffer, facts.made_here),
         Target::Tcpmss(rule) => tcp_options::mss(*rule, buffer, facts),
         Target::Tcpoptstrip(rule) => tcp_options::strip(&rule.0, buffer),
+        Target::Set(rule) => sets::set(rule, buffer, facts, shared),
         Target::Nfqueue(_) | Target::Queue(_) => Applied::Ends(Verdict::Queue),
         other if leaves_alone(other) => {
             let name = other.extension().map_or("", |e| e.name);
@@ -97,7 +99,6 @@ pub(crate) fn leaves_alone(target: &Target) -> bool {
             | Target::Classify(_)
             | Target::Secmark(_)
             | Target::Connsecmark(_)
-            | Target::Set(_)
     )
 }
 

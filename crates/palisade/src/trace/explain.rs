@@ -89,6 +89,13 @@ pub fn write(
                         paint.bold(AnsiColor::Red, "✗"),
                         "the packet is too broken for this match, which drops it".into(),
                     ),
+                    Visit::MatchedThenDrop => (
+                        paint.bold(AnsiColor::Red, "✗"),
+                        format!(
+                            "matched, counter {packets} → {}; the packet is too broken for this match, which drops it",
+                            packets + 1
+                        ),
+                    ),
                 };
                 writeln!(
                     out,
@@ -193,6 +200,7 @@ fn effect_text(effect: &Effect) -> String {
         },
         Effect::Stripped { options: 1 } => "one TCP option overwritten".into(),
         Effect::Stripped { options } => format!("{options} TCP options overwritten"),
+        Effect::Sets(text) => text.clone(),
         Effect::Passed(name) => format!("{name} is not evaluated and cannot change the verdict"),
     }
 }

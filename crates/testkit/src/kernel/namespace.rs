@@ -16,6 +16,7 @@ use super::chains;
 use super::netlink::{self, Asking};
 use super::options::{self, Options};
 use super::watch::Watch;
+use crate::engine::text_of;
 
 /// What a machine that forwards, and only forwards, has set. Rates of errors are not part of the
 /// rules, so they are unbounded; the kernel's own talk is off where it can be.
@@ -210,6 +211,9 @@ impl Namespace {
     fn load(&self, script: &Script, base: &Path) -> Result<()> {
         self.feed("iptables", &["-w", "-S"], "")?;
         self.feed("ip6tables", &["-w", "-S"], "")?;
+        for statement in &script.ipsets {
+            self.feed("ipset", &["restore"], &text_of(&statement.source, base)?)?;
+        }
         for rules in &script.rules {
             let text = match &rules.source {
                 RulesSource::Inline { text, .. } => text.clone(),

@@ -199,7 +199,7 @@ impl Reader<'_, '_, '_> {
             _ => false,
         };
         let illegal = self.seen.iter().find(|(option, _)| match option {
-            'n' | 'x' | '0' => letter != 'L' && !(letter == 'Z' && verb == Verb::List),
+            'n' | 'x' | '0' => !self.verbs.contains('L'),
             'c' => !matches!(
                 verb,
                 Verb::Append | Verb::Insert | Verb::Replace | Verb::Policy

@@ -53,6 +53,8 @@ pub(crate) struct Command {
     pub(crate) counters: Counters,
     /// Whether `-c` stands in the command.
     pub(crate) counters_given: bool,
+    /// Letters of the options, as often as they stand there; verbs among them.
+    pub(crate) letters: String,
     pub(crate) span: (usize, usize),
     /// Table of the command.
     pub(crate) kind: TableKind,
@@ -102,6 +104,7 @@ pub(crate) fn read(
         target_options: None,
         loads: Vec::new(),
         seen: Vec::new(),
+        verbs: String::new(),
         wait_interval: None,
         counters: Counters::default(),
     };
@@ -154,6 +157,8 @@ struct Reader<'p, 'a, 'w> {
     loads: Vec<Load>,
     /// Base options that stand in the command.
     seen: Vec<(char, Word)>,
+    /// Letters of the commands.
+    verbs: String,
     wait_interval: Option<Word>,
     counters: Counters,
 }
@@ -405,6 +410,8 @@ impl<'w> Reader<'_, '_, 'w> {
         if self.failed {
             return Err(Refused);
         }
+        let options = self.seen.iter().map(|(l, _)| *l);
+        let letters: String = self.verbs.chars().chain(options).collect();
         let counters_given = self.seen.iter().any(|(l, _)| *l == 'c');
         Ok(Command {
             verb,
@@ -419,6 +426,7 @@ impl<'w> Reader<'_, '_, 'w> {
             built_target,
             counters: self.counters,
             counters_given,
+            letters,
             span,
             kind: kind.ok_or(Refused)?,
         })
