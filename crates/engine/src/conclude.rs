@@ -39,6 +39,7 @@ impl Engine {
             announced,
             accepted,
             unknown,
+            copies,
             ..
         } = journey;
         // A packet that came all the way is told by its way's own hook.
@@ -145,6 +146,7 @@ impl Engine {
             visited,
             reassembled: None,
             output,
+            copies: copies.unwrap_or_default(),
         }
     }
 }
@@ -174,6 +176,7 @@ impl Outcome {
             visited: 0,
             reassembled: None,
             output: None,
+            copies: Vec::new(),
         }
     }
 }

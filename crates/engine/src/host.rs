@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use palisade_conntrack::helper::Surroundings;
 use palisade_wire::link::PacketType;
 
+use crate::matches::Account;
+
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Interface {
@@ -36,6 +38,12 @@ pub struct Host {
     /// The interfaces' prefixes are all the routes there are: what lies in none cannot be reached. Otherwise
     /// a packet to anywhere is forwarded.
     pub closed: bool,
+    /// Its processors, if known (`-m cpu`).
+    pub processors: Option<u32>,
+    /// The kernel's time zone, in minutes west of Greenwich (`-m time --kerneltz`).
+    pub minutes_west: i32,
+    /// Accounting objects with what they have counted (`-m nfacct`); others that rules name begin with nothing.
+    pub accounts: Vec<Account>,
 }
 
 /// What an address is to this host (kernel `inet_addr_type`).
@@ -62,8 +70,7 @@ impl Host {
         Host {
             interfaces: interfaces.into_iter().collect(),
             local: local.into_iter().collect(),
-            route_localnet: false,
-            closed: false,
+            ..Host::default()
         }
     }
 

@@ -105,6 +105,7 @@ impl Engine {
             track: journey.track.as_ref(),
             raw: &mut journey.raw,
             mark: journey.mark,
+            copies: journey.copies.as_ref().map(|_| Vec::new()),
         };
         let decision = linear::run(
             table,
@@ -116,6 +117,12 @@ impl Engine {
             observer,
         );
         journey.mark = shared.mark;
+        for asked in shared.copies.into_iter().flatten() {
+            let copied = self.send_copy(asked, now);
+            if let Some(copies) = &mut journey.copies {
+                copies.extend(copied);
+            }
+        }
         decision
     }
 
@@ -266,6 +273,7 @@ impl Engine {
             depth: journey.depth + 1,
             accepted: None,
             unknown: None,
+            copies: Some(Vec::new()),
         };
         let step = self.travel(&mut own, now, &mut ());
         if let Some(track) = &own.track {

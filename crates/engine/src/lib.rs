@@ -26,6 +26,7 @@ mod conclude;
 mod extension;
 pub mod host;
 mod input;
+mod jhash;
 mod judge;
 mod linear;
 mod matches;
@@ -40,17 +41,19 @@ mod reject;
 mod routing;
 mod sets;
 mod targets;
+mod tee;
 
 pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;
 
 pub use host::{Host, Interface};
 pub use input::{Input, LinkInfo, Route};
-pub use matches::{Jiffies, Limits, RecentLists};
+pub use matches::{Account, AccountQuota, Jiffies, Limits, RecentLists};
 pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
 pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
 pub use program::SetupError;
 pub use sets::Sets;
+pub use tee::Copied;
 
 use palisade_conntrack::defrag::Defrag;
 use palisade_conntrack::{Config, Conntrack};
@@ -108,13 +111,21 @@ impl Engine {
     /// [`SetupError`] when chains call each other in a circle, a ruleset is of the other family, or a rule names
     /// a timeout policy or a label that the settings do not have.
     pub fn new(setup: Setup) -> Result<Self, SetupError> {
+        let mut setup = setup;
         let mut states = matches::States {
             sets: Sets::new(&setup.ipsets),
+            draws: matches::Draws::new(setup.conntrack.hash_seed),
             ..Default::default()
         };
+        for account in &setup.host.accounts {
+            states.accounts.add(account);
+        }
         let config = &setup.conntrack;
         let four = program::Program::new(setup.rules4, Family::V4, config, &mut states)?;
         let six = program::Program::new(setup.rules6, Family::V6, config, &mut states)?;
+        if four.counts_traffic || six.counts_traffic {
+            setup.conntrack.acct = 1;
+        }
         let reassemble = [&four, &six].map(|p| match setup.reassembly {
             Reassembly::Always => true,
             Reassembly::Never => false,
@@ -146,6 +157,18 @@ impl Engine {
     /// What the next choices of address translation by chance should be; see [`Conntrack::prefer`].
     pub fn prefer(&mut self, preferred: palisade_conntrack::nat::Preferred) {
         self.conntrack.prefer(preferred);
+    }
+
+    /// What the next draws of `-m statistic --mode random` are, one a rule that is asked: the kernel's
+    /// `get_random_u32`, of which the lower 31 bits count. A rule matches when its draw is less than its
+    /// probability times 2^31.
+    pub fn draw(&mut self, draws: impl IntoIterator<Item = u32>) {
+        self.states.draws.say(draws);
+    }
+
+    /// The accounting objects of `-m nfacct`, by the order in which the host and then rules name them.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.states.accounts.iter()
     }
 
     /// Removes connections that ended by `now`.

@@ -329,16 +329,17 @@ fn unknown_match(rule: &ProgramRule) -> String {
     }
     let asks = |(m, slot): &(&Match, &Option<u32>)| match m {
         Match::Set(_) => slot.is_none(),
+        Match::Cpu(_) => true,
         m => m.extension().needs.contains(&Need::Sockets),
     };
+    // What a capture did not keep, or no packet shows.
+    let looks_inside = |m: &&Match| m.extension().needs.contains(&Need::Payload);
     match rule.rule.matches.iter().zip(&rule.slots).find(asks) {
         Some((Match::Set(m), _)) => format!("match set: set {} is not given", m.set.value.name),
         Some((m, _)) => format!("match {}", m.name()),
-        // What a capture did not keep, or no packet shows.
-        None => {
-            let looks_inside = |m: &&Match| m.extension().needs.contains(&Need::Payload);
-            let found = rule.rule.matches.iter().find(looks_inside);
-            found.map_or_else(String::new, |m| format!("match {}", m.name()))
-        }
+        None => match rule.rule.matches.iter().find(looks_inside) {
+            Some(m) => format!("match {}", m.name()),
+            None => String::new(),
+        },
     }
 }

@@ -1,6 +1,8 @@
 //! The observer: the same evaluator, watched. The ordinary path passes `()`, and everything here
 //! compiles away.
 
+use std::net::IpAddr;
+
 use palisade_conntrack::Track;
 use palisade_rules::{Hook, Rule, TableKind};
 
@@ -80,6 +82,8 @@ pub enum Effect {
     Template(String),
     /// Addresses or ports translated, in words.
     Translated(String),
+    /// Added to sets or deleted from them, in words.
+    Sets(String),
     /// A field of a header changed, or was added.
     Changed {
         /// Its name.
@@ -94,9 +98,9 @@ pub enum Effect {
         /// How many.
         options: u32,
     },
-    /// Added to sets or deleted from them, in words.
-    Sets(String),
-    /// A target that is not evaluated and cannot change the verdict.
+    /// A copy was sent to another host.
+    Copied(IpAddr),
+    /// A target whose work neither packets nor rules see.
     Passed(String),
 }
 

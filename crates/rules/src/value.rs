@@ -210,13 +210,20 @@ pub(crate) fn port_range(text: &str) -> Value<PortRange> {
 /// Two numbers `a[:b]`, with a default for a missing end; `b` may be less than `a` (iptables
 /// `XTTYPE_UINT32RC` and its siblings).
 pub(crate) fn number_range(text: &str, max: u64) -> Value<(u64, u64)> {
-    let part = |text: &str, missing: u64| match text {
+    let part = |text: &str, rest: &str, missing: u64| {
+        match text {
         "" => Ok(missing),
-        text => number(text, max),
+        // The program shows all from the number that it could not read.
+        text => number(text, max).map_err(|bad| {
+            bad.said(format!(
+                "{{extension}}: bad value for option \"--{{option}}\" near \"{rest}\", or out of range (0-{max})."
+            ))
+        }),
+    }
     };
     match text.split_once(':') {
-        None => part(text, 0).map(|value| (value, value)),
-        Some((first, last)) => Ok((part(first, 0)?, part(last, max)?)),
+        None => part(text, text, 0).map(|value| (value, value)),
+        Some((first, last)) => Ok((part(first, text, 0)?, part(last, last, max)?)),
     }
 }
 
@@ -402,6 +409,23 @@ pub(crate) fn net(text: &str, family: Family) -> Value<Net> {
             })
         }
     }
+}
+
+/// Length of a prefix, or a mask written out. A mask with holes counts as all of the address, and is
+/// `None` here.
+pub(crate) fn prefix(text: &str, family: Family) -> Value<Option<u8>> {
+    let bits = match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    };
+    if let Ok(length) = number(text, bits) {
+        return Ok(Some(length as u8));
+    }
+    let mask = address(text, family).map_err(|_| {
+        Bad::new(format!("'{text}' is neither a prefix length nor a mask"))
+            .help(format!("0 to {bits}"))
+    })?;
+    Ok(crate::catalogue::write::prefix_length(mask).map(|n| n as u8))
 }
 
 fn prefix32(n: u32) -> u32 {

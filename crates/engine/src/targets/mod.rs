@@ -1,5 +1,6 @@
 //! What each target does beside ending a packet's way: one function a target, with the kernel's semantics.
 
+mod hmark;
 mod rewrite;
 mod sets;
 mod tcp_options;
@@ -10,9 +11,10 @@ use palisade_rules::{Match, Target};
 use palisade_wire::Buffer;
 
 use crate::linear::Verdict;
-use crate::matches::{Facts, Shared};
+use crate::matches::{Facts, Shared, ip_length};
 use crate::npt;
 use crate::observe::Effect;
+use crate::tee;
 
 /// What became of a packet at a target.
 pub(crate) enum Applied {
@@ -42,12 +44,26 @@ pub(crate) fn apply(
         Target::Connmark(rule) => tracking::connmark(*rule, shared).into(),
         Target::Notrack(_) => tracking::notrack(shared).into(),
         Target::Ct(rule) => tracking::ct(rule, shared).into(),
+        Target::Hmark(rule) => hmark::hmark(rule, &buffer.packet(), shared).into(),
+        Target::Rateest(rule) => {
+            let length = ip_length(&buffer.packet()) as u64;
+            shared.states.estimators.feed(&rule.name, length, facts.now);
+            Applied::Nothing
+        }
+        Target::Tee(rule) => match &mut shared.copies {
+            Some(copies) => {
+                tee::ask(rule, &buffer.packet(), facts.hook, shared.mark, copies);
+                Applied::Effect(Effect::Copied(rule.gateway))
+            }
+            None => Applied::Nothing,
+        },
         Target::Log(log) => Applied::Effect(Effect::Logged(log.prefix.clone())),
         Target::Nflog(nflog) => Applied::Effect(Effect::Logged(nflog.prefix.clone())),
         Target::Snpt(rule) => translated(npt::source(buffer, rule.from, rule.to), buffer, false),
         Target::Dnpt(rule) => {
             translated(npt::destination(buffer, rule.from, rule.to), buffer, true)
         }
+        Target::Set(rule) => sets::set(rule, buffer, facts, shared),
         Target::Ttl(rule) => rewrite::ttl(rule.0, buffer),
         Target::Hl(rule) => rewrite::ttl(rule.0, buffer),
         Target::Tos(rule) => rewrite::tos(rule.value, rule.mask, buffer),
@@ -56,7 +72,6 @@ pub(crate) fn apply(
         Target::Checksum(_) => rewrite::fill_checksum(buffer, facts.made_here),
         Target::Tcpmss(rule) => tcp_options::mss(*rule, buffer, facts),
         Target::Tcpoptstrip(rule) => tcp_options::strip(&rule.0, buffer),
-        Target::Set(rule) => sets::set(rule, buffer, facts, shared),
         Target::Nfqueue(_) | Target::Queue(_) => Applied::Ends(Verdict::Queue),
         other if leaves_alone(other) => {
             let name = other.extension().map_or("", |e| e.name);
@@ -87,16 +102,14 @@ fn translated(done: bool, buffer: &Buffer<'_>, destination: bool) -> Applied {
 pub(crate) fn leaves_alone(target: &Target) -> bool {
     matches!(
         target,
-        // They write elsewhere: logs, lamps, timers, statistics, copies.
+        // They write elsewhere: logs, lamps, timers, the queues of interfaces.
         Target::Audit(_)
             | Target::Trace(_)
             | Target::Led(_)
             | Target::Idletimer(_)
-            | Target::Rateest(_)
-            | Target::Tee(_)
+            | Target::Classify(_)
             | Target::Ulog(_)
             // They change what no match that is evaluated looks at.
-            | Target::Classify(_)
             | Target::Secmark(_)
             | Target::Connsecmark(_)
     )

@@ -193,6 +193,7 @@ fn effect_text(effect: &Effect) -> String {
         Effect::NoTrack => "exempted from tracking".into(),
         Effect::Translated(text) => format!("translated: {text}"),
         Effect::Template(text) => format!("for a new connection: {text}"),
+        Effect::Sets(text) => text.clone(),
         Effect::Changed { field, from, to } => match (*field, from) {
             ("TTL" | "hop limit" | "MSS", Some(from)) => format!("{field} {from} → {to}"),
             (_, Some(from)) => format!("{field} 0x{from:02x} → 0x{to:02x}"),
@@ -200,8 +201,8 @@ fn effect_text(effect: &Effect) -> String {
         },
         Effect::Stripped { options: 1 } => "one TCP option overwritten".into(),
         Effect::Stripped { options } => format!("{options} TCP options overwritten"),
-        Effect::Sets(text) => text.clone(),
-        Effect::Passed(name) => format!("{name} is not evaluated and cannot change the verdict"),
+        Effect::Copied(gateway) => format!("a copy goes to {gateway}"),
+        Effect::Passed(name) => format!("{name} does its work elsewhere"),
     }
 }
 

@@ -236,6 +236,10 @@ impl<'w> Reader<'_, '_, 'w> {
         let negated = self.bang.take().is_some();
         let mut values: Vec<Word> = joined.into_iter().collect();
         while values.len() < usize::from(option.values) {
+            let follows = |w: &Word| !w.text.starts_with(['-', '!']);
+            if option.optional && !self.words.get(self.at).is_some_and(follows) {
+                break;
+            }
             // The second value of two is taken by the extension, which looks at it.
             let next = if values.is_empty() {
                 self.value(word)?
