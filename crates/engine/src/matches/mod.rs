@@ -6,8 +6,8 @@ mod chunks;
 mod connection;
 mod connlimit;
 mod count;
+mod fields;
 mod hashlimit;
-mod header;
 pub(crate) mod headers;
 mod ipsec;
 mod limit;
@@ -231,10 +231,10 @@ pub(crate) fn evaluate(
         }),
         Match::U32(rule) => payload::u32(rule, packet),
         Match::Bpf(rule) => bpf::bpf(rule, context, shared.mark),
-        Match::Dscp(rule) => header::dscp(rule, packet).into(),
-        Match::Tos(rule) => header::tos(rule, packet).into(),
-        Match::Ecn(rule) => header::ecn(rule, packet).into(),
-        Match::Tcpmss(rule) => header::tcpmss(rule, packet),
+        Match::Dscp(rule) => fields::dscp(rule, packet).into(),
+        Match::Tos(rule) => fields::tos(rule, packet).into(),
+        Match::Ecn(rule) => fields::ecn(rule, packet).into(),
+        Match::Tcpmss(rule) => fields::tcpmss(rule, packet),
         // Kept: the catalogue says why.
         _ => Answer::Unknown,
     }
