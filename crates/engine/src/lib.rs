@@ -108,8 +108,10 @@ impl Engine {
     /// a timeout policy or a label that the settings do not have.
     pub fn new(setup: Setup) -> Result<Self, SetupError> {
         let mut setup = setup;
-        let mut states = matches::States::default();
-        states.draws = matches::Draws::new(setup.conntrack.hash_seed);
+        let mut states = matches::States {
+            draws: matches::Draws::new(setup.conntrack.hash_seed),
+            ..matches::States::default()
+        };
         for account in &setup.host.accounts {
             states.accounts.add(account);
         }

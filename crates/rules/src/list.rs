@@ -135,6 +135,8 @@ fn row(out: &mut String, table: &Table, family: Family, number: usize, rule: &Ru
         Target::Drop => "DROP",
         Target::Return => "RETURN",
         Target::Jump(at) | Target::Goto(at) => chain(*at),
+        // It is the kernel's CT target under an older name.
+        Target::Notrack(_) => "CT",
         other => other.extension().map_or("?", |e| e.name),
     };
     let _ = write!(out, "{target:<9} ");
@@ -142,10 +144,6 @@ fn row(out: &mut String, table: &Table, family: Family, number: usize, rule: &Ru
     let (bang, letter) = match &rule.base.fragment {
         Some(not) => (if not.negated { '!' } else { '-' }, 'f'),
         None => ('-', '-'),
-    };
-    let (bang, letter) = match family {
-        Family::V4 => (bang, letter),
-        Family::V6 => (' ', ' '),
     };
     let _ = write!(out, "{bang}{letter} ");
     if how.verbose {

@@ -158,15 +158,6 @@ impl Ruleset {
     pub fn table(&self, kind: TableKind) -> Option<&Table> {
         self.tables.iter().find(|t| t.kind == kind)
     }
-
-    /// Position of a table, made with empty built-in chains if need be.
-    pub(crate) fn table_index(&mut self, kind: TableKind) -> usize {
-        if let Some(at) = self.tables.iter().position(|t| t.kind == kind) {
-            return at;
-        }
-        self.tables.push(Table::new(kind));
-        self.tables.len() - 1
-    }
 }
 
 /// A table: its built-in chains in hook order, then user chains in order of creation.
@@ -310,7 +301,7 @@ impl InterfacePattern {
 }
 
 /// What every rule can test.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Hash)]
 pub struct Base {
     /// `-s`.
     pub source: Option<Not<Net>>,

@@ -82,7 +82,6 @@ pub fn protocol_name(number: u8) -> String {
         ("ipv6-icmp", 58),
         ("esp", 50),
         ("ah", 51),
-        ("ipv6-mh", 135),
     ];
     OWN.iter()
         .chain(PROTOCOLS)

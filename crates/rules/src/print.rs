@@ -14,8 +14,18 @@ pub fn save(ruleset: &Ruleset, counters: bool) -> String {
 /// The whole ruleset as one of the two programs prints it.
 pub fn save_as(ruleset: &Ruleset, counters: bool, tools: Tools) -> String {
     let mut out = String::new();
-    // The kernel lists the table that came last first.
-    for table in ruleset.tables.iter().rev() {
+    // ip_tables lists the table that came last first; iptables-nft has an order of its own.
+    let mut tables: Vec<&Table> = ruleset.tables.iter().rev().collect();
+    if tools == Tools::Nft {
+        tables.sort_by_key(|table| match table.kind {
+            TableKind::Mangle => 0,
+            TableKind::Security => 1,
+            TableKind::Raw => 2,
+            TableKind::Filter => 3,
+            TableKind::Nat => 4,
+        });
+    }
+    for table in tables {
         let _ = writeln!(out, "*{}", table.kind.name());
         let order: Vec<&Chain> = chain_order(table)
             .into_iter()
@@ -26,7 +36,8 @@ pub fn save_as(ruleset: &Ruleset, counters: bool, tools: Tools) -> String {
                 Some(_) => chain.policy.name(),
                 None => "-",
             };
-            let shown = if chain.builtin.is_some() {
+            let kept = tools == Tools::Legacy || counters;
+            let shown = if chain.builtin.is_some() && kept {
                 chain.counters
             } else {
                 Counters::default()
@@ -129,7 +140,9 @@ fn base(out: &mut Out, base: &Base) {
     }
     for (option, value) in [("-i", &base.in_interface), ("-o", &base.out_interface)] {
         if let Some(not) = value {
-            if not.value.name.is_empty() && not.value.prefix && !not.negated {
+            // iptables-legacy-save takes `! -i +` for nothing, too.
+            let any = not.value.name.is_empty() && not.value.prefix;
+            if any && (!not.negated || out.tools == Tools::Legacy) {
                 continue;
             }
             out.bang(not.negated);

@@ -9,14 +9,15 @@ use crate::model::{Net, PortRange};
 
 /// A value that does not parse: what is wrong and what to do.
 pub(crate) struct Bad {
-    pub(crate) message: String,
+    pub(crate) message: Box<str>,
     pub(crate) help: Option<String>,
     /// An option is missing: likely a consequence when something else in the command is wrong.
     pub(crate) missing: bool,
     /// Code of the diagnostic, where it is not the common one.
     pub(crate) code: Option<&'static str>,
-    /// What the real program says, without its name and version in front.
-    pub(crate) said: Option<String>,
+    /// What the real program says, without its name and version in front; `{extension}` and
+    /// `{option}` stand for the names of what is read.
+    pub(crate) said: Option<Box<str>>,
 }
 
 /// What is wrong, and the word that it is about.
@@ -25,7 +26,7 @@ pub(crate) type Fault = (Word, Bad);
 impl Bad {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Bad {
-            message: message.into(),
+            message: message.into().into_boxed_str(),
             help: None,
             missing: false,
             code: None,
@@ -40,7 +41,7 @@ impl Bad {
 
     /// What the real program says, without its name and version in front.
     pub(crate) fn said(mut self, text: impl Into<String>) -> Self {
-        self.said = Some(text.into());
+        self.said = Some(text.into().into_boxed_str());
         self
     }
 
@@ -68,9 +69,11 @@ pub(crate) fn number(text: &str, max: u64) -> Value<u64> {
     };
     match parsed {
         Ok(value) if value <= max && !text.starts_with('+') => Ok(value),
-        _ => Err(Bad::new(format!(
-            "'{text}' is not a number from 0 to {max}"
-        ))),
+        _ => Err(
+            Bad::new(format!("'{text}' is not a number from 0 to {max}")).said(format!(
+                "{{extension}}: bad value for option \"--{{option}}\", or out of range (0-{max})."
+            )),
+        ),
     }
 }
 
@@ -78,16 +81,24 @@ pub(crate) fn number(text: &str, max: u64) -> Value<u64> {
 pub(crate) fn mark(text: &str) -> Value<(u32, u32)> {
     let (value, mask) = text.split_once('/').unwrap_or((text, "0xffffffff"));
     let max = u64::from(u32::MAX);
-    Ok((number(value, max)? as u32, number(mask, max)? as u32))
+    let part = |text| {
+        number(text, max).map(|n| n as u32).map_err(|bad| {
+            bad.said("{extension}: bad integer value for option \"--{option}\", or out of range.")
+        })
+    };
+    Ok((part(value)?, part(mask)?))
 }
 
 pub(crate) fn port(text: &str) -> Value<u16> {
     if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
-        return number(text, 65_535).map(|n| n as u16);
+        return number(text, 65_535)
+            .map(|n| n as u16)
+            .map_err(|bad| bad.said(format!("invalid port/service `{text}' specified")));
     }
     crate::names::service_port(text).ok_or_else(|| {
         Bad::new(format!("'{text}' is neither a port nor a known service"))
             .help("use the port number")
+            .said(format!("invalid port/service `{text}' specified"))
     })
 }
 
@@ -105,7 +116,8 @@ pub(crate) fn port_range(text: &str) -> Value<PortRange> {
     if first > last {
         return Err(
             Bad::new(format!("the port range {first}:{last} is backwards"))
-                .help(format!("{last}:{first}")),
+                .help(format!("{last}:{first}"))
+                .said("invalid portrange (min > max)"),
         );
     }
     Ok(PortRange { first, last })
@@ -113,6 +125,18 @@ pub(crate) fn port_range(text: &str) -> Value<PortRange> {
 
 /// Two numbers `a[:b]`, with a default for a missing end.
 pub(crate) fn number_range(text: &str, max: u64) -> Value<(u64, u64)> {
+    let number = |part: &str, max: u64| {
+        number(part, max).map_err(|bad| {
+            // The program shows all from the number that it could not read.
+            let rest = match text.starts_with(part) {
+                true => text,
+                false => part,
+            };
+            bad.said(format!(
+                "{{extension}}: bad value for option \"--{{option}}\" near \"{rest}\", or out of range (0-{max})."
+            ))
+        })
+    };
     let Some((first, last)) = text.split_once(':') else {
         let value = number(text, max)?;
         return Ok((value, value));
@@ -161,65 +185,84 @@ pub(crate) fn address(text: &str, family: Family) -> Value<IpAddr> {
         }
     };
     match family {
+        // The one name that means the same everywhere.
+        Family::V4 if text == "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         Family::V4 => dotted(text).map(IpAddr::V4).ok_or_else(bad),
         Family::V6 => text.parse::<Ipv6Addr>().map(IpAddr::V6).map_err(|_| bad()),
     }
 }
 
-/// IPv4 with missing parts taken as zero: `10.1` is 10.1.0.0 for iptables.
+/// IPv4 with missing parts taken as zero: `10.1` is 10.1.0.0 for iptables, each part in any of C's
+/// bases (iptables `__numeric_to_ipaddr`).
 fn dotted(text: &str) -> Option<Ipv4Addr> {
-    let parts: Vec<&str> = text.split('.').collect();
-    if parts.len() > 4 {
-        return None;
-    }
     let mut octets = [0u8; 4];
-    for (octet, part) in octets.iter_mut().zip(&parts) {
-        if part.is_empty() || part.len() > 3 || !part.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        *octet = part.parse().ok()?;
+    let mut parts = text.split('.');
+    for octet in &mut octets {
+        let Some(part) = parts.next() else { break };
+        *octet = number(part, 255).ok()? as u8;
     }
-    Some(Ipv4Addr::from(octets))
+    parts.next().is_none().then(|| Ipv4Addr::from(octets))
 }
 
-/// `address[/mask]`, the mask as a length or an address.
+/// `address[/mask]`, the mask as a length or an address; with a mask of no bits the address may be
+/// anything, as in `any/0`.
 pub(crate) fn net(text: &str, family: Family) -> Value<Net> {
-    let (head, mask) = match text.split_once('/') {
+    let (head, mask) = match text.rsplit_once('/') {
         Some((head, mask)) => (head, Some(mask)),
         None => (text, None),
     };
-    let address = address(head, family)?;
-    let bad = |m: &str| Bad::new(format!("'{m}' is not a netmask"));
-    Ok(match address {
-        IpAddr::V4(a) => {
+    let bad = |m: &str, help: &str| {
+        Bad::new(format!("'{m}' is not a netmask"))
+            .help(help)
+            .said(format!("invalid mask `{m}' specified"))
+    };
+    let not_found = |bad: Bad| bad.said(format!("host/network `{head}' not found"));
+    match family {
+        Family::V4 => {
             let bits = match mask {
                 None => u32::MAX,
-                Some(m) => match m.parse::<u32>() {
-                    Ok(n) if n <= 32 => prefix32(n),
-                    Ok(_) => return Err(bad(m).help("0 to 32")),
-                    Err(_) => dotted(m).map(u32::from).ok_or_else(|| bad(m))?,
+                Some(m) if m.matches('.').count() == 3 && dotted(m).is_some() => {
+                    dotted(m).map_or(0, u32::from)
+                }
+                Some(m) => match number(m, 32) {
+                    Ok(n) => prefix32(n as u32),
+                    Err(_) => return Err(bad(m, "0 to 32, or a mask such as 255.255.255.0")),
                 },
             };
-            Net {
-                address: IpAddr::V4(Ipv4Addr::from(u32::from(a) & bits)),
+            let address = match bits {
+                0 => Ipv4Addr::UNSPECIFIED,
+                _ => match address(head, family).map_err(not_found)? {
+                    IpAddr::V4(a) => a,
+                    IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+                },
+            };
+            Ok(Net {
+                address: IpAddr::V4(Ipv4Addr::from(u32::from(address) & bits)),
                 mask: IpAddr::V4(Ipv4Addr::from(bits)),
-            }
+            })
         }
-        IpAddr::V6(a) => {
+        Family::V6 => {
             let bits = match mask {
                 None => u128::MAX,
-                Some(m) => match m.parse::<u32>() {
-                    Ok(n) if n <= 128 => prefix128(n),
-                    Ok(_) => return Err(bad(m).help("0 to 128")),
-                    Err(_) => m.parse::<Ipv6Addr>().map(u128::from).map_err(|_| bad(m))?,
+                Some(m) => match (m.parse::<Ipv6Addr>(), number(m, 128)) {
+                    (Ok(mask), _) => u128::from(mask),
+                    (_, Ok(n)) => prefix128(n as u32),
+                    _ => return Err(bad(m, "0 to 128")),
                 },
             };
-            Net {
-                address: IpAddr::V6(Ipv6Addr::from(u128::from(a) & bits)),
+            let address = match bits {
+                0 => Ipv6Addr::UNSPECIFIED,
+                _ => match address(head, family).map_err(not_found)? {
+                    IpAddr::V6(a) => a,
+                    IpAddr::V4(_) => Ipv6Addr::UNSPECIFIED,
+                },
+            };
+            Ok(Net {
+                address: IpAddr::V6(Ipv6Addr::from(u128::from(address) & bits)),
                 mask: IpAddr::V6(Ipv6Addr::from(bits)),
-            }
+            })
         }
-    })
+    }
 }
 
 /// Length of a prefix, or a mask written out. A mask with holes counts as all of the address, and is
@@ -258,8 +301,13 @@ pub(crate) fn address_range(text: &str, family: Family) -> Value<(IpAddr, IpAddr
 }
 
 pub(crate) fn protocol(text: &str) -> Value<u8> {
+    if let Ok(number) = number(text, 255) {
+        return Ok(number as u8);
+    }
     crate::names::protocol_number(text).ok_or_else(|| {
+        let said = text.to_ascii_lowercase();
         Bad::new(format!("unknown protocol '{text}'"))
+            .said(format!("unknown protocol \"{said}\" specified"))
             .help("tcp, udp, icmp, ipv6-icmp, esp, ah, sctp, gre, all or a number from 0 to 255")
     })
 }
@@ -299,6 +347,7 @@ pub(crate) fn mac(text: &str) -> Value<[u8; 6]> {
     let bad = || {
         Bad::new(format!("'{text}' is not a MAC address"))
             .help("six pairs of hex digits, such as 00:11:22:33:44:55")
+            .said("Invalid MAC address specified.")
     };
     let mut bytes = [0; 6];
     let mut parts = text.split(':');

@@ -77,17 +77,16 @@ pub(super) fn cluster(rule: &Cluster, shared: &Shared<'_>) -> bool {
     let Some(connection) = own(shared) else {
         return false;
     };
-    // The kernel hashes addresses as they lie in memory.
-    let hash = match connection.first_source() {
-        IpAddr::V4(a) => jhash::words(&[u32::from_le_bytes(a.octets())], rule.seed),
-        IpAddr::V6(a) => {
-            let mut words = [0; 4];
-            for (word, bytes) in words.iter_mut().zip(a.octets().as_chunks::<4>().0) {
-                *word = u32::from_le_bytes(*bytes);
-            }
-            jhash::words(&words, rule.seed)
-        }
+    // The kernel hashes an address as it lies in memory, and of an IPv6 address the first four bytes only: it
+    // takes their number of words for one of bytes (`xt_cluster_hash_ipv6`).
+    let word = match connection.first_source() {
+        IpAddr::V4(a) => u32::from_le_bytes(a.octets()),
+        IpAddr::V6(a) => a
+            .octets()
+            .first_chunk()
+            .map_or(0, |w| u32::from_le_bytes(*w)),
     };
+    let hash = jhash::words(&[word], rule.seed);
     let node = jhash::scale(hash, rule.nodes);
     rule.mine
         .apply(rule.mine.value & 1u32.wrapping_shl(node) != 0)

@@ -58,8 +58,10 @@ pub(crate) struct Loaded {
     pub(crate) given: Vec<Given>,
     pub(crate) family: Family,
     /// Whose reading it is.
+    #[allow(dead_code)]
     pub(crate) tools: Tools,
     /// Names of the IP sets that exist; `None` when any set is taken to exist.
+    #[allow(dead_code)]
     pub(crate) sets: Option<Rc<[String]>>,
     /// `-p` of the rule; known when all of the rule is read.
     pub(crate) protocol: Option<Not<u8>>,
@@ -148,7 +150,11 @@ impl Loaded {
     /// The fault that an option is missing.
     pub(crate) fn missing(&self, option: &str) -> Fault {
         let text = format!("'{}' needs the option --{option}", self.extension.name);
-        self.fault(Bad::new(text).missing())
+        let said = format!(
+            "{}: option \"--{option}\" must be specified",
+            self.extension.name
+        );
+        self.fault(Bad::new(text).missing().said(said))
     }
 
     /// A fault of the extension as a whole.
@@ -170,21 +176,33 @@ impl Loaded {
             let name = option.name;
             if given.negated && !option.invert {
                 let bad = Bad::new(format!("'!' cannot stand before --{name}"));
-                return Err(given.fault(bad.help("leave out the '!'")));
+                let said = format!(
+                    "{}: option \"--{name}\" cannot be inverted.",
+                    self.extension.name
+                );
+                return Err(given.fault(bad.help("leave out the '!'").said(said)));
             }
             if !option.repeat && self.given[..at].iter().any(|g| g.option.name == name) {
-                return Err(given.fault(Bad::new(format!(
-                    "--{name} can be given only once to '{}'",
-                    self.extension.name
-                ))));
+                let extension = self.extension.name;
+                let bad = Bad::new(format!("--{name} can be given only once to '{extension}'"));
+                let said = format!("{extension}: option \"--{name}\" can only be used once.");
+                return Err(given.fault(bad.said(said)));
             }
             if let Some(other) = option.excludes.iter().find(|o| self.has(o)) {
-                return Err(given.fault(Bad::new(format!(
-                    "--{name} and --{other} cannot stand together"
-                ))));
+                let bad = Bad::new(format!("--{name} and --{other} cannot stand together"));
+                let said = format!(
+                    "{}: option \"--{name}\" cannot be used together with \"--{other}\".",
+                    self.extension.name
+                );
+                return Err(given.fault(bad.said(said)));
             }
             if let Some(other) = option.requires.iter().find(|o| !self.has(o)) {
-                return Err(given.fault(Bad::new(format!("--{name} needs --{other} too"))));
+                let bad = Bad::new(format!("--{name} needs --{other} too"));
+                let said = format!(
+                    "{}: option \"--{name}\" also requires \"--{other}\".",
+                    self.extension.name
+                );
+                return Err(given.fault(bad.said(said)));
             }
         }
         match self

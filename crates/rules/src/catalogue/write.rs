@@ -66,6 +66,24 @@ impl Out {
         self.opt(name, show(&not.value));
     }
 
+    /// ` [!] name value`, as `iptables -L` has it.
+    pub(crate) fn listed<T>(&mut self, name: &str, not: &Not<T>, show: impl FnOnce(&T) -> String) {
+        self.bang(not.negated);
+        let _ = write!(self.text, " {name} {}", show(&not.value));
+    }
+
+    /// As [`listed`](Self::listed), where there is a value.
+    pub(crate) fn maybe_listed<T>(
+        &mut self,
+        name: &str,
+        value: &Option<Not<T>>,
+        show: impl FnOnce(&T) -> String,
+    ) {
+        if let Some(not) = value {
+            self.listed(name, not, show);
+        }
+    }
+
     /// Anything, with a blank before it.
     pub(crate) fn word(&mut self, word: impl Display) {
         let _ = write!(self.text, " {word}");

@@ -11,7 +11,7 @@ use crate::share;
 const EXCEPTIONS: &[(&str, Tools, &str)] = &[];
 
 /// Differences that remain to be mended; may only fall.
-const LEFT: usize = 221;
+const LEFT: usize = 182;
 
 #[test]
 fn scripts_leave_what_the_real_tools_leave() {
@@ -43,7 +43,11 @@ fn scripts_leave_what_the_real_tools_leave() {
             let mut ours: BTreeMap<u32, &palisade_rules::Diagnostic> = BTreeMap::new();
             for d in &parsed.diagnostics {
                 if d.severity == Severity::Error {
-                    ours.entry(d.line).or_insert(d);
+                    // The real program says its first error only.
+                    let first = ours.entry(d.line).or_insert(d);
+                    if first.said.is_none() {
+                        *first = d;
+                    }
                 }
             }
             lines += text.lines().count();

@@ -89,4 +89,20 @@ impl Spec for Addrtype {
             out.flag("limit-iface-out");
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("ADDRTYPE match");
+        for (word, value) in [("src-type", &self.source), ("dst-type", &self.destination)] {
+            if let Some(not) = value {
+                let bang = if not.negated { "!" } else { "" };
+                out.word(format_args!("{word} {bang}{}", not.value.write()));
+            }
+        }
+        if self.limit_in {
+            out.word("limit-in");
+        }
+        if self.limit_out {
+            out.word("limit-out");
+        }
+    }
 }

@@ -17,4 +17,8 @@ impl Spec for Comment {
     fn write(&self, out: &mut Out) {
         out.opt("comment", write::quoted(&self.0));
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("/* {} */", self.0));
+    }
 }

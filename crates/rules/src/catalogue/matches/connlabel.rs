@@ -44,4 +44,12 @@ impl Spec for Connlabel {
             out.flag("set");
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        out.bang(self.label.negated);
+        out.word(format_args!("connlabel {}", self.label.value));
+        if self.set {
+            out.word("set");
+        }
+    }
 }

@@ -22,6 +22,30 @@ impl Type {
     }
 }
 
+impl Type {
+    /// By its name, where that is asked for and there is one.
+    fn list(&self, out: &mut Out, word: &str, names: &[(&str, u8, u8, u8)], negated: bool) {
+        let kind = self.kind.unwrap_or(255);
+        let (first, last) = self.codes;
+        let bang = if negated { " !" } else { "" };
+        let known = names
+            .iter()
+            .find(|row| (row.1, row.2, row.3) == (kind, first, last));
+        out.word(word);
+        if let Some((name, ..)) = known.filter(|_| !out.numeric) {
+            out.word(format_args!("{}{name}", bang.trim_start()));
+            return;
+        }
+        out.text.push_str(bang);
+        out.text.push_str(&format!("type {kind}"));
+        if first == last {
+            out.word(format_args!("code {first}"));
+        } else if (first, last) != (0, 255) {
+            out.word(format_args!("codes {first}-{last}"));
+        }
+    }
+}
+
 /// `-m icmp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Icmp(pub Not<Type>);
@@ -56,6 +80,10 @@ impl Spec for Icmp {
     fn write(&self, out: &mut Out) {
         out.not("icmp-type", &self.0, Type::write);
     }
+
+    fn list(&self, out: &mut Out) {
+        self.0.value.list(out, "icmp", names::ICMP, self.0.negated);
+    }
 }
 
 /// `-m icmp6`.
@@ -89,5 +117,11 @@ impl Spec for Icmp6 {
 
     fn write(&self, out: &mut Out) {
         out.not("icmpv6-type", &self.0, Type::write);
+    }
+
+    fn list(&self, out: &mut Out) {
+        self.0
+            .value
+            .list(out, "ipv6-icmp", names::ICMPV6, self.0.negated);
     }
 }

@@ -50,6 +50,11 @@ impl Spec for Limit {
             out.opt("limit-burst", self.burst);
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        let average = rate(self.average);
+        out.word(format_args!("limit: avg {average} burst {}", self.burst));
+    }
 }
 
 /// A rate in the largest unit that keeps it whole.

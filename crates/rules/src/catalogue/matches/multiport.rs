@@ -1,7 +1,7 @@
 //! `-m multiport`.
 
-use super::Side;
 use super::prelude::*;
+use super::{Side, ports};
 
 /// `-m multiport`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,5 +80,19 @@ impl Spec for Multiport {
             let list: Vec<String> = list.iter().map(write::ports).collect();
             list.join(",")
         });
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word("multiport");
+        let name = SIDES.iter().find(|(s, _)| *s == self.side);
+        out.word(name.map_or("ports", |(_, n)| n));
+        let list: Vec<String> = self
+            .ports
+            .value
+            .iter()
+            .map(|r| write::range(ports::listed(out, r.first), ports::listed(out, r.last)))
+            .collect();
+        let bang = if self.ports.negated { " !" } else { "" };
+        out.word(format_args!("{bang}{}", list.join(",")));
     }
 }

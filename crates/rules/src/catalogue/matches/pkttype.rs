@@ -50,4 +50,13 @@ impl Spec for Pkttype {
             known.map_or("", |(n, _)| n).to_string()
         });
     }
+
+    fn list(&self, out: &mut Out) {
+        let known = KINDS.iter().find(|(_, k)| *k == self.0.value);
+        let sign = if self.0.negated { "!=" } else { "=" };
+        out.word(format_args!(
+            "PKTTYPE {sign} {}",
+            known.map_or("", |(n, _)| n)
+        ));
+    }
 }

@@ -147,4 +147,35 @@ impl Spec for Recent {
             _ => "rsource",
         });
     }
+
+    fn list(&self, out: &mut Out) {
+        out.bang(self.negated);
+        out.word("recent:");
+        out.word(match self.action {
+            Action::Set => "SET",
+            Action::Check => "CHECK",
+            Action::Update => "UPDATE",
+            Action::Remove => "REMOVE",
+        });
+        if let Some(seconds) = self.seconds {
+            out.word(format_args!("seconds: {seconds}"));
+        }
+        if self.reap {
+            out.word("reap");
+        }
+        if let Some(hits) = self.hitcount {
+            out.word(format_args!("hit_count: {hits}"));
+        }
+        if self.rttl {
+            out.word("TTL-Match");
+        }
+        let side = match self.side {
+            Side::Destination => "dest",
+            _ => "source",
+        };
+        out.word(format_args!(
+            "name: {} side: {side} mask: {}",
+            self.name, self.mask
+        ));
+    }
 }

@@ -89,15 +89,34 @@ impl Spec for Tcp {
     }
 
     fn write(&self, out: &mut Out) {
-        let flags = |bits: u8| {
-            let names = FLAGS[..6].iter().map(|(n, b)| (*n, u64::from(*b)));
-            write::named(u64::from(bits), names)
-        };
         out.maybe("sport", &self.source, write::ports);
         out.maybe("dport", &self.destination, write::ports);
         out.maybe("tcp-option", &self.option, u8::to_string);
         out.maybe("tcp-flags", &self.flags, |f| {
-            format!("{} {}", flags(f.mask), flags(f.set))
+            format!("{} {}", flag_names(f.mask), flag_names(f.set))
         });
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("tcp");
+        ports::list(out, "spt", &self.source);
+        ports::list(out, "dpt", &self.destination);
+        let bang = |negated| if negated { "!" } else { "" };
+        if let Some(not) = &self.option {
+            out.word(format_args!("option={}{}", bang(not.negated), not.value));
+        }
+        if let Some(not) = &self.flags {
+            let Flags { mask, set } = not.value;
+            let text = match out.numeric {
+                true => format!("0x{mask:02X}/0x{set:02X}"),
+                false => format!("{}/{}", flag_names(mask), flag_names(set)),
+            };
+            out.word(format_args!("flags:{}{text}", bang(not.negated)));
+        }
+    }
+}
+
+fn flag_names(bits: u8) -> String {
+    let names = FLAGS[..6].iter().map(|(n, b)| (*n, u64::from(*b)));
+    write::named(u64::from(bits), names)
 }

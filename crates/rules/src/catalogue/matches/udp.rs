@@ -29,4 +29,10 @@ impl Spec for Udp {
         out.maybe("sport", &self.source, write::ports);
         out.maybe("dport", &self.destination, write::ports);
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("udp");
+        ports::list(out, "spt", &self.source);
+        ports::list(out, "dpt", &self.destination);
+    }
 }

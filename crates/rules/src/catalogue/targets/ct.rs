@@ -104,6 +104,29 @@ impl Spec for Ct {
             out.opt(option.map_or("zone", |(n, _)| n), id);
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("CT");
+        if self.notrack {
+            out.word("notrack");
+        }
+        for (option, value) in [
+            ("helper", &self.helper),
+            ("timeout", &self.timeout),
+            ("ctevents", &self.events),
+            ("expevents", &self.expect_events),
+        ] {
+            if let Some(value) = value {
+                out.word(format_args!("{option} {value}"));
+            }
+        }
+        if let Some((id, direction)) = self.zone {
+            let option = ZONES.iter().find(|(_, d)| *d == direction);
+            let id = id.map_or("mark".to_string(), |id| id.to_string());
+            let option = option.map_or("zone", |(n, _)| n);
+            out.word(format_args!("{option} {id}"));
+        }
+    }
 }
 
 /// The kernel's helpers, as `--helper` takes them: name, protocol, whether for IPv6 too.
@@ -172,4 +195,8 @@ impl Spec for Notrack {
     }
 
     fn write(&self, _: &mut Out) {}
+
+    fn list(&self, out: &mut Out) {
+        out.word("NOTRACK");
+    }
 }

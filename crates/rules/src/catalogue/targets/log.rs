@@ -97,4 +97,35 @@ impl Spec for Log {
             }
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("LOG");
+        let flags = [
+            (self.tcp_sequence, 1, "tcp-sequence"),
+            (self.tcp_options, 2, "tcp-options"),
+            (self.ip_options, 4, "ip-options"),
+            (self.uid, 8, "uid"),
+            (self.macdecode, 0x20, "macdecode"),
+        ];
+        let set = || flags.iter().filter(|(set, ..)| *set);
+        if out.numeric {
+            let bits: u32 = set().map(|(_, bit, _)| bit).sum();
+            out.word(format_args!("flags {bits} level {}", self.level));
+        } else {
+            let name = match self.level {
+                4 => "warn",
+                level => LEVELS
+                    .iter()
+                    .find(|(_, l)| *l == level)
+                    .map_or("", |(n, _)| n),
+            };
+            out.word(format_args!("level {name}"));
+            for (_, _, word) in set() {
+                out.word(word);
+            }
+        }
+        if !self.prefix.is_empty() {
+            out.word(format_args!("prefix \"{}\"", self.prefix));
+        }
+    }
 }

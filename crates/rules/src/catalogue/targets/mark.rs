@@ -80,6 +80,11 @@ impl Spec for Mark {
             format_args!("0x{:x}/0x{:x}", self.value, self.mask),
         );
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("MARK");
+        list_change(out, self.value, self.mask);
+    }
 }
 
 /// `-j CONNMARK`.
@@ -159,4 +164,33 @@ impl Spec for Connmark {
             }
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("CONNMARK");
+        let (word, (first, one), (second, other)) = match *self {
+            Connmark::Set { value, mask } => return list_change(out, value, mask),
+            Connmark::Save { nfmask, ctmask } => ("save", ("nfmask", nfmask), ("ctmask", ctmask)),
+            Connmark::Restore { nfmask, ctmask } => {
+                ("restore", ("ctmask", ctmask), ("nfmask", nfmask))
+            }
+        };
+        out.word(word);
+        match (one, other) {
+            (u32::MAX, u32::MAX) => {}
+            (one, other) if one == other => out.word(format_args!("mask 0x{one:x}")),
+            _ => out.word(format_args!("{first} 0x{one:x} {second} ~0x{other:x}")),
+        }
+    }
+}
+
+/// A change as `iptables -L` tells it: by the plainest word for it.
+fn list_change(out: &mut Out, value: u32, mask: u32) {
+    let text = match (value, mask) {
+        (0, mask) => format!("and 0x{:x}", !mask),
+        (value, mask) if value == mask => format!("or 0x{value:x}"),
+        (value, 0) => format!("xor 0x{value:x}"),
+        (value, u32::MAX) => format!("set 0x{value:x}"),
+        (value, mask) => format!("xset 0x{value:x}/0x{mask:x}"),
+    };
+    out.word(text);
 }

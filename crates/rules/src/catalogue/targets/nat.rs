@@ -73,6 +73,11 @@ impl Spec for Snat {
     fn write(&self, out: &mut Out) {
         self.0.write(out, "to-source");
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("to:{}", self.0.text(true)));
+        self.0.list_flags(out);
+    }
 }
 
 impl Spec for Dnat {
@@ -102,6 +107,11 @@ impl Spec for Dnat {
     fn write(&self, out: &mut Out) {
         self.0.write(out, "to-destination");
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("to:{}", self.0.text(true)));
+        self.0.list_flags(out);
+    }
 }
 
 impl Spec for Masquerade {
@@ -122,6 +132,13 @@ impl Spec for Masquerade {
     fn write(&self, out: &mut Out) {
         self.0.write(out, "to-ports");
     }
+
+    fn list(&self, out: &mut Out) {
+        if self.0.ports.is_some() {
+            out.word(format_args!("masq ports: {}", self.0.text(false)));
+        }
+        self.0.list_flags(out);
+    }
 }
 
 impl Spec for Redirect {
@@ -141,6 +158,13 @@ impl Spec for Redirect {
 
     fn write(&self, out: &mut Out) {
         self.0.write(out, "to-ports");
+    }
+
+    fn list(&self, out: &mut Out) {
+        if self.0.ports.is_some() {
+            out.word(format_args!("redir ports {}", self.0.text(false)));
+        }
+        self.0.list_flags(out);
     }
 }
 
@@ -168,6 +192,10 @@ impl Spec for Netmap {
 
     fn write(&self, out: &mut Out) {
         out.opt("to", write::net(&self.0));
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("to:{}", write::net(&self.0)));
     }
 }
 
@@ -217,7 +245,8 @@ impl Range {
         })
     }
 
-    fn write(&self, out: &mut Out, option: &str) {
+    /// Addresses and ports; a colon in front of the ports with `colon`.
+    fn text(&self, colon: bool) -> String {
         use std::fmt::Write;
         let mut to = String::new();
         if let Some((first, last)) = self.addresses {
@@ -234,7 +263,7 @@ impl Range {
             }
         }
         if let Some((first, last)) = self.ports {
-            if option != "to-ports" {
+            if colon {
                 to.push(':');
             }
             let _ = write!(to, "{first}");
@@ -245,17 +274,32 @@ impl Range {
                 let _ = write!(to, "/{base}");
             }
         }
-        if !to.is_empty() {
-            out.opt(option, to);
-        }
-        for (set, name) in [
+        to
+    }
+
+    fn flags(&self) -> impl Iterator<Item = &'static str> {
+        [
             (self.random, "random"),
             (self.random_fully, "random-fully"),
             (self.persistent, "persistent"),
-        ] {
-            if set {
-                out.flag(name);
-            }
+        ]
+        .into_iter()
+        .filter_map(|(set, name)| set.then_some(name))
+    }
+
+    fn write(&self, out: &mut Out, option: &str) {
+        let to = self.text(option != "to-ports");
+        if !to.is_empty() {
+            out.opt(option, to);
+        }
+        for name in self.flags() {
+            out.flag(name);
+        }
+    }
+
+    fn list_flags(&self, out: &mut Out) {
+        for name in self.flags() {
+            out.word(name);
         }
     }
 }

@@ -92,4 +92,8 @@ impl Spec for Reject {
     fn write(&self, out: &mut Out) {
         out.opt("reject-with", self.name());
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("reject-with {}", self.name()));
+    }
 }
