@@ -39,6 +39,7 @@ mod path;
 mod program;
 mod reject;
 mod routing;
+mod sets;
 mod targets;
 mod tee;
 
@@ -51,6 +52,7 @@ pub use matches::{Account, AccountQuota, Jiffies, Limits, RecentLists};
 pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
 pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
 pub use program::SetupError;
+pub use sets::Sets;
 pub use tee::Copied;
 
 use palisade_conntrack::defrag::Defrag;
@@ -82,6 +84,8 @@ pub struct Setup {
     pub conntrack: Config,
     /// Reassembly.
     pub reassembly: Reassembly,
+    /// The sets (ipset) that rules name; what a set that is missing would say is not known.
+    pub ipsets: palisade_rules::ipset::Sets,
 }
 
 /// The firewall: rules, connection table and everything rules remember.
@@ -110,6 +114,7 @@ impl Engine {
         let mut setup = setup;
         let mut states = matches::States {
             draws: matches::Draws::new(setup.conntrack.hash_seed),
+            sets: Sets::new(&setup.ipsets),
             ..matches::States::default()
         };
         for account in &setup.host.accounts {
@@ -179,6 +184,11 @@ impl Engine {
     /// The lists of `-m recent`.
     pub fn recent(&self) -> &RecentLists {
         &self.states.recent
+    }
+
+    /// The sets (ipset) as they are now.
+    pub fn ipsets(&self) -> &Sets {
+        &self.states.sets
     }
 
     /// The rules of a family with their counters, as `iptables-save -c` would print them.

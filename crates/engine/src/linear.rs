@@ -78,8 +78,8 @@ pub(crate) fn run<O: Observer>(
         observer.enter(facts.hook, table.kind);
     }
     let mut context = facts.with(buffer.packet());
-    let kind = table.kind;
-    let length = ip_length(&context.packet) as u64;
+    let (kind, bytes_seen) = (table.kind, table.bytes_seen);
+    let mut length = ip_length(&context.packet) as u64;
     stack.clear();
     let (mut chain, mut at) = (base, 0u32);
     // A decision that holds unless a rule that is not evaluated matched before.
@@ -149,8 +149,8 @@ pub(crate) fn run<O: Observer>(
             }
             Visit::HotDrop => break here(Verdict::Drop),
             Visit::Unknown => {
-                let what = unknown_match(&rule.rule.matches);
-                match fate(&rule.rule.target) {
+                let what = unknown_match(rule);
+                match fate(&rule.rule.target, bytes_seen) {
                     Fate::Nothing => {}
                     Fate::Ends(verdict)
                         if pending.as_ref().is_none_or(|p| p.verdict == verdict) =>
@@ -163,10 +163,22 @@ pub(crate) fn run<O: Observer>(
                 at += 1;
                 continue;
             }
-            Visit::Matched => {}
+            Visit::Matched | Visit::MatchedThenDrop => {}
         }
         rule.counters.packets += 1;
         rule.counters.bytes += length;
+        if visit == Visit::MatchedThenDrop {
+            match &rule.rule.target {
+                Target::Reject(with) => break here(Verdict::Reject(*with)),
+                other => {
+                    let applied = targets::apply(other, buffer, &facts, shared);
+                    if let (true, Applied::Effect(effect)) = (O::ACTIVE, applied) {
+                        observer.effect(effect);
+                    }
+                    break here(Verdict::Drop);
+                }
+            }
+        }
         match &rule.rule.target {
             Target::None => {}
             Target::Accept => break here(Verdict::Accept),
@@ -196,6 +208,7 @@ pub(crate) fn run<O: Observer>(
             other => {
                 let applied = targets::apply(other, buffer, &facts, shared);
                 context = facts.with(buffer.packet());
+                length = ip_length(&context.packet) as u64;
                 match applied {
                     Applied::Nothing => {}
                     Applied::Effect(effect) => {
@@ -214,7 +227,7 @@ pub(crate) fn run<O: Observer>(
             let what = table.chains[p.chain as usize]
                 .rules
                 .get(p.rule.unwrap_or(0) as usize)
-                .map_or_else(String::new, |r| unknown_match(&r.rule.matches));
+                .map_or_else(String::new, unknown_match);
             Decision {
                 verdict: Verdict::Unknown(what),
                 ..p
@@ -230,16 +243,20 @@ fn visit(rule: &ProgramRule, context: &Context<'_>, shared: &mut Shared<'_>) -> 
     if let Some(failed) = base_fails(&rule.rule.base, context) {
         return Visit::Failed(failed);
     }
-    let mut unknown = false;
+    let (mut unknown, mut doomed) = (false, false);
     for (i, (m, slot)) in rule.rule.matches.iter().zip(&rule.slots).enumerate() {
         match evaluate(m, *slot, context, shared) {
             Answer::Yes => {}
+            Answer::No if doomed => return Visit::HotDrop,
             Answer::No => return Visit::Failed(Failed::Match(i)),
             Answer::Unknown => unknown = true,
             Answer::HotDrop => return Visit::HotDrop,
+            Answer::YesThenDrop => doomed = true,
         }
     }
-    if unknown {
+    if doomed {
+        Visit::MatchedThenDrop
+    } else if unknown {
         Visit::Unknown
     } else {
         Visit::Matched
@@ -293,29 +310,36 @@ enum Fate {
     Changes,
 }
 
-fn fate(target: &Target) -> Fate {
+fn fate(target: &Target, bytes_seen: bool) -> Fate {
     match target {
         Target::None | Target::Log(_) | Target::Nflog(_) => Fate::Nothing,
         Target::Accept => Fate::Ends(Verdict::Accept),
         Target::Drop => Fate::Ends(Verdict::Drop),
         other if targets::leaves_alone(other) => Fate::Nothing,
+        other if targets::changes_bytes(other) && !bytes_seen => Fate::Nothing,
         _ => Fate::Changes,
     }
 }
 
 /// The match that could not be answered: one that is kept, or one that asks for what was not given (sockets, sets).
-fn unknown_match(matches: &[Match]) -> String {
-    let asks = |m: &&Match| {
-        let needs = m.extension().needs;
-        let kept_back = [Need::Sockets, Need::Sets]
-            .iter()
-            .any(|need| needs.contains(need));
-        kept_back || matches!(m, Match::Cpu(_))
+fn unknown_match(rule: &ProgramRule) -> String {
+    let kept = |m: &&Match| !m.extension().evaluated();
+    if let Some(m) = rule.rule.matches.iter().find(kept) {
+        return format!("match {}", m.name());
+    }
+    let asks = |(m, slot): &(&Match, &Option<u32>)| match m {
+        Match::Set(_) => slot.is_none(),
+        Match::Cpu(_) => true,
+        m => m.extension().needs.contains(&Need::Sockets),
     };
-    matches
-        .iter()
-        .find(|m| !m.extension().evaluated())
-        .or_else(|| matches.iter().find(asks))
-        .map(|m| format!("match {}", m.name()))
-        .unwrap_or_default()
+    // What a capture did not keep, or no packet shows.
+    let looks_inside = |m: &&Match| m.extension().needs.contains(&Need::Payload);
+    match rule.rule.matches.iter().zip(&rule.slots).find(asks) {
+        Some((Match::Set(m), _)) => format!("match set: set {} is not given", m.set.value.name),
+        Some((m, _)) => format!("match {}", m.name()),
+        None => match rule.rule.matches.iter().find(looks_inside) {
+            Some(m) => format!("match {}", m.name()),
+            None => String::new(),
+        },
+    }
 }

@@ -53,6 +53,8 @@ pub enum Visit {
     Unknown,
     /// The packet is too broken for a match, which drops it.
     HotDrop,
+    /// Likewise, but the test was negated: the rule counts, its target acts, then the packet is dropped.
+    MatchedThenDrop,
 }
 
 /// Something a target did.
@@ -82,6 +84,22 @@ pub enum Effect {
     Translated(String),
     /// A copy was sent to another host.
     Copied(IpAddr),
+    /// Added to sets or deleted from them, in words.
+    Sets(String),
+    /// A field of a header changed, or was added.
+    Changed {
+        /// Its name.
+        field: &'static str,
+        /// Before; `None` if it was not there.
+        from: Option<u32>,
+        /// After.
+        to: u32,
+    },
+    /// TCP options were overwritten with NOP.
+    Stripped {
+        /// How many.
+        options: u32,
+    },
     /// A target whose work neither packets nor rules see.
     Passed(String),
 }

@@ -7,6 +7,7 @@ use palisade_rules::{Counters, Family, Match, Policy, Rule, Ruleset, Table, Tabl
 use thiserror::Error;
 
 use crate::matches::States;
+use crate::targets::sees_bytes;
 
 /// Why rules cannot be run.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -109,6 +110,8 @@ pub(crate) struct ProgramTable {
     /// Chain of each hook, by [`Hook`] as index.
     pub(crate) hooks: [Option<u32>; 5],
     pub(crate) chains: Vec<ProgramChain>,
+    /// A rule of some table looks at bytes that a target may have changed.
+    pub(crate) bytes_seen: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -137,13 +140,19 @@ impl Program {
                     wanted: family,
                 });
             }
+            let chains = ruleset.tables.iter().flat_map(|t| &t.chains);
+            let bytes_seen = chains
+                .flat_map(|c| &c.rules)
+                .flat_map(|r| &r.matches)
+                .any(sees_bytes);
             for table in &ruleset.tables {
                 check_jumps(table)?;
                 check_names(table, family, config)?;
                 needs_tracking |= table.chains.iter().flat_map(|c| &c.rules).any(tracks);
                 counts_traffic |= table.chains.iter().flat_map(|c| &c.rules).any(counts);
                 check_agreement(table, family, states)?;
-                tables[table.kind as usize] = Some(compile(table, family, config, states));
+                let compiled = compile(table, family, config, states, bytes_seen);
+                tables[table.kind as usize] = Some(compiled);
             }
         }
         Ok(Program {
@@ -176,7 +185,13 @@ impl Program {
     }
 }
 
-fn compile(table: &Table, family: Family, config: &Config, states: &mut States) -> ProgramTable {
+fn compile(
+    table: &Table,
+    family: Family,
+    config: &Config,
+    states: &mut States,
+    bytes_seen: bool,
+) -> ProgramTable {
     let mut hooks = [None; 5];
     let chains: Vec<ProgramChain> = table
         .chains
@@ -210,6 +225,7 @@ fn compile(table: &Table, family: Family, config: &Config, states: &mut States) 
         kind: table.kind,
         hooks,
         chains,
+        bytes_seen,
     }
 }
 

@@ -259,21 +259,31 @@ pub struct Rule {
 /// An address with a mask; iptables allows any mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Net {
-    /// Address, masked.
+    /// Address; what the mask leaves out does not count.
     pub address: IpAddr,
     /// Mask, of the same family.
     pub mask: IpAddr,
 }
 
 impl Net {
+    /// With the bits of the address that the mask leaves out taken away.
+    pub fn masked(self) -> Net {
+        let address = match (self.address, self.mask) {
+            (IpAddr::V4(a), IpAddr::V4(m)) => IpAddr::V4(a & m),
+            (IpAddr::V6(a), IpAddr::V6(m)) => IpAddr::V6(a & m),
+            (address, _) => address,
+        };
+        Net { address, ..self }
+    }
+
     /// Whether an address lies in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, self.mask, address) {
             (IpAddr::V4(net), IpAddr::V4(mask), IpAddr::V4(a)) => {
-                u32::from(a) & u32::from(mask) == u32::from(net)
+                (u32::from(a) ^ u32::from(net)) & u32::from(mask) == 0
             }
             (IpAddr::V6(net), IpAddr::V6(mask), IpAddr::V6(a)) => {
-                u128::from(a) & u128::from(mask) == u128::from(net)
+                (u128::from(a) ^ u128::from(net)) & u128::from(mask) == 0
             }
             _ => false,
         }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::catalogue::write::{Out, net};
+use crate::comments::Comments;
 use crate::model::*;
 use crate::names;
 
@@ -13,6 +14,16 @@ pub fn save(ruleset: &Ruleset, counters: bool) -> String {
 
 /// The whole ruleset as one of the two programs prints it.
 pub fn save_as(ruleset: &Ruleset, counters: bool, tools: Tools) -> String {
+    save_with(ruleset, counters, tools, &mut Comments::default())
+}
+
+/// As [`save_as`], with comments above what they stood before.
+pub fn save_with<'a>(
+    ruleset: &'a Ruleset,
+    counters: bool,
+    tools: Tools,
+    comments: &mut Comments<'a>,
+) -> String {
     let mut out = String::new();
     // ip_tables lists the table that came last first; iptables-nft has an order of its own.
     let mut tables: Vec<&Table> = ruleset.tables.iter().rev().collect();
@@ -26,21 +37,17 @@ pub fn save_as(ruleset: &Ruleset, counters: bool, tools: Tools) -> String {
         });
     }
     for table in tables {
+        comments.table(&mut out, table.kind);
         let _ = writeln!(out, "*{}", table.kind.name());
         let order: Vec<&Chain> = chain_order(table)
             .into_iter()
             .map(|at| &table.chains[at])
             .collect();
         for chain in &order {
-            let policy = match chain.builtin {
-                Some(_) => chain.policy.name(),
-                None => "-",
-            };
-            let kept = tools == Tools::Legacy || counters;
-            let shown = if chain.builtin.is_some() && kept {
-                chain.counters
-            } else {
-                Counters::default()
+            comments.chain(&mut out, table.kind, &chain.name);
+            let (policy, shown) = match chain.builtin {
+                Some(_) => (chain.policy.name(), chain.counters),
+                None => ("-", Counters::default()),
             };
             let _ = writeln!(
                 out,
@@ -50,6 +57,7 @@ pub fn save_as(ruleset: &Ruleset, counters: bool, tools: Tools) -> String {
         }
         for chain in &order {
             for entry in &chain.rules {
+                comments.rule(&mut out, entry.position.line);
                 if counters {
                     let _ = write!(
                         out,
@@ -57,13 +65,11 @@ pub fn save_as(ruleset: &Ruleset, counters: bool, tools: Tools) -> String {
                         entry.counters.packets, entry.counters.bytes
                     );
                 }
-                let _ = writeln!(
-                    out,
-                    "{}",
-                    rule_as(table, chain, entry, ruleset.family, tools)
-                );
+                out.push_str(&rule_as(table, chain, entry, ruleset.family, tools));
+                out.push('\n');
             }
         }
+        comments.commit(&mut out, table.kind);
         out.push_str("COMMIT\n");
     }
     out

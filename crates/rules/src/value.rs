@@ -45,6 +45,11 @@ impl Bad {
         self
     }
 
+    /// The real program takes it, and the kernel does not.
+    pub(crate) fn by_kernel(self) -> Self {
+        self.said("{kernel}")
+    }
+
     pub(crate) fn missing(mut self) -> Self {
         self.missing = true;
         self
@@ -58,23 +63,42 @@ impl Bad {
 
 pub(crate) type Value<T> = Result<T, Bad>;
 
-/// A number in decimal, octal (leading 0) or hexadecimal (0x), as `strtoul` with base 0.
-pub(crate) fn number(text: &str, max: u64) -> Value<u64> {
-    let parsed = if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        u64::from_str_radix(hex, 16)
-    } else if text.len() > 1 && text.starts_with('0') {
-        u64::from_str_radix(text, 8)
-    } else {
-        text.parse()
+/// A number at the beginning of a text as the C library's `strtoul` reads it with base 0: blanks and `+`
+/// in front, decimal, octal (leading 0) or hexadecimal (0x); what is left behind it.
+pub(crate) fn leading_number(text: &str) -> Option<(u64, &str)> {
+    let text = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let hex = text
+        .strip_prefix("0x")
+        .or_else(|| text.strip_prefix("0X"))
+        .filter(|rest| rest.starts_with(|c: char| c.is_ascii_hexdigit()));
+    let (digits, radix) = match hex {
+        Some(digits) => (digits, 16),
+        None if text.starts_with('0') => (text, 8),
+        None => (text, 10),
     };
-    match parsed {
-        Ok(value) if value <= max && !text.starts_with('+') => Ok(value),
+    let end = digits
+        .find(|c: char| !c.is_digit(radix))
+        .unwrap_or(digits.len());
+    let value = u64::from_str_radix(digits.get(..end)?, radix).ok()?;
+    Some((value, digits.get(end..)?))
+}
+
+/// A number from `min` to `max` (iptables `xtables_strtoul`).
+pub(crate) fn number_from(text: &str, min: u64, max: u64) -> Value<u64> {
+    match leading_number(text) {
+        Some((value, "")) if (min..=max).contains(&value) => Ok(value),
         _ => Err(
-            Bad::new(format!("'{text}' is not a number from 0 to {max}")).said(format!(
-                "{{extension}}: bad value for option \"--{{option}}\", or out of range (0-{max})."
+            Bad::new(format!("'{text}' is not a number from {min} to {max}")).said(format!(
+                "{{extension}}: bad value for option \"--{{option}}\", or out of range ({min}-{max})."
             )),
         ),
     }
+}
+
+/// A number from 0 to `max`.
+pub(crate) fn number(text: &str, max: u64) -> Value<u64> {
+    number_from(text, 0, max)
 }
 
 /// `value[/mask]`.
@@ -89,21 +113,75 @@ pub(crate) fn mark(text: &str) -> Value<(u32, u32)> {
     Ok((part(value)?, part(mask)?))
 }
 
-pub(crate) fn port(text: &str) -> Value<u16> {
-    if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
-        return number(text, 65_535)
-            .map(|n| n as u16)
+/// A port by number, or by the name that it has for a protocol, or for any (`xtables_parse_port`).
+pub(crate) fn port_of(text: &str, protocol: Option<u8>) -> Value<u16> {
+    if let Some((value, "")) = leading_number(text) {
+        return u16::try_from(value)
+            .map_err(|_| Bad::new(format!("'{text}' is not a number from 0 to 65535")))
             .map_err(|bad| bad.said(format!("invalid port/service `{text}' specified")));
     }
-    crate::names::service_port(text).ok_or_else(|| {
-        Bad::new(format!("'{text}' is neither a port nor a known service"))
-            .help("use the port number")
-            .said(format!("invalid port/service `{text}' specified"))
-    })
+    crate::services::port(text, protocol)
+        .ok_or_else(|| unknown_port(text).said(format!("invalid port/service `{text}' specified")))
 }
 
-/// `first[:last]`, either side optional.
-pub(crate) fn port_range(text: &str) -> Value<PortRange> {
+/// A port by number, or by the name of any service.
+pub(crate) fn port(text: &str) -> Value<u16> {
+    port_of(text, None)
+}
+
+fn unknown_port(text: &str) -> Bad {
+    let bad = Bad::new(format!("'{text}' is neither a port nor a known service"));
+    match crate::services::nearest(text) {
+        Some(near) if near != text => bad.help(near),
+        _ => bad.help("use the port number"),
+    }
+}
+
+/// A port as `getaddrinfo` takes it: decimal only, of which the low 16 bits count, or any service.
+pub(crate) fn resolved_port(text: &str) -> Value<u16> {
+    let digits = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+    let digits = digits.strip_prefix('+').unwrap_or(digits);
+    let parsed = match digits.is_empty() {
+        true if text.is_empty() => Some(0),
+        true => None,
+        false if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse::<u64>().ok(),
+        false => None,
+    };
+    match parsed.map(|n| n as u32 as i32) {
+        Some(port) if port >= 0 => Ok(port as u16),
+        _ => crate::services::port(text, None).ok_or_else(|| {
+            unknown_port(text).said(format!("Port \"{text}\" does not resolve to anything."))
+        }),
+    }
+}
+
+/// `first[:last]` with ports as `getaddrinfo` takes them, in whatever order (iptables `XTTYPE_PORTRC`).
+pub(crate) fn resolved_ports(text: &str) -> Value<PortRange> {
+    let mut parts = text.split(':');
+    let part = |text: Option<&str>, missing: u16| match text {
+        None | Some("") => Ok(missing),
+        Some(text) => resolved_port(text),
+    };
+    let first = part(parts.next(), 0)?;
+    let second = parts.next();
+    if parts.next().is_some() {
+        return Err(Bad::new(format!("'{text}' has more than two ports"))
+            .said("{extension}: Too many components for option \"--{option}\" (max: 2)"));
+    }
+    let last = match second {
+        None => first,
+        second => part(second, 65_535)?,
+    };
+    Ok(PortRange { first, last })
+}
+
+/// `first[:last]`, either side optional; names are those of one protocol, or of any.
+pub(crate) fn port_range_of(text: &str, protocol: Option<u8>) -> Value<PortRange> {
+    port_range_by(text, |text| port_of(text, protocol))
+}
+
+/// As [`port_range_of`], each port read by a function.
+pub(crate) fn port_range_by(text: &str, port: impl Fn(&str) -> Value<u16>) -> Value<PortRange> {
     let Some((first, last)) = text.split_once(':') else {
         let port = port(text)?;
         return Ok(PortRange {
@@ -123,38 +201,99 @@ pub(crate) fn port_range(text: &str) -> Value<PortRange> {
     Ok(PortRange { first, last })
 }
 
-/// Two numbers `a[:b]`, with a default for a missing end.
+/// `first[:last]`, either side optional, with the names of any service.
+#[allow(dead_code)]
+pub(crate) fn port_range(text: &str) -> Value<PortRange> {
+    port_range_of(text, None)
+}
+
+/// Two numbers `a[:b]`, with a default for a missing end; `b` may be less than `a` (iptables
+/// `XTTYPE_UINT32RC` and its siblings).
 pub(crate) fn number_range(text: &str, max: u64) -> Value<(u64, u64)> {
-    let number = |part: &str, max: u64| {
-        number(part, max).map_err(|bad| {
-            // The program shows all from the number that it could not read.
-            let rest = match text.starts_with(part) {
-                true => text,
-                false => part,
-            };
-            bad.said(format!(
-                "{{extension}}: bad value for option \"--{{option}}\" near \"{rest}\", or out of range (0-{max})."
-            ))
-        })
+    let part = |text: &str, missing: u64| match text {
+        "" => Ok(missing),
+        text => number(text, max),
     };
-    let Some((first, last)) = text.split_once(':') else {
-        let value = number(text, max)?;
-        return Ok((value, value));
-    };
-    let first = if first.is_empty() {
-        0
-    } else {
-        number(first, max)?
-    };
-    let last = if last.is_empty() {
-        max
-    } else {
-        number(last, max)?
-    };
-    if first > last {
-        return Err(Bad::new(format!("the range {first}:{last} is backwards")));
+    match text.split_once(':') {
+        None => part(text, 0).map(|value| (value, value)),
+        Some((first, last)) => Ok((part(first, 0)?, part(last, max)?)),
     }
-    Ok((first, last))
+}
+
+/// An address as `getaddrinfo` takes it; host names are not resolved.
+pub(crate) fn host(text: &str, family: Family) -> Value<IpAddr> {
+    let parsed = match family {
+        // The one name that means the same everywhere.
+        Family::V4 if text == "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        Family::V4 => classful(text).map(IpAddr::V4),
+        Family::V6 => {
+            // An interface behind the address is of no matter here.
+            let plain = text.split_once('%').map_or(text, |(address, _)| address);
+            plain.parse().ok().map(IpAddr::V6)
+        }
+    };
+    match parsed {
+        Some(address) => Ok(address),
+        // Whatever is wrong with it is said by the stricter reading.
+        None => Err(match address(text, family) {
+            Err(bad) => bad,
+            Ok(_) => Bad::new(format!("'{text}' is not an {family} address")),
+        }),
+    }
+}
+
+/// IPv4 as `inet_aton`: one to four numbers, of which the last fills what is left.
+fn classful(text: &str) -> Option<Ipv4Addr> {
+    let parts: Vec<&str> = text.split('.').collect();
+    if parts.len() > 4 {
+        return None;
+    }
+    let mut bits = 0u32;
+    for (i, part) in parts.iter().enumerate() {
+        if !part.starts_with(|c: char| c.is_ascii_digit()) {
+            return None;
+        }
+        let (value, rest) = leading_number(part)?;
+        let last = i + 1 == parts.len();
+        let room = if last { 32 - 8 * i as u32 } else { 8 };
+        if !rest.is_empty() || value >> room != 0 {
+            return None;
+        }
+        let shift = if last { 0 } else { 24 - 8 * i as u32 };
+        bits |= (value as u32) << shift;
+    }
+    Some(Ipv4Addr::from(bits))
+}
+
+/// `address[/mask]` as matches and targets take it: the address keeps its bits outside of the mask, and
+/// a mask with holes counts as none (iptables `XTTYPE_HOSTMASK`).
+pub(crate) fn host_mask(text: &str, family: Family) -> Value<Net> {
+    let (head, mask) = match text.split_once('/') {
+        Some((head, mask)) => (head, Some(mask)),
+        None => (text, None),
+    };
+    let address = host(head, family)?;
+    let width = match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    };
+    let length = match mask.map(|m| (m, number(m, width))) {
+        None => width as u32,
+        Some((_, Ok(length))) => length as u32,
+        Some((text, Err(_))) => {
+            let bad =
+                |_| Bad::new(format!("'{text}' is not a netmask")).help(format!("0 to {width}"));
+            let mask = host(text, family).map_err(bad)?;
+            crate::catalogue::write::prefix_length(mask).unwrap_or(width as u32)
+        }
+    };
+    Ok(Net {
+        address,
+        mask: match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::from(prefix32(length))),
+            Family::V6 => IpAddr::V6(Ipv6Addr::from(prefix128(length))),
+        },
+    })
 }
 
 pub(crate) fn address(text: &str, family: Family) -> Value<IpAddr> {
@@ -290,21 +429,17 @@ fn prefix128(n: u32) -> u128 {
     u128::MAX.checked_shl(128 - n).unwrap_or(0)
 }
 
-/// `first[-last]`.
+/// `first[-last]`, in whatever order.
 pub(crate) fn address_range(text: &str, family: Family) -> Value<(IpAddr, IpAddr)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let range = (address(first, family)?, address(last, family)?);
-    if range.0 > range.1 {
-        return Err(Bad::new(format!("the address range {text} is backwards")));
-    }
-    Ok(range)
+    Ok((address(first, family)?, address(last, family)?))
 }
 
 pub(crate) fn protocol(text: &str) -> Value<u8> {
     if let Ok(number) = number(text, 255) {
         return Ok(number as u8);
     }
-    crate::names::protocol_number(text).ok_or_else(|| {
+    crate::names::protocol_by_name(text).ok_or_else(|| {
         let said = text.to_ascii_lowercase();
         Bad::new(format!("unknown protocol '{text}'"))
             .said(format!("unknown protocol \"{said}\" specified"))
@@ -330,7 +465,16 @@ pub(crate) fn rate(text: &str) -> Value<u32> {
         .find(|(name, _)| name.starts_with(&unit))
         .map(|(_, s)| s)
         .ok_or_else(bad)?;
-    let count: u64 = count.parse().map_err(|_| bad())?;
+    // What follows the number is not looked at (`atoi`).
+    let count = count.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+    let count = count.strip_prefix('+').unwrap_or(count);
+    let digits = count
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(count.len());
+    let count: u64 = count
+        .get(..digits)
+        .and_then(|n| n.parse().ok())
+        .ok_or_else(bad)?;
     if count == 0 {
         return Err(bad());
     }
@@ -343,6 +487,7 @@ pub(crate) fn rate(text: &str) -> Value<u32> {
     Ok(average as u32)
 }
 
+/// Six bytes in hex with colons, each of at most two characters; an empty one counts as zero.
 pub(crate) fn mac(text: &str) -> Value<[u8; 6]> {
     let bad = || {
         Bad::new(format!("'{text}' is not a MAC address"))
@@ -352,11 +497,21 @@ pub(crate) fn mac(text: &str) -> Value<[u8; 6]> {
     let mut bytes = [0; 6];
     let mut parts = text.split(':');
     for byte in &mut bytes {
-        let part = parts.next().ok_or_else(bad)?;
-        if part.len() != 2 {
+        let part = parts.next().filter(|p| p.len() <= 2).ok_or_else(bad)?;
+        // Blanks and signs are those that `strtoul` takes.
+        let digits = part.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+        let (digits, minus) = match digits.strip_prefix('-') {
+            Some(digits) => (digits, true),
+            None => (digits.strip_prefix('+').unwrap_or(digits), false),
+        };
+        if part.is_empty() {
+            continue;
+        }
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(bad());
         }
-        *byte = u8::from_str_radix(part, 16).map_err(|_| bad())?;
+        let value = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
+        *byte = if minus { value.wrapping_neg() } else { value };
     }
     if parts.next().is_some() {
         return Err(bad());
@@ -390,37 +545,79 @@ pub(crate) fn names<T: Copy + Into<u64>>(
     Ok(set)
 }
 
-/// `type[/code]`, by number or name: (type, first code, last code); type 255 stands for any.
-pub(crate) fn icmp_type(text: &str, table: &[(&str, u8, u8, u8)]) -> Value<(u8, u8, u8)> {
-    if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
-        let (kind, code) = match text.split_once('/') {
-            Some((kind, code)) => (kind, Some(code)),
-            None => (text, None),
-        };
-        let kind = number(kind, 255)? as u8;
-        return Ok(match code {
-            Some(code) => {
-                let code = number(code, 255)? as u8;
-                (kind, code, code)
-            }
-            None => (kind, 0, 255),
-        });
+/// As [`names`], and a name may be cut short: the first that begins so.
+pub(crate) fn short_names<T: Copy + Into<u64>>(
+    text: &str,
+    table: &[(&str, T)],
+    what: &str,
+) -> Value<u64> {
+    let begins = |name: &str, short: &str| {
+        name.get(..short.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(short))
+    };
+    let mut set = 0;
+    for name in text.split(',') {
+        match table
+            .iter()
+            .find(|(n, _)| !name.is_empty() && begins(n, name))
+        {
+            Some((_, bit)) => set |= (*bit).into(),
+            // The other reading says what is wrong.
+            None => set |= names(name, table, what)?,
+        }
     }
+    Ok(set)
+}
+
+/// Type, and first and last code.
+type IcmpType = (u8, (u8, u8));
+
+/// `type[/code]`, by number or by the beginning of a name (iptables `__parse_icmp`).
+pub(crate) fn icmp_type(text: &str, table: &[(&str, u8, u8, u8)]) -> Value<IcmpType> {
     let lower = text.to_ascii_lowercase();
     let mut hits = table
         .iter()
         .filter(|(n, ..)| n.to_ascii_lowercase().starts_with(&lower));
-    let exact = table.iter().find(|(n, ..)| n.eq_ignore_ascii_case(text));
-    match (exact, hits.next(), hits.next()) {
-        (Some(row), ..) | (None, Some(row), None) => Ok((row.1, row.2, row.3)),
-        (None, Some(_), Some(_)) => Err(Bad::new(format!("ICMP type '{text}' is ambiguous"))),
-        _ => {
-            let near = crate::diagnostic::nearest(&lower, table.iter().map(|r| r.0));
-            let bad = Bad::new(format!("unknown ICMP type '{text}'"));
-            Err(match near {
-                Some(near) => bad.help(near),
-                None => bad,
-            })
+    match (hits.next(), hits.next()) {
+        (Some(first), Some(second)) => {
+            return Err(Bad::new(format!(
+                "ICMP type '{text}' is ambiguous: {} or {}",
+                first.0, second.0
+            )));
         }
+        (Some(row), None) => return Ok((row.1, (row.2, row.3))),
+        (None, _) => {}
+    }
+    let unknown = || {
+        let near = crate::diagnostic::nearest(&lower, table.iter().map(|r| r.0));
+        let bad = Bad::new(format!("unknown ICMP type '{text}'"));
+        match near {
+            Some(near) => bad.help(near),
+            None => bad.help("a number from 0 to 255, with /CODE behind it if one is meant"),
+        }
+    };
+    let range = |text: &str| -> Option<((u8, u8), String)> {
+        let byte = |n: u64| u8::try_from(n).ok();
+        let (first, rest) = leading_number(text)?;
+        let first = byte(first)?;
+        match rest.strip_prefix(':') {
+            Some(rest) => {
+                let (last, rest) = leading_number(rest)?;
+                Some(((first, byte(last)?), rest.to_string()))
+            }
+            None => Some(((first, first), rest.to_string())),
+        }
+    };
+    let (kind, rest) = range(text).ok_or_else(unknown)?;
+    if kind.0 != kind.1 {
+        return Err(Bad::new(format!("'{text}' is a range of ICMP types"))
+            .help("a rule has one type; codes may be a range"));
+    }
+    if rest.is_empty() {
+        return Ok((kind.0, (0, 255)));
+    }
+    match rest.strip_prefix('/').and_then(range) {
+        Some((codes, rest)) if rest.is_empty() => Ok((kind.0, codes)),
+        _ => Err(unknown()),
     }
 }

@@ -308,11 +308,13 @@ pub enum Property {
     Expectations,
     /// Lists of `-m recent`.
     Recent,
+    /// Sets (ipset).
+    Sets,
 }
 
 impl Property {
     /// All, in the order of a report's columns.
-    pub const ALL: [Property; 9] = [
+    pub const ALL: [Property; 10] = [
         Property::State,
         Property::Direction,
         Property::Verdict,
@@ -322,6 +324,7 @@ impl Property {
         Property::Connections,
         Property::Expectations,
         Property::Recent,
+        Property::Sets,
     ];
 
     /// Its name.
@@ -336,6 +339,7 @@ impl Property {
             Property::Connections => "connections",
             Property::Expectations => "expectations",
             Property::Recent => "recent",
+            Property::Sets => "sets",
         }
     }
 }
@@ -436,6 +440,7 @@ impl Comparison {
                 Table::Connections => Property::Connections,
                 Table::Expectations => Property::Expectations,
                 Table::Recent => Property::Recent,
+                Table::Sets => Property::Sets,
             };
             let row = held.protocol.map_or(RULES, name_of_protocol);
             self.compared += held.values;

@@ -12,7 +12,8 @@ use super::connlimit::Connlimits;
 use super::count::{Accounts, Counts, Draws};
 use super::hashlimit::Hashlimits;
 use super::rates::Estimators;
-use super::{Limits, RecentLists};
+use super::{Limits, Patterns, RecentLists};
+use crate::sets::Sets;
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,8 @@ pub(crate) struct States {
     pub(crate) draws: Draws,
     pub(crate) estimators: Estimators,
     pub(crate) accounts: Accounts,
+    pub(crate) sets: Sets,
+    pub(crate) patterns: Patterns,
 }
 
 impl States {
@@ -40,7 +43,9 @@ impl States {
             Match::Quota(rule) => Some(self.counts.add(rule.0.value)),
             Match::Nfacct(rule) => Some(self.accounts.find(&rule.0)),
             Match::Limit(limit) => Some(self.limits.add(limit)),
+            Match::Set(rule) => self.sets.number(&rule.set.value.name),
             Match::Recent(recent) => Some(self.recent.list(recent)),
+            Match::String(rule) => Some(self.patterns.add(rule)),
             // The number that the label's name stands for.
             Match::Connlabel(rule) => config.label(&rule.label.value).map(u32::from),
             _ => None,

@@ -157,6 +157,12 @@ impl Loaded {
         self.fault(Bad::new(text).missing().said(said))
     }
 
+    /// As [`missing`](Self::missing), for a program that has words of its own for it.
+    pub(crate) fn missing_as(&self, option: &str, said: &str) -> Fault {
+        let (word, bad) = self.missing(option);
+        (word, bad.said(said))
+    }
+
     /// A fault of the extension as a whole.
     pub(crate) fn fault(&self, bad: Bad) -> Fault {
         (self.word.clone(), bad)
@@ -222,7 +228,18 @@ pub(crate) fn text(t: &str) -> Value<String> {
     Ok(t.to_string())
 }
 
+/// A text of at least one byte, of which the real program keeps so many without a word.
+pub(crate) fn prefix(max: usize) -> impl Fn(&str) -> Value<String> {
+    move |t| {
+        if t.is_empty() {
+            return Err(Bad::new("the text is empty").help("leave the option out"));
+        }
+        cut(max)(t)
+    }
+}
+
 /// A text of at most so many bytes.
+#[allow(dead_code)]
 pub(crate) fn limited(max: usize) -> impl Fn(&str) -> Value<String> {
     move |t| {
         if t.len() > max {

@@ -43,10 +43,18 @@ pub(crate) fn in_table(
 ) -> Option<()> {
     let mut good = true;
     if let (Some(word), Some(extension)) = (&command.target, target.extension()) {
-        good &= table(parser, command, "target", extension, &word.word, place);
+        let tables = target.tables();
+        good &= table(
+            parser,
+            command,
+            ("target", extension, tables),
+            &word.word,
+            place,
+        );
     }
     for (m, word) in command.matches.iter().zip(&command.match_words) {
-        good &= table(parser, command, "match", m.extension(), word, place);
+        let what = ("match", m.extension(), m.tables());
+        good &= table(parser, command, what, word, place);
     }
     good.then_some(())
 }
@@ -54,12 +62,10 @@ pub(crate) fn in_table(
 fn table(
     parser: &mut Parser<'_>,
     command: &Command,
-    what: &str,
-    extension: &'static Extension,
+    (what, extension, tables): (&str, &'static Extension, &'static [TableKind]),
     word: &Word,
     place: Place,
 ) -> bool {
-    let tables = extension.tables;
     let Some(first) = tables.first() else {
         return true;
     };

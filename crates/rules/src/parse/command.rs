@@ -47,11 +47,14 @@ pub(crate) fn apply(
 
 /// Reports a refusal with the real program's message for it.
 fn refuse(parser: &mut Parser<'_>, place: Place, diagnostic: Diagnostic, said: &str) -> Option<()> {
-    let program = program(place.family);
-    let said = if place.restore {
-        format!("{program}-restore: line {} failed", diagnostic.line)
-    } else {
-        format!("{program}: {said}.")
+    let (program, line) = (program(place.family), diagnostic.line);
+    let said = match (place.restore, parser.options.tools) {
+        (false, _) => format!("{program}: {said}."),
+        (true, Tools::Legacy) => format!("{program}-restore: line {line} failed"),
+        (true, Tools::Nft) => {
+            let short = said.split(". ").next().unwrap_or(said);
+            format!("{program}-nft-restore: line {line} failed: {short}.")
+        }
     };
     parser.report(diagnostic.said(said));
     None
@@ -245,7 +248,9 @@ fn new_chain(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option
 
 fn policy(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
     let (name, policy) = (command.arguments.first()?, command.arguments.get(1)?);
-    let counters = command.counters_given.then_some(command.counters);
+    // iptables-nft takes `-c` here and forgets it.
+    let given = command.counters_given && parser.options.tools == Tools::Legacy;
+    let counters = given.then_some(command.counters);
     set_policy(parser, name, policy, place, counters)
 }
 

@@ -10,6 +10,7 @@ mod repair;
 mod rule;
 mod rulelist;
 mod save;
+pub mod session;
 mod shell;
 mod tables;
 
@@ -87,15 +88,30 @@ const MAX_DIAGNOSTICS: usize = 1000;
 /// Parses a text as what it looks like: a `*table` line makes it a save file, otherwise it is a
 /// script. `family` is the family of a save file.
 pub fn auto(text: &str, family: Family) -> Parsed {
-    let save = text
-        .lines()
-        .map(str::trim)
-        .any(|l| l.starts_with('*') || l == "COMMIT");
-    if save {
-        save_file(text, family)
+    auto_as(
+        text,
+        &Options {
+            family,
+            ..Options::default()
+        },
+    )
+}
+
+/// As [`auto`], told whose text it is and how it is read.
+pub fn auto_as(text: &str, options: &Options) -> Parsed {
+    if is_save_file(text) {
+        save_file_as(text, options)
     } else {
-        script(text)
+        script_as(text, options)
     }
+}
+
+/// Whether a text looks like a save file: it has a line of a table, or a COMMIT.
+pub fn is_save_file(text: &str) -> bool {
+    text.lines().map(str::trim).any(|line| {
+        let table = line.strip_prefix('*').map(str::trim_start);
+        line == "COMMIT" || table.is_some_and(|t| t.starts_with(|c: char| c.is_ascii_lowercase()))
+    })
 }
 
 /// Parses what iptables-restore (or, for IPv6, ip6tables-restore) reads.

@@ -4,7 +4,7 @@ use palisade_wire::Family;
 
 use super::command::{self, Place, apply, kernel, name_fault, program, set_policy};
 use super::{Parser, allowed, rule};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::lex::{Unsplit, Word, save_words};
 use crate::model::{Counters, TableKind, Tools};
 
@@ -351,18 +351,18 @@ impl Reader<'_, '_> {
         let mut given = None;
         if parser.options.counters {
             given = counters.first().and_then(|w| bracketed(&w.text));
-            if given.is_none() {
-                let word = counters.first().unwrap_or(name);
-                let error = parser
-                    .error(
+            if let (None, Some(word)) = (given, counters.first()) {
+                // Refused by `iptables-restore -c`, passed over without it.
+                let warning = parser
+                    .lines
+                    .diagnostic(
+                        Severity::Warning,
                         "bad-counters",
                         (word.start, word.end),
                         format!("'{}' is not a pair of counters", word.text),
                     )
-                    .help("[packets:bytes]")
-                    .said(format!("invalid policy counters for chain '{}'", name.text));
-                parser.report(error);
-                return;
+                    .help("[packets:bytes]");
+                parser.report(warning);
             }
         }
         let reported = parser.diagnostics.len();

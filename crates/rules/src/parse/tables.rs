@@ -129,6 +129,29 @@ impl Working {
         }
     }
 
+    /// A table that is there already.
+    pub(crate) fn of(table: Table) -> Self {
+        let mut working = Working {
+            kind: table.kind,
+            slots: Vec::new(),
+            names: HashMap::new(),
+            stale: true,
+            made: true,
+        };
+        for (at, chain) in table.chains.iter().enumerate() {
+            let mut slot = Slot::new(&chain.name, chain.builtin);
+            (slot.policy, slot.counters) = (chain.policy, chain.counters);
+            working.names.insert(chain.name.clone(), at);
+            working.slots.push(Some(slot));
+        }
+        for (at, chain) in table.chains.into_iter().enumerate() {
+            for rule in chain.rules {
+                working.put(at, None, rule);
+            }
+        }
+        working
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
         self.names.get(name).copied()
     }
@@ -502,6 +525,12 @@ impl Rulesets {
     /// The tables of a family in the order of their first mention.
     pub(crate) fn tables(&mut self, family: Family) -> &mut Vec<Working> {
         self.of[family as usize].get_or_insert_with(Vec::new)
+    }
+
+    /// Rules that are there already.
+    pub(crate) fn put(&mut self, ruleset: Ruleset) {
+        let tables = ruleset.tables.into_iter().map(Working::of).collect();
+        self.of[ruleset.family as usize] = Some(tables);
     }
 
     /// A table, made on first use.

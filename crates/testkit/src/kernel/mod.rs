@@ -47,6 +47,7 @@ use palisade_capture::script::{
     Action, CheckKind, ConnectionSeen, Direction, FrameKind, Item, Observed, RuleName, RulesSource,
     Script, Seen, Sent, State, Step, Subject, Verdict, Way,
 };
+use palisade_rules::ipset;
 use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::flags};
 
 pub use self::namespace::Tools;
@@ -54,7 +55,7 @@ use self::namespace::{Device, Namespace};
 use self::shown::{Connection, Rule};
 use self::watch::Line;
 use crate::compare::{Counted, CounterName, Counters, Extras};
-use crate::tables::Tables;
+use crate::tables::{Tables, of_sets};
 
 /// Hardware address of everybody who sends to the firewall, unless the script says another.
 pub(crate) const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
@@ -94,6 +95,7 @@ pub struct KernelSubject {
     tools: Tools,
     /// Whether anybody asks for connections: looking takes longer than sending.
     connections_wanted: bool,
+    has_sets: bool,
     rules: BTreeMap<CounterName, Rule>,
     raw: Option<[OwnedFd; 2]>,
     clock: Option<(Timestamp, Instant)>,
@@ -119,6 +121,7 @@ impl KernelSubject {
                 .tests
                 .iter()
                 .any(|t| asks(&t.steps, about_connection)),
+            has_sets: !script.ipsets.is_empty(),
             rules: BTreeMap::new(),
             raw: None,
             clock: None,
@@ -373,7 +376,15 @@ impl Counted for KernelSubject {
 
     fn tables(&mut self, _: Timestamp) -> Tables {
         let read = tables::read(&mut self.namespace.asking);
-        self.kept("tables", read)
+        let mut tables = self.kept("tables", read);
+        if self.has_sets {
+            let saved = self.namespace.feed("ipset", &["save"], "");
+            let parsed = ipset::parse(&self.kept("sets", saved));
+            let faults = parsed.diagnostics.iter().map(ToString::to_string);
+            self.faults.extend(faults);
+            tables.sets = of_sets(&parsed.sets);
+        }
+        tables
     }
 
     fn elapsed(&self) -> Duration {

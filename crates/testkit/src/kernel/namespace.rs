@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, unshare};
-use palisade_capture::script::{Interface, Prefix, RulesFamily, RulesSource, Script};
+use palisade_capture::script::{Interface, MTU, Prefix, RulesFamily, RulesSource, Script};
 use palisade_rules::Family;
 use tappers::Tap;
 
@@ -16,6 +16,7 @@ use super::chains;
 use super::netlink::{self, Asking};
 use super::options::{self, Options};
 use super::watch::Watch;
+use crate::engine::text_of;
 
 /// What a machine that forwards, and only forwards, has set. Rates of errors are not part of the
 /// rules, so they are unbounded; the kernel's own talk is off where it can be.
@@ -61,9 +62,6 @@ impl Tools {
         }
     }
 }
-
-/// Largest MTU of a TAP device: packets are judged, not cut.
-const MTU: u32 = 65_521;
 
 /// One interface of the firewall, held open.
 pub struct Device {
@@ -157,7 +155,8 @@ impl Namespace {
             let device = open(interface, index)?;
             let name = &device.name;
             let mac = device.mac.map(|b| format!("{b:02x}")).join(":");
-            commands += &format!("link set {name} address {mac} mtu {MTU} arp off up\n");
+            let mtu = interface.mtu.unwrap_or(MTU);
+            commands += &format!("link set {name} address {mac} mtu {mtu} arp off up\n");
             for prefix in &interface.addresses {
                 let (address, length) = (prefix.address, prefix.length);
                 // As every network manager sets them up: with their broadcast address.
@@ -212,6 +211,9 @@ impl Namespace {
     fn load(&self, script: &Script, base: &Path) -> Result<()> {
         self.feed("iptables", &["-w", "-S"], "")?;
         self.feed("ip6tables", &["-w", "-S"], "")?;
+        for statement in &script.ipsets {
+            self.feed("ipset", &["restore"], &text_of(&statement.source, base)?)?;
+        }
         for rules in &script.rules {
             let text = match &rules.source {
                 RulesSource::Inline { text, .. } => text.clone(),

@@ -11,7 +11,7 @@ impl Spec for Comment {
         .options(&[opt("comment", "TEXT", "at most 255 bytes").required()]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        loaded.need("comment", read::limited(255)).map(Comment)
+        loaded.need("comment", read::cut(255)).map(Comment)
     }
 
     fn write(&self, out: &mut Out) {

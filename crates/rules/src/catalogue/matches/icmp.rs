@@ -57,22 +57,19 @@ impl Spec for Icmp {
             "TYPE[/CODE]",
             "a number, a number and a code, or a name",
         )
-        .not()])
+        .not()
+        .required()])
         .protocols(&[proto::ICMP])
         .needs(&[Need::Transport]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        let given = loaded.not("icmp-type", |t| value::icmp_type(t, names::ICMP))?;
-        let not = given.unwrap_or(Not {
-            negated: false,
-            value: (255, 0, 255),
-        });
-        let (kind, first, last) = not.value;
+        let not = loaded.need_not("icmp-type", |t| value::icmp_type(t, names::ICMP))?;
+        let (kind, codes) = not.value;
         Ok(Icmp(Not {
             negated: not.negated,
             value: Type {
                 kind: (kind != 255).then_some(kind),
-                codes: (first, last),
+                codes,
             },
         }))
     }
@@ -105,12 +102,12 @@ impl Spec for Icmp6 {
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
         let not = loaded.need_not("icmpv6-type", |t| value::icmp_type(t, names::ICMPV6))?;
-        let (kind, first, last) = not.value;
+        let (kind, codes) = not.value;
         Ok(Icmp6(Not {
             negated: not.negated,
             value: Type {
                 kind: Some(kind),
-                codes: (first, last),
+                codes,
             },
         }))
     }

@@ -34,7 +34,9 @@ impl Spec for Iprange {
     }
 
     fn write(&self, out: &mut Out) {
-        let range = |(first, last): &(IpAddr, IpAddr)| format!("{first}-{last}");
+        let range = |(first, last): &(IpAddr, IpAddr)| {
+            format!("{}-{}", write::address(first), write::address(last))
+        };
         out.maybe("src-range", &self.source, range);
         out.maybe("dst-range", &self.destination, range);
     }

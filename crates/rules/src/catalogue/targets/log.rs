@@ -34,11 +34,10 @@ const LEVELS: [(&str, u8); 9] = [
 ];
 
 fn level(text: &str) -> Value<u8> {
-    if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
-        return value::number(text, 7).map(|n| n as u8);
+    if let Ok(level) = value::number(text, 7) {
+        return Ok(level as u8);
     }
-    let lower = text.to_ascii_lowercase();
-    let known = LEVELS.iter().find(|(n, _)| n.starts_with(&lower));
+    let known = LEVELS.iter().find(|(n, _)| *n == text);
     known.map(|(_, l)| *l).ok_or_else(|| {
         Bad::new(format!("'{text}' is no log level")).help(
             "a number from 0 to 7, or emerg, alert, crit, error, warning, notice, info, debug",
@@ -69,7 +68,7 @@ impl Spec for Log {
     fn read(l: &Loaded) -> Result<Self, Fault> {
         Ok(Log {
             level: l.plain("log-level", level)?.unwrap_or(4),
-            prefix: l.plain("log-prefix", read::cut(29))?.unwrap_or_default(),
+            prefix: l.plain("log-prefix", read::prefix(29))?.unwrap_or_default(),
             tcp_sequence: l.has("log-tcp-sequence"),
             tcp_options: l.has("log-tcp-options"),
             ip_options: l.has("log-ip-options"),

@@ -13,6 +13,8 @@ pub struct Mark {
     pub mask: u32,
 }
 
+const SETS: [&str; 5] = ["set-xmark", "set-mark", "and-mark", "or-mark", "xor-mark"];
+
 /// The change that --set-mark and its siblings make, as value and mask.
 fn change(l: &Loaded) -> Result<Option<(u32, u32)>, Fault> {
     if let Some((value, mask)) = l.plain("set-xmark", value::mark)? {
@@ -125,8 +127,22 @@ impl Spec for Connmark {
         AND_MARK,
         OR_MARK,
         XOR_MARK,
-        flag("save-mark", "copy the packet's mark to the connection").excludes(&["restore-mark"]),
-        flag("restore-mark", "copy the connection's mark to the packet").excludes(&["save-mark"]),
+        flag("save-mark", "copy the packet's mark to the connection").excludes(&[
+            "restore-mark",
+            "set-xmark",
+            "set-mark",
+            "and-mark",
+            "or-mark",
+            "xor-mark",
+        ]),
+        flag("restore-mark", "copy the connection's mark to the packet").excludes(&[
+            "save-mark",
+            "set-xmark",
+            "set-mark",
+            "and-mark",
+            "or-mark",
+            "xor-mark",
+        ]),
         opt("mask", "BITS", "both masks at once").excludes(&["nfmask", "ctmask"]),
         opt("nfmask", "BITS", "bits of the packet's mark").excludes(&["mask"]),
         opt("ctmask", "BITS", "bits of the connection's mark").excludes(&["mask"]),
@@ -134,7 +150,14 @@ impl Spec for Connmark {
     .needs(&[Need::Mark, Need::Connection]);
 
     fn read(l: &Loaded) -> Result<Self, Fault> {
-        if let Some((value, mask)) = change(l)? {
+        if let Some((value, mut mask)) = change(l)? {
+            // A mask of its own counts if it stands behind the value.
+            let behind = |g: &&read::Given| !SETS.contains(&g.option.name);
+            for given in l.given.iter().rev().take_while(behind) {
+                if matches!(given.option.name, "mask" | "ctmask") {
+                    mask = given.parse(0, read::word)?;
+                }
+            }
             return Ok(Connmark::Set { value, mask });
         }
         let both = l.plain("mask", read::word)?;

@@ -186,8 +186,8 @@ impl Spec for Netmap {
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
         loaded
-            .need("to", |t| value::net(t, loaded.family))
-            .map(Netmap)
+            .need("to", |t| value::host_mask(t, loaded.family))
+            .map(|net| Netmap(net.masked()))
     }
 
     fn write(&self, out: &mut Out) {
@@ -217,27 +217,36 @@ impl Range {
     fn to_ports(loaded: &Loaded) -> Result<Self, Fault> {
         let ports = loaded.plain("to-ports", |t| {
             let (range, base) = port_range(t)?;
-            if base.is_some() {
+            if base.is_some() && loaded.extension.name == "REDIRECT" {
                 return Err(Bad::new("a base port goes with DNAT --to-destination only"));
             }
-            Ok(range)
+            Ok((range, base))
         })?;
         let range = Range {
-            ports,
+            ports: ports.map(|(range, _)| range),
+            base_port: ports.and_then(|(_, base)| base),
             ..Range::default()
         };
         range.with_flags(loaded)
     }
 
     fn with_flags(self, loaded: &Loaded) -> Result<Self, Fault> {
-        if self.ports.is_some() && !loaded.is_protocol(&WITH_PORTS) {
+        // Whether `!` stands before the protocol is not looked at.
+        let protocol = loaded.protocol.as_ref().map_or(0, |p| p.value);
+        if self.ports.is_some() && !WITH_PORTS.contains(&protocol) {
             return Err(loaded.fault(
                 Bad::new("ports can be translated for a protocol that has them only")
                     .help("-p tcp, udp, sctp, dccp or icmp in the rule")
                     .code("target-needs-protocol"),
             ));
         }
+        // Only DNAT has room for the base port: SNAT and MASQUERADE reckon from port 0.
+        let base_port = match loaded.extension.name {
+            "DNAT" => self.base_port,
+            _ => self.base_port.map(|_| 0),
+        };
         Ok(Range {
+            base_port,
             random: loaded.has("random"),
             random_fully: loaded.has("random-fully"),
             persistent: loaded.has("persistent"),
@@ -254,9 +263,9 @@ impl Range {
             if brackets {
                 to.push('[');
             }
-            let _ = write!(to, "{first}");
+            to.push_str(&write::address(&first));
             if last != first {
-                let _ = write!(to, "-{last}");
+                let _ = write!(to, "-{}", write::address(&last));
             }
             if brackets {
                 to.push(']');
@@ -313,13 +322,8 @@ fn destination(text: &str, family: Family) -> Value<Range> {
                 return Err(Bad::new(format!("'{text}' is no address"))
                     .help("brackets go around an IPv6 address"));
             };
-            let ports = after.split_once(':').map(|(_, ports)| ports);
-            if ports.is_none() && !after.is_empty() {
-                return Err(Bad::new(format!(
-                    "'{after}' behind the address is too much"
-                )));
-            }
-            (inside, ports)
+            // What stands there without a colon is not looked at.
+            (inside, after.split_once(':').map(|(_, ports)| ports))
         }
         // One colon is in front of a port; more belong to an IPv6 address.
         None => match text.split_once(':') {
@@ -357,8 +361,7 @@ type Ports = ((u16, u16), Option<u16>);
 /// `port`, `first-last` or `first-last/base`. Names stand for single ports and the base only.
 fn port_range(text: &str) -> Value<Ports> {
     let number = |t: &str| value::number(t, 65_535).map(|n| n as u16);
-    let starts_with_number = text.bytes().next().is_some_and(|b| b.is_ascii_digit());
-    if !starts_with_number {
+    if value::leading_number(text).is_none() {
         let port = value::port(text)?;
         return Ok(((port, port), None));
     }

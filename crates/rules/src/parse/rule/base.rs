@@ -404,6 +404,7 @@ impl<'w> Reader<'_, '_, 'w> {
             }
         }
         self.verb = Some((found, letter, word.clone()));
+        self.verbs.push(letter);
         self.arguments.extend(value.cloned());
         let mut missing = None;
         match found {

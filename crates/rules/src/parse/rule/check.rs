@@ -41,21 +41,50 @@ impl Reader<'_, '_, '_> {
                 "{} match requires '-p {name}'",
                 extension.to_ascii_uppercase()
             ),
-            (Tools::Nft, _) => " RULE_APPEND failed (Invalid argument)".to_string(),
-            (Tools::Legacy, _) => {
-                let program = crate::parse::command::program(self.family());
-                match self.place.restore {
-                    true => format!("{program}-restore: failed"),
-                    false => {
-                        format!("{program}: Invalid argument. Run `dmesg' for more information.")
-                    }
-                }
-            }
+            _ => self.refused(),
         };
         let bad = Bad::new(text)
             .help(format!("-p {name} before it"))
             .said(said);
         self.fail(code, &loaded.word, bad);
+    }
+
+    /// What the real program says of a rule that the kernel refuses.
+    pub(super) fn refused(&self) -> String {
+        let program = crate::parse::command::program(self.family());
+        match (self.tools(), self.place.restore) {
+            (Tools::Nft, _) => {
+                let chain = self.arguments.first().map_or("", |chain| &chain.text);
+                let what = match self.verb {
+                    Some((Verb::Insert, ..)) => "INSERT",
+                    Some((Verb::Replace, ..)) => "REPLACE",
+                    _ => "APPEND",
+                };
+                format!(" RULE_{what} failed (Invalid argument): rule in chain {chain}")
+            }
+            (Tools::Legacy, true) => format!("{program}-restore: failed"),
+            (Tools::Legacy, false) => {
+                format!("{program}: Invalid argument. Run `dmesg' for more information.")
+            }
+        }
+    }
+
+    /// The legacy kernel loads TCPMSS only beside a test of TCP flags that names SYN as set (kernel
+    /// `tcpmss_tg4_check`); the nft tools' kernel side does not ask.
+    pub(super) fn check_syn(&mut self, loaded: &Loaded, target: &Target, matches: &[Match]) {
+        const SYN: u8 = 0x02;
+        let names_syn = |m: &Match| {
+            let Match::Tcp(tcp) = m else { return false };
+            let flags = tcp.flags.as_ref();
+            flags.is_some_and(|not| !not.negated && not.value.set & SYN != 0)
+        };
+        let wanted = matches!(target, Target::Tcpmss(_)) && loaded.tools == Tools::Legacy;
+        if wanted && !self.failed && !matches.iter().any(names_syn) {
+            let bad = Bad::new("'-j TCPMSS' changes SYNs only, and the rule does not say so")
+                .help("--tcp-flags SYN,RST SYN before it")
+                .said(self.refused());
+            self.fail("target-needs-syn", &loaded.word, bad);
+        }
     }
 
     /// The table of the command.
@@ -170,7 +199,7 @@ impl Reader<'_, '_, '_> {
             _ => false,
         };
         let illegal = self.seen.iter().find(|(option, _)| match option {
-            'n' | 'x' | '0' => letter != 'L' && !(letter == 'Z' && verb == Verb::List),
+            'n' | 'x' | '0' => !self.verbs.contains('L'),
             'c' => !matches!(
                 verb,
                 Verb::Append | Verb::Insert | Verb::Replace | Verb::Policy

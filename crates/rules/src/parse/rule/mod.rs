@@ -53,6 +53,8 @@ pub(crate) struct Command {
     pub(crate) counters: Counters,
     /// Whether `-c` stands in the command.
     pub(crate) counters_given: bool,
+    /// Letters of the options, as often as they stand there; verbs among them.
+    pub(crate) letters: String,
     pub(crate) span: (usize, usize),
     /// Table of the command.
     pub(crate) kind: TableKind,
@@ -102,6 +104,7 @@ pub(crate) fn read(
         target_options: None,
         loads: Vec::new(),
         seen: Vec::new(),
+        verbs: String::new(),
         wait_interval: None,
         counters: Counters::default(),
     };
@@ -154,6 +157,8 @@ struct Reader<'p, 'a, 'w> {
     loads: Vec<Load>,
     /// Base options that stand in the command.
     seen: Vec<(char, Word)>,
+    /// Letters of the commands.
+    verbs: String,
     wait_interval: Option<Word>,
     counters: Counters,
 }
@@ -378,6 +383,7 @@ impl<'w> Reader<'_, '_, 'w> {
             self.check_protocol(&loaded);
             match Target::read(&loaded) {
                 Ok(built) => {
+                    self.check_syn(&loaded, &built, &matches);
                     self.parser
                         .note_kept("target", loaded.extension, &loaded.word);
                     built_target = Some(built);
@@ -404,6 +410,8 @@ impl<'w> Reader<'_, '_, 'w> {
         if self.failed {
             return Err(Refused);
         }
+        let options = self.seen.iter().map(|(l, _)| *l);
+        let letters: String = self.verbs.chars().chain(options).collect();
         let counters_given = self.seen.iter().any(|(l, _)| *l == 'c');
         Ok(Command {
             verb,
@@ -418,6 +426,7 @@ impl<'w> Reader<'_, '_, 'w> {
             built_target,
             counters: self.counters,
             counters_given,
+            letters,
             span,
             kind: kind.ok_or(Refused)?,
         })
@@ -433,9 +442,13 @@ impl<'w> Reader<'_, '_, 'w> {
             .find(|g| g.values.contains(&word))
             .map_or("", |g| g.option.name);
         bad.said = bad.said.map(|said| {
-            said.replace("{extension}", loaded.extension.name)
-                .replace("{option}", option)
-                .into()
+            match &*said {
+                "{kernel}" => self.refused(),
+                said => said
+                    .replace("{extension}", loaded.extension.name)
+                    .replace("{option}", option),
+            }
+            .into()
         });
         self.fail(bad.code.unwrap_or("bad-value"), &word, bad);
     }
