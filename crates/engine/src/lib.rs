@@ -113,9 +113,9 @@ impl Engine {
     pub fn new(setup: Setup) -> Result<Self, SetupError> {
         let mut setup = setup;
         let mut states = matches::States {
-            draws: matches::Draws::new(setup.conntrack.hash_seed),
             sets: Sets::new(&setup.ipsets),
-            ..matches::States::default()
+            draws: matches::Draws::new(setup.conntrack.hash_seed),
+            ..Default::default()
         };
         for account in &setup.host.accounts {
             states.accounts.add(account);

@@ -82,8 +82,6 @@ pub enum Effect {
     Template(String),
     /// Addresses or ports translated, in words.
     Translated(String),
-    /// A copy was sent to another host.
-    Copied(IpAddr),
     /// Added to sets or deleted from them, in words.
     Sets(String),
     /// A field of a header changed, or was added.
@@ -100,6 +98,8 @@ pub enum Effect {
         /// How many.
         options: u32,
     },
+    /// A copy was sent to another host.
+    Copied(IpAddr),
     /// A target whose work neither packets nor rules see.
     Passed(String),
 }

@@ -151,8 +151,8 @@ impl Program {
                 needs_tracking |= table.chains.iter().flat_map(|c| &c.rules).any(tracks);
                 counts_traffic |= table.chains.iter().flat_map(|c| &c.rules).any(counts);
                 check_agreement(table, family, states)?;
-                let compiled = compile(table, family, config, states, bytes_seen);
-                tables[table.kind as usize] = Some(compiled);
+                tables[table.kind as usize] =
+                    Some(compile(table, family, config, states, bytes_seen));
             }
         }
         Ok(Program {

@@ -17,7 +17,7 @@ use palisade_rules::{Chain, Family, Ruleset, TableKind, ipset, parse};
 use palisade_wire::{Packet, Timestamp, proto};
 
 use crate::compare::{Counted, CounterName, Counters, Extras, PacketRecord, TestRecord};
-use crate::kernel::{SENDER, tracks};
+use crate::kernel::{Hardware, SENDER, receiver, tracks};
 use crate::tables::{Tables, connection_key, of_connection, of_expectation, of_sets};
 
 /// The engine with a script's firewall.
@@ -30,6 +30,8 @@ pub struct EngineSubject {
     counted: bool,
     /// What another subject showed, whose clock is followed.
     led: Option<Led>,
+    /// Interfaces, by name.
+    devices: Vec<(String, Hardware)>,
     extras: Extras,
 }
 
@@ -78,6 +80,10 @@ impl EngineSubject {
             track,
             counted,
             led: None,
+            devices: (0..)
+                .zip(&script.firewall.interfaces)
+                .map(|(index, i)| (i.name.clone(), Hardware::of(i, index)))
+                .collect(),
             extras: Extras::default(),
         })
     }
@@ -220,8 +226,10 @@ impl Subject for EngineSubject {
         self.inner.engine_mut().prefer(preferred);
         let mut input = input(sent);
         input.time = time;
-        if matches!(sent.way, Way::In(_)) {
+        if let Way::In(name) = &sent.way {
             input.link.source_mac = input.link.source_mac.or(Some(SENDER));
+            let device = self.devices.iter().find(|(device, _)| device == name);
+            input.link.destination_mac = device.map(|(_, hardware)| receiver(hardware, sent));
         }
         let mut matched = Matched::default();
         let outcome = self.inner.engine_mut().process(&input, &mut matched);

@@ -9,9 +9,9 @@ use palisade_rules::matches::connbytes::{Connbytes, Counted, Whose};
 use palisade_rules::matches::connlabel::Connlabel;
 use palisade_rules::matches::conntrack::{self, StateSet};
 use palisade_rules::{Net, Not, PortRange};
-use palisade_wire::{Family, Timestamp};
+use palisade_wire::{Family, Timestamp, link::PacketType};
 
-use super::Shared;
+use super::{Context, Shared};
 use crate::jhash;
 
 /// The bit of a packet's state. A packet without any verdict of tracking (a fragment that was
@@ -73,7 +73,11 @@ pub(super) fn bytes(rule: &Connbytes, shared: &Shared<'_>) -> bool {
 
 /// Kernel `xt_cluster_mt`: false without a connection, negated or not. Of a connection that another one announced
 /// that one's source counts.
-pub(super) fn cluster(rule: &Cluster, shared: &Shared<'_>) -> bool {
+///
+/// A packet to a single host that came in a frame to a group goes on as if the frame were this host's.
+pub(super) fn cluster(rule: &Cluster, context: &Context<'_>, shared: &mut Shared<'_>) -> bool {
+    shared.frame_is_ours |= context.link.packet_type == Some(PacketType::Multicast)
+        && !context.packet.destination().is_multicast();
     let Some(connection) = own(shared) else {
         return false;
     };

@@ -89,6 +89,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) track: Option<&'a Track>,
     pub(crate) raw: &'a mut RawState,
     pub(crate) mark: u32,
+    /// The frame counts as one to this host from now on, whatever it was (`-m cluster`).
+    pub(crate) frame_is_ours: bool,
     /// Copies that rules ask for; `None` for a copy, of which none is made.
     pub(crate) copies: Option<Vec<tee::Asked>>,
 }
@@ -161,9 +163,13 @@ pub(crate) fn evaluate(
         Match::Connlabel(rule) => slot
             .is_some_and(|label| connection::label(rule, label, shared))
             .into(),
+        Match::Set(rule) => match slot {
+            Some(slot) => sets::asked(rule, slot, context, shared).into(),
+            None => Answer::Unknown,
+        },
         Match::Connmark(rule) => connection::mark(&rule.0, shared).into(),
         Match::Connbytes(rule) => connection::bytes(rule, shared).into(),
-        Match::Cluster(rule) => connection::cluster(rule, shared).into(),
+        Match::Cluster(rule) => connection::cluster(rule, context, shared).into(),
         Match::Connlimit(rule) => {
             let asked = connlimit::Asked {
                 packet,
@@ -204,10 +210,6 @@ pub(crate) fn evaluate(
         Match::Time(rule) => time::time(rule, context.now, context.host.minutes_west).into(),
         Match::Cpu(rule) => match processor(rule.0.value, context.host.processors) {
             Some(here) => rule.0.apply(here).into(),
-            None => Answer::Unknown,
-        },
-        Match::Set(rule) => match slot {
-            Some(slot) => sets::asked(rule, slot, context, shared).into(),
             None => Answer::Unknown,
         },
         Match::Helper(rule) => connection::helper(&rule.0, shared).into(),

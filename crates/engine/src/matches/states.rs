@@ -20,14 +20,14 @@ use crate::sets::Sets;
 pub(crate) struct States {
     pub(crate) limits: Limits,
     pub(crate) recent: RecentLists,
+    pub(crate) sets: Sets,
+    pub(crate) patterns: Patterns,
     pub(crate) connlimits: Connlimits,
     pub(crate) hashlimits: Hashlimits,
     pub(crate) counts: Counts,
     pub(crate) draws: Draws,
     pub(crate) estimators: Estimators,
     pub(crate) accounts: Accounts,
-    pub(crate) sets: Sets,
-    pub(crate) patterns: Patterns,
 }
 
 impl States {

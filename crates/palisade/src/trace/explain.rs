@@ -193,7 +193,6 @@ fn effect_text(effect: &Effect) -> String {
         Effect::NoTrack => "exempted from tracking".into(),
         Effect::Translated(text) => format!("translated: {text}"),
         Effect::Template(text) => format!("for a new connection: {text}"),
-        Effect::Copied(gateway) => format!("a copy goes to {gateway}"),
         Effect::Sets(text) => text.clone(),
         Effect::Changed { field, from, to } => match (*field, from) {
             ("TTL" | "hop limit" | "MSS", Some(from)) => format!("{field} {from} → {to}"),
@@ -202,6 +201,7 @@ fn effect_text(effect: &Effect) -> String {
         },
         Effect::Stripped { options: 1 } => "one TCP option overwritten".into(),
         Effect::Stripped { options } => format!("{options} TCP options overwritten"),
+        Effect::Copied(gateway) => format!("a copy goes to {gateway}"),
         Effect::Passed(name) => format!("{name} does its work elsewhere"),
     }
 }

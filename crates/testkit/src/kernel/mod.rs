@@ -50,6 +50,7 @@ use palisade_capture::script::{
 use palisade_rules::ipset;
 use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::flags};
 
+pub(crate) use self::namespace::Hardware;
 pub use self::namespace::Tools;
 use self::namespace::{Device, Namespace};
 use self::shown::{Connection, Rule};
@@ -68,6 +69,7 @@ pub fn unavailable() -> Option<String> {
         "iptables-nft",
         "ip6tables-nft",
         "nft",
+        "ipset",
         "conntrack",
         "ip",
     ] {
@@ -488,12 +490,11 @@ fn fragments_held() -> u64 {
     memory.and_then(|m| m.parse().ok()).unwrap_or(0)
 }
 
-/// The Ethernet frame around a packet.
-fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
+/// Whom the frame of a packet is for.
+pub(crate) fn receiver(hardware: &Hardware, sent: &Sent<'_>) -> [u8; 6] {
     const BROADCAST: [u8; 6] = [0xff; 6];
-    let v6 = sent.bytes.first().is_some_and(|b| b >> 4 == 6);
     let to = match Packet::parse(&sent.bytes).map(|p| p.destination()) {
-        Ok(IpAddr::V4(a)) if a.is_broadcast() || device.broadcasts.contains(&a) => BROADCAST,
+        Ok(IpAddr::V4(a)) if a.is_broadcast() || hardware.broadcasts.contains(&a) => BROADCAST,
         Ok(IpAddr::V4(a)) if a.is_multicast() => {
             let [_, b, c, d] = a.octets();
             [1, 0, 0x5e, b & 0x7f, c, d]
@@ -502,14 +503,20 @@ fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
             let [.., a, b, c, d] = a.octets();
             [0x33, 0x33, a, b, c, d]
         }
-        _ => device.mac,
+        _ => hardware.mac,
     };
-    let to = match sent.kind {
+    match sent.kind {
         FrameKind::ByAddress => to,
-        FrameKind::Host => device.mac,
+        FrameKind::Host => hardware.mac,
         FrameKind::Broadcast => BROADCAST,
         FrameKind::Multicast => [1, 0, 0x5e, 0, 0, 1],
-    };
+    }
+}
+
+/// The Ethernet frame around a packet.
+fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
+    let v6 = sent.bytes.first().is_some_and(|b| b >> 4 == 6);
+    let to = receiver(&device.hardware, sent);
     let ethertype: u16 = if v6 { 0x86dd } else { 0x0800 };
     let mut frame = to.to_vec();
     frame.extend(sent.source_mac.unwrap_or(SENDER));

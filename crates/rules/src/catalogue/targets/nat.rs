@@ -263,9 +263,9 @@ impl Range {
             if brackets {
                 to.push('[');
             }
-            to.push_str(&write::address(&first));
+            to.push_str(&write::address(first));
             if last != first {
-                let _ = write!(to, "-{}", write::address(&last));
+                let _ = write!(to, "-{}", write::address(last));
             }
             if brackets {
                 to.push(']');
