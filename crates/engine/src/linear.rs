@@ -9,7 +9,7 @@ use palisade_rules::targets::reject::Reject;
 use palisade_rules::{Base, InterfacePattern, Match, Net, Not, Policy, Target};
 use palisade_wire::Buffer;
 
-use crate::matches::{Answer, Context, Facts, Shared, evaluate, ip_length};
+use crate::matches::{Answer, Context, Facts, Shared, evaluate, headers, ip_length};
 use crate::observe::{Failed, Observer, RuleRef, Visit};
 use crate::outcome::Decider;
 use crate::program::{ProgramChain, ProgramRule, ProgramTable};
@@ -240,8 +240,8 @@ pub(crate) fn run<O: Observer>(
 /// Tests one rule: base first, then the matches in the order written.
 #[inline]
 fn visit(rule: &ProgramRule, context: &Context<'_>, shared: &mut Shared<'_>) -> Visit {
-    if let Some(failed) = base_fails(&rule.rule.base, context) {
-        return Visit::Failed(failed);
+    if let Some(visit) = base_fails(&rule.rule.base, context) {
+        return visit;
     }
     let (mut unknown, mut doomed) = (false, false);
     for (i, (m, slot)) in rule.rule.matches.iter().zip(&rule.slots).enumerate() {
@@ -265,8 +265,9 @@ fn visit(rule: &ProgramRule, context: &Context<'_>, shared: &mut Shared<'_>) -> 
 
 /// Kernel `ip_packet_match`, `ip6_packet_match`.
 #[inline]
-fn base_fails(base: &Base, context: &Context<'_>) -> Option<Failed> {
+fn base_fails(base: &Base, context: &Context<'_>) -> Option<Visit> {
     let packet = &context.packet;
+    let failed = |part| Some(Visit::Failed(part));
     let net = |not: &Option<Not<Net>>, address: std::net::IpAddr| {
         not.as_ref()
             .is_some_and(|not| !not.apply(not.value.contains(address)))
@@ -276,26 +277,28 @@ fn base_fails(base: &Base, context: &Context<'_>) -> Option<Failed> {
             .is_some_and(|not| !not.apply(not.value.fits(name)))
     };
     if net(&base.source, packet.source()) {
-        return Some(Failed::Source);
+        return failed(Failed::Source);
     }
     if net(&base.destination, packet.destination()) {
-        return Some(Failed::Destination);
+        return failed(Failed::Destination);
     }
     if interface(&base.in_interface, context.in_interface) {
-        return Some(Failed::InInterface);
+        return failed(Failed::InInterface);
     }
     if interface(&base.out_interface, context.out_interface) {
-        return Some(Failed::OutInterface);
+        return failed(Failed::OutInterface);
     }
-    if let Some(not) = &base.protocol
-        && !not.apply(packet.protocol() == not.value)
-    {
-        return Some(Failed::Protocol);
+    if let Some(not) = &base.protocol {
+        match headers::protocol(packet) {
+            Some(protocol) if not.apply(protocol == not.value) => {}
+            Some(_) => return failed(Failed::Protocol),
+            None => return Some(Visit::HotDrop),
+        }
     }
     if let Some(not) = &base.fragment
         && !not.apply(packet.is_later_fragment())
     {
-        return Some(Failed::Fragment);
+        return failed(Failed::Fragment);
     }
     None
 }

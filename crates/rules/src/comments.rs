@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::model::{Ruleset, TableKind};
 
 /// What may follow a comment in the text that is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[derive(Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 enum Place<'a> {
     /// `*table`.
     Table(TableKind),
@@ -30,7 +29,6 @@ pub struct Comments<'a> {
     blocks: HashMap<Place<'a>, Vec<&'a str>>,
     told: HashSet<Place<'a>>,
 }
-
 
 /// Whether iptables-save wrote the line.
 fn dated(line: &str) -> bool {

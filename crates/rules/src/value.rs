@@ -224,13 +224,20 @@ pub(crate) fn port_range(text: &str) -> Value<PortRange> {
 /// Two numbers `a[:b]`, with a default for a missing end; `b` may be less than `a` (iptables
 /// `XTTYPE_UINT32RC` and its siblings).
 pub(crate) fn number_range(text: &str, max: u64) -> Value<(u64, u64)> {
-    let part = |text: &str, missing: u64| match text {
+    // The program shows all from the number that it could not read.
+    let part = |part: &str, missing: u64, near: &str| {
+        match part {
         "" => Ok(missing),
-        text => number(text, max),
+        part => number(part, max).map_err(|bad| {
+            bad.said(format!(
+                "{{extension}}: bad value for option \"--{{option}}\" near \"{near}\", or out of range (0-{max})."
+            ))
+        }),
+    }
     };
     match text.split_once(':') {
-        None => part(text, 0).map(|value| (value, value)),
-        Some((first, last)) => Ok((part(first, 0)?, part(last, max)?)),
+        None => part(text, 0, text).map(|value| (value, value)),
+        Some((first, last)) => Ok((part(first, 0, text)?, part(last, max, last)?)),
     }
 }
 

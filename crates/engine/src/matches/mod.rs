@@ -8,7 +8,7 @@ mod connlimit;
 mod count;
 mod hashlimit;
 mod header;
-mod headers;
+pub(crate) mod headers;
 mod ipsec;
 mod limit;
 mod link;

@@ -222,6 +222,9 @@ impl<'w> Reader<'_, '_, 'w> {
     /// A value joined to its option, which iptables before 1.8.10 takes with the option in it.
     fn joined(&mut self, letter: char, word: &'w Word, value: &Word) {
         let text = &word.text;
+        if letter == 'j' {
+            return self.target(letter, word);
+        }
         let interface = matches!(letter, 'i' | 'o');
         if interface && text.len() <= MAX_INTERFACE {
             let warning = self
@@ -241,10 +244,6 @@ impl<'w> Reader<'_, '_, 'w> {
         let said = match letter {
             'p' => format!("unknown protocol \"{text}\" specified"),
             's' | 'd' => format!("host/network `{text}' not found"),
-            'j' => match self.tools() {
-                Tools::Legacy => format!("Couldn't load target `{text}':No such file or directory"),
-                Tools::Nft => format!("Chain '{text}' does not exist"),
-            },
             _ => format!("interface name `{text}' must be shorter than IFNAMSIZ (15)"),
         };
         let fixed = format!("-{letter} {}", value.text);
@@ -259,7 +258,11 @@ impl<'w> Reader<'_, '_, 'w> {
             .said(said)
             .replace(word.start, word.end, fixed);
         self.failed = true;
-        self.report(diagnostic);
+        if matches!(letter, 's' | 'd') {
+            self.late.push(diagnostic);
+        } else {
+            self.report(diagnostic);
+        }
     }
 
     fn protocol(&mut self, value: &Word, negated: bool) {

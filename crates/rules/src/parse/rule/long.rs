@@ -113,7 +113,10 @@ impl<'w> Reader<'_, '_, 'w> {
             Err(_) => name.to_ascii_lowercase(),
         };
         self.protocol_loaded = true;
-        let Some(extension) = catalogue::find_match(&name, self.family()) else {
+        // The program has no match of UDP-Lite to load.
+        let Some(extension) =
+            catalogue::find_match(&name, self.family()).filter(|e| e.name != "udplite")
+        else {
             return false;
         };
         self.load(extension, word.clone());

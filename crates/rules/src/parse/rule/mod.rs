@@ -90,6 +90,8 @@ pub(crate) fn read(
         verb: None,
         failed: mended.is_some(),
         spoken: mended.is_some(),
+        stopped_at_stray: false,
+        late: Vec::new(),
         unknown_match: false,
         ignored: false,
         arguments: Vec::new(),
@@ -142,6 +144,10 @@ struct Reader<'p, 'a, 'w> {
     failed: bool,
     /// Whether what the real program says has been told.
     spoken: bool,
+    /// Whether it is about a word that belongs to no option, which is told later.
+    stopped_at_stray: bool,
+    /// What the real program refuses only when it has read all options.
+    late: Vec<Diagnostic>,
     /// A match of the rule is none: options that it may have are not judged.
     unknown_match: bool,
     /// The command changes nothing.
@@ -214,6 +220,11 @@ impl<'w> Reader<'_, '_, 'w> {
                     // `-s ! address`, the spelling of long ago.
                     self.old_negation(bang, word);
                 }
+                if self.strays.is_empty() && !self.spoken {
+                    // Here the real program stops, whatever comes.
+                    self.spoken = true;
+                    self.stopped_at_stray = true;
+                }
                 self.strays.push(self.at - 1);
             }
             if self.ignored {
@@ -224,9 +235,12 @@ impl<'w> Reader<'_, '_, 'w> {
             let bad = Bad::new("'!' stands before nothing").said("nothing appropriate following !");
             self.fail("stray-negation", bang, bad);
         }
-        for i in std::mem::take(&mut self.strays) {
+        for (n, i) in std::mem::take(&mut self.strays).into_iter().enumerate() {
             let diagnostic = repair::stray(self.parser, self.words, i, self.verb.is_some())
                 .said(format!("Bad argument `{}'", words[i].text));
+            if n == 0 && std::mem::take(&mut self.stopped_at_stray) {
+                self.spoken = false;
+            }
             self.report(diagnostic);
         }
     }
@@ -267,6 +281,9 @@ impl<'w> Reader<'_, '_, 'w> {
             && let Some(diagnostic) = repair::value_first(self.parser, &words[stray], option)
         {
             self.strays.pop();
+            if self.strays.is_empty() && std::mem::take(&mut self.stopped_at_stray) {
+                self.spoken = false;
+            }
             self.failed = true;
             let said = format!("Bad argument `{}'", words[stray].text);
             self.report(diagnostic.said(said));
@@ -415,6 +432,9 @@ impl<'w> Reader<'_, '_, 'w> {
             }
             return Err(Refused);
         };
+        for diagnostic in std::mem::take(&mut self.late) {
+            self.report(diagnostic);
+        }
         let (sources, destinations) = self.addresses();
         self.check_command(verb, letter);
         let kind = self.kind();
