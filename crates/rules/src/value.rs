@@ -215,12 +215,6 @@ pub(crate) fn port_range_by(text: &str, port: impl Fn(&str) -> Value<u16>) -> Va
     Ok(PortRange { first, last })
 }
 
-/// `first[:last]`, either side optional, with the names of any service.
-#[allow(dead_code)]
-pub(crate) fn port_range(text: &str) -> Value<PortRange> {
-    port_range_of(text, None)
-}
-
 /// Two numbers `a[:b]`, with a default for a missing end; `b` may be less than `a` (iptables
 /// `XTTYPE_UINT32RC` and its siblings).
 pub(crate) fn number_range(text: &str, max: u64) -> Value<(u64, u64)> {
@@ -439,6 +433,10 @@ pub(crate) fn prefix(text: &str, family: Family) -> Value<Option<u8>> {
     if let Ok(length) = number(text, bits) {
         return Ok(Some(length as u8));
     }
+    // A number too great is an address to the real program, and as a mask it has holes.
+    if number(text, u64::from(u32::MAX)).is_ok() && family == Family::V4 {
+        return Ok(None);
+    }
     let mask = address(text, family).map_err(|_| {
         Bad::new(format!("'{text}' is neither a prefix length nor a mask"))
             .help(format!("0 to {bits}"))
@@ -457,6 +455,11 @@ fn prefix128(n: u32) -> u128 {
 /// `first[-last]`, in whatever order.
 pub(crate) fn address_range(text: &str, family: Family) -> Value<(IpAddr, IpAddr)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
+    if let Some(name) = [first, last].iter().find(|t| **t == "localhost") {
+        return Err(Bad::new(format!(
+            "'{name}' is a host name; a range has addresses"
+        )));
+    }
     Ok((address(first, family)?, address(last, family)?))
 }
 

@@ -915,8 +915,8 @@ fn resolve(
     let at = table.find(name);
     let builtin = at.is_some_and(|at| table.slot(at).is_some_and(|s| s.builtin.is_some()));
     // A chain of a target's name: iptables-legacy jumps there, iptables-nft takes the target.
-    let built = command.and_then(|c| c.built_target.as_ref());
-    let extension = built.is_some() && !target.goto && tools == Tools::Nft;
+    let built = command.is_some_and(|c| c.built_target.is_some());
+    let extension = built && !target.goto && tools == Tools::Nft;
     if let Some(at) = at.filter(|_| !builtin && !extension) {
         return Some(if target.goto {
             Target::Goto(at)
@@ -942,7 +942,7 @@ fn resolve(
             parser.report(error);
             return None;
         }
-        if let Some(built) = built {
+        if let Some(built) = command.and_then(|c| c.built_target.as_ref()) {
             return Some(built.clone());
         }
     }
