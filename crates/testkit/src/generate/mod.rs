@@ -14,6 +14,7 @@ mod chance;
 mod datagram;
 mod everybody;
 mod h323;
+mod headers;
 mod nat;
 mod noise;
 mod other;

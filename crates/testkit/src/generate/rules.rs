@@ -6,6 +6,7 @@ use palisade_conntrack::helper::CATALOGUE;
 use palisade_wire::{Family, proto};
 
 use super::chance::Chance;
+use super::headers;
 use super::nat::translation;
 
 /// Where a chain is called from: which matches make sense there.
@@ -369,7 +370,11 @@ pub(super) fn matches(chance: &mut Chance, place: Place) -> String {
     if chance.one_in(5) {
         text += &base(chance, place);
     }
-    text += &protocol(chance, place);
+    text += &if chance.one_in(8) {
+        headers::matches(chance, place.six)
+    } else {
+        protocol(chance, place)
+    };
     if chance.one_in(3) {
         text += &further(chance, place);
     }
