@@ -215,12 +215,6 @@ pub(crate) fn port_range_by(text: &str, port: impl Fn(&str) -> Value<u16>) -> Va
     Ok(PortRange { first, last })
 }
 
-/// `first[:last]`, either side optional, with the names of any service.
-#[allow(dead_code)]
-pub(crate) fn port_range(text: &str) -> Value<PortRange> {
-    port_range_of(text, None)
-}
-
 /// Two numbers `a[:b]`, with a default for a missing end; `b` may be less than `a` (iptables
 /// `XTTYPE_UINT32RC` and its siblings).
 pub(crate) fn number_range(text: &str, max: u64) -> Value<(u64, u64)> {
@@ -457,6 +451,11 @@ fn prefix128(n: u32) -> u128 {
 /// `first[-last]`, in whatever order.
 pub(crate) fn address_range(text: &str, family: Family) -> Value<(IpAddr, IpAddr)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
+    if let Some(name) = [first, last].iter().find(|t| **t == "localhost") {
+        return Err(Bad::new(format!(
+            "'{name}' is a host name; a range has addresses"
+        )));
+    }
     Ok((address(first, family)?, address(last, family)?))
 }
 

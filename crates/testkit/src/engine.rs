@@ -86,6 +86,14 @@ impl EngineSubject {
         })
     }
 
+    /// The rules of both families.
+    pub fn rulesets(&self) -> Vec<(Family, Ruleset)> {
+        [Family::V4, Family::V6]
+            .into_iter()
+            .filter_map(|family| Some((family, self.inner.engine().ruleset(family)?)))
+            .collect()
+    }
+
     /// Follows another subject through the same test: packets come when they came there, and where ports
     /// are drawn by chance the other's are preferred. The real clock is not the script's, and rates and
     /// timeouts depend on it.

@@ -19,6 +19,8 @@ pub(crate) struct Given {
     pub(crate) word: Word,
     /// What followed, as many words as the option takes.
     pub(crate) values: Vec<Word>,
+    /// `-p` as far as the rule was read by then, `!` or not; 0 for all.
+    pub(crate) protocol: u8,
 }
 
 impl Given {

@@ -915,7 +915,8 @@ fn resolve(
     let at = table.find(name);
     let builtin = at.is_some_and(|at| table.slot(at).is_some_and(|s| s.builtin.is_some()));
     // A chain of a target's name: iptables-legacy jumps there, iptables-nft takes the target.
-    let extension = command.built_target.is_some() && !target.goto && tools == Tools::Nft;
+    let built = command.is_some_and(|c| c.built_target.is_some());
+    let extension = built && !target.goto && tools == Tools::Nft;
     if let Some(at) = at.filter(|_| !builtin && !extension) {
         return Some(if target.goto {
             Target::Goto(at)
@@ -987,7 +988,11 @@ fn resolve(
                 true => "Operation not supported",
                 false => "No such file or directory",
             };
-            parser.report(error.said(nft_failed(command, why)));
+            let error = match command {
+                Some(command) => error.said(nft_failed(command, why)),
+                None => error,
+            };
+            parser.report(error);
             return None;
         }
         return refuse(parser, place, error, INVALID).and(None);

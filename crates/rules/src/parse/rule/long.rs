@@ -282,6 +282,7 @@ impl<'w> Reader<'_, '_, 'w> {
             negated,
             word: word.clone(),
             values,
+            protocol: self.protocol.as_ref().map_or(0, |p| p.value),
         })
     }
 }
