@@ -14,7 +14,6 @@ mod chance;
 mod datagram;
 mod everybody;
 mod h323;
-mod headers;
 mod nat;
 mod noise;
 mod other;

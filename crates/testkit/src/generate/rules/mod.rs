@@ -15,7 +15,6 @@ mod probe;
 mod target;
 
 use super::chance::Chance;
-use super::headers;
 use super::nat::translation;
 use menu::{Menu, drawn};
 
@@ -379,11 +378,7 @@ pub(super) fn matches(chance: &mut Chance, place: Place) -> String {
     if chance.one_in(5) {
         text += &base(chance, place);
     }
-    text += &if chance.one_in(8) {
-        headers::matches(chance, place.six)
-    } else {
-        protocol(chance, place)
-    };
+    text += &protocol(chance, place);
     if chance.one_in(3) {
         text += &further(chance, place);
     }
