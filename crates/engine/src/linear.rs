@@ -1,13 +1,16 @@
 //! The linear evaluator: rule by rule, chain by chain, as the kernel's `ipt_do_table` walks them.
 //! This is the specification; any faster evaluator is held against it.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use palisade_conntrack::Template;
 use palisade_rules::catalogue::Need;
 use palisade_rules::targets::reject::Reject;
 use palisade_rules::{Base, InterfacePattern, Match, Net, Not, Policy, Target};
-use palisade_wire::Buffer;
+use palisade_wire::{Buffer, link::PacketType};
+
+use crate::input::LinkInfo;
 
 use crate::matches::{Answer, Context, Facts, Shared, evaluate, headers, ip_length};
 use crate::observe::{Failed, Observer, RuleRef, Visit};
@@ -77,6 +80,8 @@ pub(crate) fn run<O: Observer>(
     if O::ACTIVE {
         observer.enter(facts.hook, table.kind);
     }
+    let ours = OnceCell::new();
+    let mut facts = facts;
     let mut context = facts.with(buffer.packet());
     let (kind, bytes_seen) = (table.kind, table.bytes_seen);
     let mut length = ip_length(&context.packet) as u64;
@@ -126,6 +131,13 @@ pub(crate) fn run<O: Observer>(
         };
         *visited += 1;
         let visit = visit(rule, &context, shared);
+        if shared.frame_is_ours {
+            facts.link = ours.get_or_init(|| LinkInfo {
+                packet_type: Some(PacketType::Host),
+                ..*facts.link
+            });
+            context = facts.with(buffer.packet());
+        }
         if O::ACTIVE {
             let shown = RuleRef {
                 table: kind,

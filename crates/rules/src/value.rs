@@ -433,6 +433,10 @@ pub(crate) fn prefix(text: &str, family: Family) -> Value<Option<u8>> {
     if let Ok(length) = number(text, bits) {
         return Ok(Some(length as u8));
     }
+    // A number too great is an address to the real program, and as a mask it has holes.
+    if number(text, u64::from(u32::MAX)).is_ok() && family == Family::V4 {
+        return Ok(None);
+    }
     let mask = address(text, family).map_err(|_| {
         Bad::new(format!("'{text}' is neither a prefix length nor a mask"))
             .help(format!("0 to {bits}"))
