@@ -8,7 +8,7 @@ mod connlimit;
 mod count;
 mod fields;
 mod hashlimit;
-mod headers;
+pub(crate) mod headers;
 mod ipsec;
 mod limit;
 mod link;
@@ -89,6 +89,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) track: Option<&'a Track>,
     pub(crate) raw: &'a mut RawState,
     pub(crate) mark: u32,
+    /// The frame counts as one to this host from now on, whatever it was (`-m cluster`).
+    pub(crate) frame_is_ours: bool,
     /// Copies that rules ask for; `None` for a copy, of which none is made.
     pub(crate) copies: Option<Vec<tee::Asked>>,
 }
@@ -167,7 +169,7 @@ pub(crate) fn evaluate(
         },
         Match::Connmark(rule) => connection::mark(&rule.0, shared).into(),
         Match::Connbytes(rule) => connection::bytes(rule, shared).into(),
-        Match::Cluster(rule) => connection::cluster(rule, shared).into(),
+        Match::Cluster(rule) => connection::cluster(rule, context, shared).into(),
         Match::Connlimit(rule) => {
             let asked = connlimit::Asked {
                 packet,
