@@ -295,7 +295,7 @@ fn kind(row: &str) -> TableKind {
     }
 }
 
-fn read(row: &str, tools: Tools) -> Result<Ruleset, Diagnostic> {
+fn read(row: &str, tools: Tools) -> Result<Ruleset, Box<Diagnostic>> {
     let (family, rest) = family(row);
     let program = match family {
         Family::V4 => "iptables",
@@ -311,12 +311,12 @@ fn read(row: &str, tools: Tools) -> Result<Ruleset, Diagnostic> {
     );
     let mut errors = parsed.diagnostics.iter();
     match errors.find(|d| d.severity == Severity::Error) {
-        Some(error) => Err(error.clone()),
+        Some(error) => Err(Box::new(error.clone())),
         None => Ok(parsed.family(family).expect("a ruleset").clone()),
     }
 }
 
-fn saved(row: &str, tools: Tools) -> Result<String, Diagnostic> {
+fn saved(row: &str, tools: Tools) -> Result<String, Box<Diagnostic>> {
     let ruleset = read(row, tools)?;
     let table = ruleset.table(kind(row)).expect("a filter table");
     let chains = &table.chains;
