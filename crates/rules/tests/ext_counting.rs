@@ -166,7 +166,7 @@ const REFUSED: &str = r#"
 4 INPUT -j HMARK --hmark-tuple src --hmark-mod 10 => 'HMARK' needs the option --hmark-rnd
 4 INPUT -j HMARK --hmark-mod 10 --hmark-rnd 7 => 'HMARK' needs the option --hmark-tuple
 4 FORWARD -j CLASSIFY --set-class 1 => '1' is no class
-4 INPUT -j CLASSIFY --set-class 1:10 => target CLASSIFY does not work in INPUT, from where it is reached
+4 INPUT -j CLASSIFY --set-class 1:10 => target CLASSIFY does not work in INPUT
 "#;
 
 /// What `-n -L` prints at the end of the line.
