@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use palisade_conntrack::config::LABELS;
 use palisade_conntrack::{Config, TimeoutPolicy};
 use palisade_engine::rules::Family;
-use palisade_engine::{Host, Interface};
+use palisade_engine::{Account, AccountQuota, Host, Interface};
 use serde::Deserialize;
 
 use crate::args::TraceArguments;
@@ -32,6 +32,39 @@ struct HostFile {
     labels: BTreeMap<String, u8>,
     /// A file of sets, relative to this one.
     ipsets: Option<PathBuf>,
+    processors: Option<u32>,
+    minutes_west: Option<i32>,
+    #[serde(default)]
+    nfacct: BTreeMap<String, AccountTable>,
+}
+
+/// `[nfacct.NAME]`: an accounting object for `-m nfacct --nfacct-name NAME`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountTable {
+    #[serde(default)]
+    packets: u64,
+    #[serde(default)]
+    bytes: u64,
+    quota_packets: Option<u64>,
+    quota_bytes: Option<u64>,
+}
+
+impl AccountTable {
+    fn account(&self, name: &str) -> Result<Account> {
+        let quota = match (self.quota_packets, self.quota_bytes) {
+            (Some(_), Some(_)) => bail!("[nfacct.{name}]: a quota is of packets or of bytes"),
+            (Some(packets), None) => Some(AccountQuota::Packets(packets)),
+            (None, Some(bytes)) => Some(AccountQuota::Bytes(bytes)),
+            (None, None) => None,
+        };
+        Ok(Account {
+            name: name.to_string(),
+            packets: self.packets,
+            bytes: self.bytes,
+            quota,
+        })
+    }
 }
 
 /// `[timeout.NAME]`: a policy for `-j CT --timeout NAME`.
@@ -148,7 +181,13 @@ fn read(path: &Path, config: &mut Config) -> Result<(Host, Option<PathBuf>)> {
             mtu: table.mtu,
         });
     }
-    Ok((Host::new(file.local, interfaces), file.ipsets))
+    let mut host = Host::new(file.local, interfaces);
+    host.processors = file.processors;
+    host.minutes_west = file.minutes_west.unwrap_or(0);
+    for (name, table) in &file.nfacct {
+        host.accounts.push(table.account(name)?);
+    }
+    Ok((host, file.ipsets))
 }
 
 fn policy(name: &str, table: &TimeoutTable) -> Result<TimeoutPolicy> {

@@ -574,3 +574,44 @@ fn a_set_that_is_not_given_leaves_packets_unknown_and_says_which() {
     let check = palisade(&["check", "--deny", "warnings", &path(&rules)]);
     assert_eq!(check.status.code(), Some(1), "{}", text(&check.stdout));
 }
+
+#[test]
+fn the_host_file_says_what_no_packet_shows() {
+    let rules = rules_file(
+        "iptables -A FORWARD -m nfacct --nfacct-name web\n\
+         iptables -A FORWARD -m cpu --cpu 0\n\
+         iptables -A FORWARD -m cpu ! --cpu 0\n",
+    );
+    let host = std::fs::read_to_string(root().join("examples/captures/host.toml")).expect("host");
+    let more = "processors = 1\n[nfacct.web]\nquota_packets = 14\npackets = 10\n";
+    let told = rules_file(&format!("{more}{host}"));
+    let trace = |host: &str| {
+        let output = palisade(&[
+            "trace",
+            "--rules",
+            rules.path().to_str().unwrap(),
+            "--pcap",
+            "examples/captures/ping.pcap",
+            "--host",
+            host,
+            "--counters",
+        ]);
+        text(&output.stdout)
+    };
+    let shown = trace(told.path().to_str().unwrap());
+    for line in [
+        "[2:168] -A FORWARD -m nfacct --nfacct-name  web",
+        "[6:504] -A FORWARD -m cpu --cpu 0",
+        "[0:0] -A FORWARD -m cpu ! --cpu 0",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    // Nobody knows the processor, and an object without a quota always matches.
+    let shown = trace("examples/captures/host.toml");
+    for line in [
+        "[6:504] -A FORWARD -m nfacct --nfacct-name  web",
+        "[0:0] -A FORWARD -m cpu --cpu 0",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+}

@@ -109,7 +109,7 @@ const SAVED: &str = r#"
 
 /// What the programs or the kernel refuse, and words of the reason.
 const REFUSED: &str = r#"
-4 INPUT -m connlimit --connlimit-above 3 --connlimit-upto 3 => --connlimit-above and --connlimit-upto cannot stand together
+4 INPUT -m connlimit --connlimit-above 3 --connlimit-upto 3 => cannot stand together
 4 INPUT -m connlimit --connlimit-saddr => 'connlimit' needs the option --connlimit-upto or --connlimit-above
 4 INPUT -m hashlimit --hashlimit-upto 1000001/sec --hashlimit-name t2 => the rate 1000001/sec is too fast
 4 INPUT -m hashlimit --hashlimit-upto 1/day --hashlimit-name t2 => a burst of 5 is too much at so slow a rate: the kernel cannot count so far
@@ -143,7 +143,7 @@ const REFUSED: &str = r#"
 4 INPUT -m time --weekdays Mon,tu,Friday => 'tu' is not a day of the week
 4 INPUT -m time --weekdays 0 => '0' is not a day of the week
 4 INPUT -m time --weekdays M => 'M' is not a day of the week
-4 INPUT -m time --utc --kerneltz => --utc and --kerneltz cannot stand together
+4 INPUT -m time --utc --kerneltz => cannot stand together
 4 INPUT -m connbytes --connbytes 9:5 --connbytes-dir both --connbytes-mode bytes => the range 9:5 is backwards
 4 INPUT -m connbytes --connbytes 5 --connbytes-dir BOTH --connbytes-mode bytes => 'BOTH' is no direction of connbytes
 4 INPUT -m cluster --cluster-total-nodes 8 --cluster-local-nodemask 64 --cluster-hash-seed 1 => '64' is not a number from 1 to 32
@@ -158,7 +158,7 @@ const REFUSED: &str = r#"
 4 INPUT -j RATEEST --rateest-name r5 --rateest-interval 9s --rateest-ewmalog 1000s => the interval is too long
 4 INPUT -j RATEEST --rateest-name r6 --rateest-interval 1s --rateest-ewmalog 1s => the time of the average does not go with the interval
 4 INPUT -j HMARK --hmark-tuple spi,sport --hmark-mod 10 --hmark-rnd 7 => ports and an SPI cannot be hashed both
-4 INPUT -j HMARK --hmark-sport 3 --hmark-spi 3 --hmark-mod 10 --hmark-rnd 7 => --hmark-spi and --hmark-sport cannot stand together
+4 INPUT -j HMARK --hmark-sport 3 --hmark-spi 3 --hmark-mod 10 --hmark-rnd 7 => cannot stand together
 4 INPUT -j HMARK --hmark-sport 3 --hmark-dport 70000 --hmark-mod 10 --hmark-rnd 7 => '70000' is not a number from 0 to 65535
 4 INPUT -j HMARK --hmark-tuple sport --hmark-sport-mask 1 --hmark-mod 10 --hmark-rnd 7 => --hmark-sport-mask was said by --hmark-tuple already
 4 INPUT -j HMARK --hmark-tuple src,,dst --hmark-mod 10 --hmark-rnd 7 => '' is no part of a tuple
@@ -166,7 +166,7 @@ const REFUSED: &str = r#"
 4 INPUT -j HMARK --hmark-tuple src --hmark-mod 10 => 'HMARK' needs the option --hmark-rnd
 4 INPUT -j HMARK --hmark-mod 10 --hmark-rnd 7 => 'HMARK' needs the option --hmark-tuple
 4 FORWARD -j CLASSIFY --set-class 1 => '1' is no class
-4 INPUT -j CLASSIFY --set-class 1:10 => target CLASSIFY does not work in INPUT, from where it is reached
+4 INPUT -j CLASSIFY --set-class 1:10 => target CLASSIFY does not work in INPUT
 "#;
 
 /// What `-n -L` prints at the end of the line.
@@ -295,7 +295,7 @@ fn kind(row: &str) -> TableKind {
     }
 }
 
-fn read(row: &str, tools: Tools) -> Result<Ruleset, Diagnostic> {
+fn read(row: &str, tools: Tools) -> Result<Ruleset, Box<Diagnostic>> {
     let (family, rest) = family(row);
     let program = match family {
         Family::V4 => "iptables",
@@ -311,12 +311,12 @@ fn read(row: &str, tools: Tools) -> Result<Ruleset, Diagnostic> {
     );
     let mut errors = parsed.diagnostics.iter();
     match errors.find(|d| d.severity == Severity::Error) {
-        Some(error) => Err(error.clone()),
+        Some(error) => Err(Box::new(error.clone())),
         None => Ok(parsed.family(family).expect("a ruleset").clone()),
     }
 }
 
-fn saved(row: &str, tools: Tools) -> Result<String, Diagnostic> {
+fn saved(row: &str, tools: Tools) -> Result<String, Box<Diagnostic>> {
     let ruleset = read(row, tools)?;
     let table = ruleset.table(kind(row)).expect("a filter table");
     let chains = &table.chains;
