@@ -91,6 +91,7 @@ pub(crate) fn read(
         spoken: false,
         stopped_at_stray: false,
         late: Vec::new(),
+        by_kernel: false,
         ignored: false,
         arguments: Vec::new(),
         strays: Vec::new(),
@@ -146,6 +147,8 @@ struct Reader<'p, 'a, 'w> {
     stopped_at_stray: bool,
     /// What the real program refuses only when it has read all options.
     late: Vec<Diagnostic>,
+    /// Whether it is the kernel that refuses.
+    by_kernel: bool,
     /// The command changes nothing.
     ignored: bool,
     arguments: Vec<Word>,
@@ -428,6 +431,11 @@ impl<'w> Reader<'_, '_, 'w> {
         self.check_command(verb, letter);
         let kind = self.kind();
         if self.failed {
+            // The kernel refuses only what was brought to it: the table is registered then.
+            if let (true, Some(kind)) = (self.by_kernel, kind) {
+                let place = Place { kind, ..self.place };
+                self.parser.table(place);
+            }
             return Err(Refused);
         }
         let options = self.seen.iter().map(|(l, _)| *l);
