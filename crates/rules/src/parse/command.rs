@@ -824,6 +824,7 @@ pub(crate) fn kernel(
             )
         }
     };
+    let error = error.by_kernel();
     if parser.options.tools == Tools::Nft {
         let error = match command {
             Some(command) => error.said(nft_failed(command, said.1)),
@@ -963,6 +964,8 @@ fn resolve(
         _ => error.help(format!("make the chain first: -N {name}")),
     };
     let said = no_target(name, tools, target.goto);
+    // iptables-nft looks for the chain when all is read.
+    error.by_kernel = tools == Tools::Nft;
     parser.report(error.said(said));
     None
 }

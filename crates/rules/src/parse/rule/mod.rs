@@ -240,6 +240,7 @@ impl<'w> Reader<'_, '_, 'w> {
         let mut diagnostic = self.parser.error(code, (word.start, word.end), bad.message);
         diagnostic.help = bad.help;
         diagnostic.said = bad.said.map(String::from);
+        diagnostic.by_kernel = diagnostic.said.as_deref().is_some_and(kernels);
         self.report(diagnostic);
     }
 
@@ -480,4 +481,15 @@ impl<'w> Reader<'_, '_, 'w> {
         });
         self.fail(bad.code.unwrap_or("bad-value"), &word, bad);
     }
+}
+
+/// Whether it is what the program says when the kernel refuses.
+fn kernels(said: &str) -> bool {
+    said.starts_with(" RULE_")
+        || said.ends_with("-restore: failed")
+        // Seen when the rule is made into what nf_tables takes.
+        || said.contains(" match requires '-p ")
+        || ["iptables: ", "ip6tables: "]
+            .iter()
+            .any(|program| said.starts_with(program))
 }
