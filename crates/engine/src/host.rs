@@ -117,6 +117,14 @@ impl Host {
                 .any(|i| broadcast_network(i, v4).is_some())
     }
 
+    /// Whether an address is the last of an IPv4 prefix that an interface is connected to.
+    pub(crate) fn is_broadcast_of(&self, address: IpAddr, interface: &str) -> bool {
+        match (address, self.interface(interface)) {
+            (IpAddr::V4(v4), Some(interface)) => broadcast_network(interface, v4).is_some(),
+            _ => false,
+        }
+    }
+
     /// What kind of frame carries a packet to an address on an interface's link: a network's own broadcast
     /// address is one only within that network.
     pub(crate) fn frame_to(&self, address: IpAddr, interface: Option<&str>) -> PacketType {

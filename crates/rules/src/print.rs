@@ -85,23 +85,6 @@ pub fn rule_as(table: &Table, chain: &Chain, rule: &Rule, family: Family, tools:
     with_counters(table, chain, rule, family, tools, None)
 }
 
-/// Whether iptables-nft loses a match of tcp or udp on the way: it tests nothing but that no port is
-/// any port.
-fn lost(m: &Match) -> bool {
-    let (source, destination, more) = match m {
-        Match::Tcp(m) => (
-            &m.source,
-            &m.destination,
-            m.flags.is_some() || m.option.is_some(),
-        ),
-        Match::Udp(m) => (&m.source, &m.destination, false),
-        _ => return false,
-    };
-    let all = |ports: &Not<PortRange>| ports.value.first == 0 && ports.value.last == u16::MAX;
-    let mut given = source.iter().chain(destination);
-    !more && given.clone().any(|p| p.negated) && given.all(all)
-}
-
 /// The chains in the order in which they are listed: built-in ones by hook, then user chains by name, as the
 /// program's library keeps them.
 pub(crate) fn chain_order(table: &Table) -> Vec<usize> {
@@ -131,10 +114,7 @@ pub(crate) fn with_counters(
     out.text.push_str("-A ");
     out.text.push_str(&chain.name);
     base(&mut out, &rule.base);
-    for m in &rule.matches {
-        if tools == Tools::Nft && lost(m) {
-            continue;
-        }
+    for m in crate::catalogue::matches::shown(&rule.matches).iter() {
         out.text.push_str(" -m ");
         out.text.push_str(m.name());
         m.write(&mut out);

@@ -60,7 +60,6 @@ impl EngineSubject {
         for timeout in &script.timeouts {
             conntrack.add_policy(timeout.policy.clone())?;
         }
-        let counted = conntrack.acct != 0;
         let setup = Setup {
             rules4,
             rules6,
@@ -73,8 +72,11 @@ impl EngineSubject {
             },
             ipsets: ipsets(script, base)?,
         };
+        let engine = Engine::new(setup)?;
+        // Rules may have turned it on.
+        let counted = engine.conntrack().config().acct != 0;
         Ok(EngineSubject {
-            inner: palisade_capture::script::EngineSubject::new(Engine::new(setup)?),
+            inner: palisade_capture::script::EngineSubject::new(engine),
             track,
             counted,
             led: None,
@@ -84,6 +86,14 @@ impl EngineSubject {
                 .collect(),
             extras: Extras::default(),
         })
+    }
+
+    /// The rules of both families.
+    pub fn rulesets(&self) -> Vec<(Family, Ruleset)> {
+        [Family::V4, Family::V6]
+            .into_iter()
+            .filter_map(|family| Some((family, self.inner.engine().ruleset(family)?)))
+            .collect()
     }
 
     /// Follows another subject through the same test: packets come when they came there, and where ports

@@ -115,6 +115,35 @@ const NO_RULE: &str = "Bad rule (does a matching rule exist in that chain?)";
 const NO_CHAIN: &str = "No chain/target/match by that name";
 const INVALID: &str = "Invalid argument. Run `dmesg' for more information";
 
+/// In a rule that is wrong otherwise: whether its chain and target exist, so that all its errors are told at once.
+/// The real program has said its one error already.
+pub(crate) fn names_exist(
+    parser: &mut Parser<'_>,
+    (verb, name, target): (Verb, &Word, Option<&TargetWord>),
+    place: Place,
+) {
+    if !matches!(
+        verb,
+        Verb::Append | Verb::Insert | Verb::Replace | Verb::Delete
+    ) {
+        return;
+    }
+    let reported = parser.diagnostics.len();
+    // A refused command registers no table.
+    let known = parser.rulesets.tables(place.family).len();
+    chain(parser, name, place);
+    if let Some(target) = target
+        && crate::catalogue::find_target(&target.word.text, place.family).is_none()
+    {
+        resolve(parser, None, target, place);
+    }
+    parser.rulesets.tables(place.family).truncate(known);
+    for diagnostic in parser.diagnostics.iter_mut().skip(reported) {
+        diagnostic.said = None;
+        diagnostic.by_kernel = false;
+    }
+}
+
 /// A chain that must exist.
 fn chain(parser: &mut Parser<'_>, name: &Word, place: Place) -> Option<usize> {
     chain_or(parser, name, place, NO_CHAIN)
@@ -589,7 +618,7 @@ fn rules(
     }
     let target = match &command.target {
         None => Target::None,
-        Some(word) => resolve(parser, command, word, place)?,
+        Some(word) => resolve(parser, Some(command), word, place)?,
     };
     let at = chain_or(parser, name, place, no_chain)?;
     allowed::in_table(parser, command, &target, place)?;
@@ -804,6 +833,10 @@ pub(crate) fn kernel(
                 .filter(|h| works & super::tables::bit(*h) != 0)
                 .map(Hook::name)
                 .collect();
+            // The rule stands in that chain itself.
+            let direct = command
+                .and_then(|c| c.arguments.first())
+                .is_some_and(|chain| chain.text == hook.name());
             let code = match name.starts_with("match") {
                 true => "match-in-chain",
                 false => "target-in-chain",
@@ -814,8 +847,13 @@ pub(crate) fn kernel(
                         code,
                         place_of(position),
                         format!(
-                            "{name} does not work in {}, from where it is reached{}",
+                            "{name} does not work in {}{}{}",
                             hook.name(),
+                            if direct {
+                                ""
+                            } else {
+                                ", from where it is reached"
+                            },
                             elsewhere(position)
                         ),
                     )
@@ -871,7 +909,7 @@ fn rule_number(
 /// A target's name: a user chain, a verdict, or a target.
 fn resolve(
     parser: &mut Parser<'_>,
-    command: &Command,
+    command: Option<&Command>,
     target: &TargetWord,
     place: Place,
 ) -> Option<Target> {
@@ -882,7 +920,8 @@ fn resolve(
     let at = table.find(name);
     let builtin = at.is_some_and(|at| table.slot(at).is_some_and(|s| s.builtin.is_some()));
     // A chain of a target's name: iptables-legacy jumps there, iptables-nft takes the target.
-    let extension = command.built_target.is_some() && !target.goto && tools == Tools::Nft;
+    let built = command.is_some_and(|c| c.built_target.is_some());
+    let extension = built && !target.goto && tools == Tools::Nft;
     if let Some(at) = at.filter(|_| !builtin && !extension) {
         return Some(if target.goto {
             Target::Goto(at)
@@ -900,12 +939,15 @@ fn resolve(
         if name == "QUEUE" && tools == Tools::Nft {
             let error = parser
                 .error("unknown-target", span, "iptables-nft has no target QUEUE")
-                .help("-j NFQUEUE --queue-num 0")
-                .said(nft_failed(command, "No such file or directory"));
+                .help("-j NFQUEUE --queue-num 0");
+            let error = match command {
+                Some(command) => error.said(nft_failed(command, "No such file or directory")),
+                None => error,
+            };
             parser.report(error);
             return None;
         }
-        if let Some(built) = &command.built_target {
+        if let Some(built) = command.and_then(|c| c.built_target.as_ref()) {
             return Some(built.clone());
         }
     }
@@ -951,7 +993,11 @@ fn resolve(
                 true => "Operation not supported",
                 false => "No such file or directory",
             };
-            parser.report(error.said(nft_failed(command, why)));
+            let error = match command {
+                Some(command) => error.said(nft_failed(command, why)),
+                None => error,
+            };
+            parser.report(error);
             return None;
         }
         return refuse(parser, place, error, INVALID).and(None);
@@ -959,8 +1005,16 @@ fn resolve(
     let exact = names.iter().find(|n| n.eq_ignore_ascii_case(name)).cloned();
     let near =
         exact.or_else(|| nearest(name, names.iter().map(String::as_str)).map(str::to_string));
-    error = match near {
-        Some(near) if !target.goto => error.help(near.clone()).replace(span.0, span.1, near),
+    // A chain of that name in another table is what was meant.
+    let elsewhere = (parser.rulesets.tables(place.family).iter())
+        .find(|t| t.kind != place.kind && t.find(name).is_some())
+        .map(|t| t.kind);
+    error = match (near, elsewhere) {
+        (_, Some(other)) => error.help(format!(
+            "chain '{name}' is in table {}; a jump stays in its own table",
+            other.name()
+        )),
+        (Some(near), _) if !target.goto => error.help(near.clone()).replace(span.0, span.1, near),
         _ => error.help(format!("make the chain first: -N {name}")),
     };
     let said = no_target(name, tools, target.goto);

@@ -171,6 +171,7 @@ impl Reader<'_, '_> {
                     format!("table {} is not committed", kind.name()),
                 )
                 .help("COMMIT before the next table")
+                .replace(span.0, span.0, "COMMIT\n")
                 .said(bad(word));
             self.parser.report(error);
             self.commit(kind);

@@ -124,7 +124,9 @@ impl<'w> Reader<'_, '_, 'w> {
                 't' => "unexpected ! flag before --table".to_string(),
                 _ => format!("cannot have ! before -{}", option_letter(letter)),
             };
-            let bad = Bad::new(format!("'!' cannot stand before {}", word.text)).said(said);
+            let bad = Bad::new(format!("'!' cannot stand before {}", word.text))
+                .help("'!' stands before the option that it negates, as in ! -s 192.0.2.0/24")
+                .said(said);
             self.fail("stray-negation", bang, bad);
         }
         if !self.once(letter, word) {
@@ -201,8 +203,13 @@ impl<'w> Reader<'_, '_, 'w> {
         let kind = option_letter(letter);
         let twice = self.seen.iter().any(|(l, _)| option_letter(*l) == kind);
         if twice && letter != 'v' {
-            let bad = Bad::new(format!("{} stands twice in one rule", word.text))
-                .said(format!("multiple -{kind} flags not allowed"));
+            let mut bad = Bad::new(format!("{} stands twice in one rule", word.text));
+            if matches!(letter, 's' | 'd') {
+                bad = bad.help(format!(
+                    "a list makes a rule for each: -{letter} ADDRESS,ADDRESS"
+                ));
+            }
+            let bad = bad.said(format!("multiple -{kind} flags not allowed"));
             self.fail("repeated-option", word, bad);
             return false;
         }
@@ -274,7 +281,13 @@ impl<'w> Reader<'_, '_, 'w> {
                 self.base.protocol = (number != 0).then(|| not.clone());
                 self.protocol = Some(not);
             }
-            Err(bad) => self.fail("bad-value", value, bad),
+            Err(bad) => {
+                let (diagnostic, meant) = repair::unknown_protocol(self.parser, value, bad);
+                self.report(diagnostic);
+                // What follows is read as if it had been spelt right.
+                self.protocol = meant.map(|value| Not { negated, value });
+                self.protocol_word = meant.map(crate::names::protocol_name);
+            }
         }
     }
 
@@ -287,7 +300,7 @@ impl<'w> Reader<'_, '_, 'w> {
                         "Couldn't load match `{}':No such file or directory",
                         name.text
                     ));
-                self.failed = true;
+                self.unknown_match = true;
                 self.report(diagnostic);
             }
         }

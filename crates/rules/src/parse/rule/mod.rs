@@ -15,7 +15,7 @@ use crate::catalogue::{self, Extension, Opt};
 use crate::diagnostic::Diagnostic;
 use crate::lex::Word;
 use crate::model::*;
-use crate::parse::command::Place;
+use crate::parse::command::{Place, names_exist};
 use crate::parse::{Parser, repair};
 use crate::value::{self, Bad, Fault};
 
@@ -79,19 +79,21 @@ pub(crate) fn read(
     place: Place,
     table: Option<TableKind>,
 ) -> Result<Option<Command>, Refused> {
+    let mended = repair::typographic_quotes(parser, words);
     let mut reader = Reader {
         parser,
         place,
         given_table: table,
-        words,
+        words: mended.as_deref().unwrap_or(words),
         at: 0,
         bang: None,
         verb: None,
-        failed: false,
-        spoken: false,
+        failed: mended.is_some(),
+        spoken: mended.is_some(),
         stopped_at_stray: false,
         late: Vec::new(),
         by_kernel: false,
+        unknown_match: false,
         ignored: false,
         arguments: Vec::new(),
         strays: Vec::new(),
@@ -149,6 +151,8 @@ struct Reader<'p, 'a, 'w> {
     late: Vec<Diagnostic>,
     /// Whether it is the kernel that refuses.
     by_kernel: bool,
+    /// A match of the rule is none: options that it may have are not judged.
+    unknown_match: bool,
     /// The command changes nothing.
     ignored: bool,
     arguments: Vec<Word>,
@@ -205,6 +209,15 @@ impl<'w> Reader<'_, '_, 'w> {
                 }
             } else if word.text.len() > 1 && word.text.starts_with('-') {
                 self.short(word);
+            } else if let Some(diagnostic) = repair::long_dash(self.parser, word) {
+                self.bang = None;
+                self.report(diagnostic.said(format!("Bad argument `{}'", word.text)));
+                // Its values would be told as words without an option.
+                while words.get(self.at).is_some_and(|w| {
+                    !w.text.starts_with(['-', '!']) && !repair::is_long_dash(&w.text)
+                }) {
+                    self.at += 1;
+                }
             } else {
                 if let Some(bang) = self.bang.take() {
                     // `-s ! address`, the spelling of long ago.
@@ -281,13 +294,11 @@ impl<'w> Reader<'_, '_, 'w> {
             return None;
         }
         let Some(word) = next else {
-            let diagnostic = self
-                .parser
-                .error(
-                    "missing-value",
-                    (option.start, option.end),
-                    format!("option '{}' needs a value", option.text),
-                )
+            let known = option
+                .text
+                .strip_prefix("--")
+                .and_then(|name| self.placeholder(name));
+            let diagnostic = repair::missing_value(self.parser, option, known)
                 .said(format!("option \"{}\" requires an argument", option.text));
             self.report(diagnostic);
             return None;
@@ -437,6 +448,10 @@ impl<'w> Reader<'_, '_, 'w> {
                 let place = Place { kind, ..self.place };
                 self.parser.table(place);
             }
+            if let (Some(kind), Some(name)) = (kind, self.arguments.first()) {
+                let place = Place { kind, ..self.place };
+                names_exist(self.parser, (verb, name, self.target.as_ref()), place);
+            }
             return Err(Refused);
         }
         let options = self.seen.iter().map(|(l, _)| *l);
@@ -462,7 +477,8 @@ impl<'w> Reader<'_, '_, 'w> {
     }
 
     fn fault(&mut self, loaded: &Loaded, (word, mut bad): Fault) {
-        if bad.missing && self.failed {
+        // `NEW, ESTABLISHED`: the space is reported where the rest of the list stands.
+        if (bad.missing || word.text.ends_with(',')) && self.failed {
             return;
         }
         let option = loaded
