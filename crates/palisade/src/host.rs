@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use palisade_conntrack::config::LABELS;
 use palisade_conntrack::{Config, TimeoutPolicy};
 use palisade_engine::rules::Family;
-use palisade_engine::{Account, AccountQuota, Host, Interface};
+use palisade_engine::{Host, Interface};
 use serde::Deserialize;
 
 use crate::args::TraceArguments;
