@@ -2,6 +2,9 @@
 //! lists them, legacy and nft alike: connmark, connlimit, hashlimit, statistic, quota, time, connbytes, cluster, cpu,
 //! AUDIT, IDLETIMER, TEE, RATEEST, HMARK, CLASSIFY.
 
+// A diagnostic is what these tests are about.
+#![allow(clippy::result_large_err)]
+
 use palisade_rules::{Diagnostic, Family, Ruleset, Severity, TableKind, Tools, list, parse, print};
 
 /// `FAMILY CHAIN OPTIONS => what is saved`; `=` where that is what was written.
