@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use palisade_wire::Family;
 
 use crate::lex::Word;
-use crate::model::{Net, PortRange};
+use crate::model::{InterfacePattern, Net, PortRange};
 
 /// A value that does not parse: what is wrong and what to do.
 pub(crate) struct Bad {
@@ -91,6 +91,41 @@ pub(crate) fn port(text: &str) -> Value<u16> {
     })
 }
 
+/// An interface name, or its beginning and a `+` (`xtables_parse_interface`).
+pub(crate) fn interface(text: &str) -> Value<InterfacePattern> {
+    if text.len() > 15 {
+        return Err(Bad::new(format!(
+            "interface name '{text}' must have 1 to 15 bytes"
+        )));
+    }
+    let name = text.strip_suffix('+');
+    Ok(InterfacePattern {
+        // No name at all fits every interface.
+        prefix: name.is_some() || text.is_empty(),
+        name: name.unwrap_or(text).to_string(),
+    })
+}
+
+/// `value[/mask]`, or a name of a table for the value of a whole mask (`xtables_parse_val_mask`).
+pub(crate) fn named_mark(text: &str, known: &[(&str, u32)], file: &str) -> Value<(u32, u32)> {
+    let max = u64::from(u32::MAX);
+    let (head, mask) = match text.split_once('/') {
+        Some((head, mask)) => (head, Some(mask)),
+        None => (text, None),
+    };
+    if let Ok(value) = number(head, max) {
+        let mask = mask.map_or(Ok(max), |mask| number(mask, max))?;
+        return Ok((value as u32, mask as u32));
+    }
+    match known.iter().find(|(name, _)| *name == text) {
+        Some((_, value)) => Ok((*value, u32::MAX)),
+        None => Err(Bad::new(format!(
+            "'{text}' is neither a number nor a name known here"
+        ))
+        .help(format!("the number that {file} has for it"))),
+    }
+}
+
 /// `first[:last]`, either side optional.
 pub(crate) fn port_range(text: &str) -> Value<PortRange> {
     let Some((first, last)) = text.split_once(':') else {
@@ -164,6 +199,30 @@ pub(crate) fn address(text: &str, family: Family) -> Value<IpAddr> {
         Family::V4 => dotted(text).map(IpAddr::V4).ok_or_else(bad),
         Family::V6 => text.parse::<Ipv6Addr>().map(IpAddr::V6).map_err(|_| bad()),
     }
+}
+
+/// An address as the C library's `inet_aton` reads it: the last part of a short one fills what is left, so that
+/// 10.1.2 is 10.1.0.2.
+pub(crate) fn host(text: &str, family: Family) -> Value<IpAddr> {
+    let parts: Vec<&str> = text.split('.').collect();
+    if family == Family::V6 || parts.len() > 4 {
+        return address(text, family);
+    }
+    let mut value = 0u32;
+    for (at, part) in parts.iter().enumerate() {
+        let last = at + 1 == parts.len();
+        let left = 32 - 8 * at as u32;
+        let most = if last { (1u64 << left) - 1 } else { 255 };
+        let Ok(number) = number(part, most) else {
+            return address(text, family);
+        };
+        value |= if last {
+            number as u32
+        } else {
+            (number as u32) << (left - 8)
+        };
+    }
+    Ok(IpAddr::V4(Ipv4Addr::from(value)))
 }
 
 /// IPv4 with missing parts taken as zero: `10.1` is 10.1.0.0 for iptables.
