@@ -9,12 +9,13 @@ use palisade_rules::{Hook, TableKind};
 use palisade_wire::{Buffer, Packet, Timestamp};
 
 use crate::host::Around;
-use crate::input::LinkInfo;
+use crate::input::{Bridge, LinkInfo};
 use crate::linear::{self, RawState};
 use crate::matches::{Facts, Shared};
 use crate::observe::Observer;
 use crate::outcome::{Ended, Path, Reply, Verdict};
 use crate::path::{Journey, Step, Stop};
+use crate::socket::Sender;
 use crate::{Engine, reject};
 
 /// Answers of REJECT to answers of REJECT: errors are not answered, so that two are the most there are.
@@ -96,7 +97,9 @@ impl Engine {
             out_interface: journey.out_interface.as_deref().unwrap_or_default(),
             link: &journey.link,
             host: &self.host,
+            bridge: &journey.bridge,
             made_here: matches!(journey.path, Path::Output | Path::Loopback),
+            sender: &journey.sender,
             now,
         };
         let mut shared = Shared {
@@ -105,6 +108,7 @@ impl Engine {
             track: journey.track.as_ref(),
             raw: &mut journey.raw,
             mark: journey.mark,
+            socket: journey.socket,
         };
         let decision = linear::run(
             table,
@@ -115,7 +119,7 @@ impl Engine {
             &mut journey.visited,
             observer,
         );
-        journey.mark = shared.mark;
+        (journey.mark, journey.socket) = (shared.mark, shared.socket);
         decision
     }
 
@@ -152,7 +156,12 @@ impl Engine {
                         (None, Some("an answer to an answer"))
                     }
                     Ok(bytes) => {
-                        let reply = self.answer(bytes, journey, now);
+                        // Errors leave by a socket of the kernel's own, resets by none.
+                        let sender = match with {
+                            Reject::TcpReset => Sender::Nobody,
+                            _ => Sender::Kernel,
+                        };
+                        let reply = self.answer(bytes, sender, journey, now);
                         let stopped = reply.sent.is_none();
                         (
                             Some(Box::new(reply)),
@@ -172,6 +181,7 @@ impl Engine {
                 )
             }
             linear::Verdict::Queue => Stop(Verdict::Queue, Ended::Queued(by), None),
+            linear::Verdict::Unheard => Stop(Verdict::Drop, Ended::Unheard(by), None),
             linear::Verdict::Unknown(what) => {
                 Stop(Verdict::Unknown, Ended::Unknown { by, what }, None)
             }
@@ -215,7 +225,7 @@ impl Engine {
 
     /// The answer that a REJECT rule made for `journey`'s packet, on its way out: tied to the connection of
     /// that packet (kernel `nf_ct_attach`).
-    pub(crate) fn answer(&mut self, made: Vec<u8>, journey: &Journey<'_>, now: Timestamp) -> Reply {
+    pub(crate) fn answer(&mut self, made: Vec<u8>, sender: Sender, journey: &Journey<'_>, now: Timestamp) -> Reply {
         let mut reply = Reply {
             made,
             state: None,
@@ -246,6 +256,9 @@ impl Engine {
             in_interface: None,
             out_interface,
             link: LinkInfo::default(),
+            bridge: Bridge::default(),
+            sender,
+            socket: None,
             track: journey
                 .track
                 .as_ref()

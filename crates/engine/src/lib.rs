@@ -38,17 +38,19 @@ mod path;
 mod program;
 mod reject;
 mod routing;
+pub mod socket;
 mod targets;
 
 pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;
 
 pub use host::{Host, Interface};
-pub use input::{Input, LinkInfo, Route};
+pub use input::{Bridge, Input, LinkInfo, Route};
 pub use matches::{Jiffies, Limits, RecentLists};
 pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
 pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
 pub use program::SetupError;
+pub use socket::{Owner, Socket};
 
 use palisade_conntrack::defrag::Defrag;
 use palisade_conntrack::{Config, Conntrack};
@@ -111,7 +113,7 @@ impl Engine {
         let reassemble = [&four, &six].map(|p| match setup.reassembly {
             Reassembly::Always => true,
             Reassembly::Never => false,
-            Reassembly::Auto => p.needs_tracking,
+            Reassembly::Auto => p.needs_tracking || p.needs_whole,
         });
         Ok(Engine {
             programs: [four, six],

@@ -25,6 +25,8 @@ pub(crate) enum Verdict {
     /// The rule's target binds the connection's address.
     Translate,
     Queue,
+    /// Queued, and no program listens.
+    Unheard,
     /// Depends on what is not evaluated.
     Unknown(String),
 }
@@ -303,16 +305,23 @@ fn fate(target: &Target) -> Fate {
     }
 }
 
-/// The match that could not be answered: one that is kept, or one that asks for what was not given (sockets, sets).
+/// The match that could not be answered, and why: one that is kept, or one that asks for what was not given
+/// (sockets, sets).
 fn unknown_match(matches: &[Match]) -> String {
-    let asks = |m: &&Match| {
-        let needs = m.extension().needs;
-        needs.contains(&Need::Sockets) || needs.contains(&Need::Sets)
+    let why = |m: &Match| {
+        let extension = m.extension();
+        let needs = |need| extension.needs.contains(&need);
+        Some(match m {
+            _ if !extension.evaluated() => "is not evaluated yet",
+            Match::Osf(_) => "has no fingerprints to compare with",
+            Match::Rpfilter(_) => "does not know all routes of this host",
+            _ if needs(Need::Sockets) => "does not know the sockets of this host",
+            _ if needs(Need::Sets) => "does not know its sets",
+            _ => return None,
+        })
     };
     matches
         .iter()
-        .find(|m| !m.extension().evaluated())
-        .or_else(|| matches.iter().find(asks))
-        .map(|m| format!("match {}", m.name()))
-        .unwrap_or_default()
+        .find_map(|m| Some(format!("match {} {}", m.name(), why(m)?)))
+        .unwrap_or_else(|| "a match cannot be answered".to_string())
 }

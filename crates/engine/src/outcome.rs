@@ -101,11 +101,13 @@ pub enum Ended {
     },
     /// Queued by a rule.
     Queued(Decider),
+    /// Queued by a rule, and no program listens.
+    Unheard(Decider),
     /// A rule that is not evaluated would decide.
     Unknown {
         /// The rule.
         by: Decider,
-        /// Match or target that is not evaluated.
+        /// What cannot be answered, and why.
         what: String,
     },
     /// Not a packet for the IP stack.
@@ -132,6 +134,8 @@ pub enum Ended {
     TimeToLive(u8),
     /// No route leads there.
     NoRoute(IpAddr),
+    /// A socket of this host takes it, and it would have been forwarded.
+    Claimed,
     /// Its connection is translated, and it cannot be.
     Translation(Fault),
 }
@@ -182,9 +186,10 @@ impl fmt::Display for Ended {
                 }
             }
             Ended::Queued(by) => write!(f, "queued by {by}"),
-            Ended::Unknown { by, what } => {
-                write!(f, "{by} would decide, but {what} is not evaluated yet")
+            Ended::Unheard(by) => {
+                write!(f, "dropped: queued by {by}, and no program listens")
             }
+            Ended::Unknown { by, what } => write!(f, "{by} would decide, but {what}"),
             Ended::NotIp(error) => write!(f, "dropped before the rules: {error}"),
             Ended::HeaderChecksum => {
                 f.write_str("dropped before the rules: wrong IPv4 header checksum")
@@ -204,6 +209,9 @@ impl fmt::Display for Ended {
             Ended::Martian(address) => write!(
                 f,
                 "dropped by routing: a packet with {address} cannot come this way"
+            ),
+            Ended::Claimed => f.write_str(
+                "dropped by routing: a socket of this host takes it, and its way leads elsewhere",
             ),
             Ended::NoRoute(address) => write!(f, "dropped by routing: no route to {address}"),
             Ended::Translation(fault) => write!(f, "dropped by address translation: {fault}"),

@@ -103,6 +103,8 @@ pub(crate) struct Program {
     /// By [`TableKind`] as index.
     pub(crate) tables: [Option<ProgramTable>; 5],
     pub(crate) needs_tracking: bool,
+    /// Fragments are put together for a rule that looks for sockets.
+    pub(crate) needs_whole: bool,
 }
 
 impl Program {
@@ -113,7 +115,7 @@ impl Program {
         states: &mut States,
     ) -> Result<Self, SetupError> {
         let mut tables = [None, None, None, None, None];
-        let mut needs_tracking = false;
+        let (mut needs_tracking, mut needs_whole) = (false, false);
         if let Some(ruleset) = &source {
             if ruleset.family != family {
                 return Err(SetupError::Family {
@@ -125,6 +127,7 @@ impl Program {
                 check_jumps(table)?;
                 check_names(table, family, config)?;
                 needs_tracking |= table.chains.iter().flat_map(|c| &c.rules).any(tracks);
+                needs_whole |= table.chains.iter().flat_map(|c| &c.rules).any(looks_for_sockets);
                 tables[table.kind as usize] = Some(compile(table, config, states));
             }
         }
@@ -132,6 +135,7 @@ impl Program {
             source,
             tables,
             needs_tracking,
+            needs_whole,
         })
     }
 
@@ -222,6 +226,12 @@ fn tracks(rule: &Rule) -> bool {
                 | Target::Connsecmark(_)
                 | Target::Synproxy(_)
         )
+}
+
+/// Whether a rule makes the kernel put fragments together without tracking connections.
+fn looks_for_sockets(rule: &Rule) -> bool {
+    matches!(rule.target, Target::Tproxy(_))
+        || rule.matches.iter().any(|m| matches!(m, Match::Socket(_)))
 }
 
 /// Timeout policies and labels that rules name are there.

@@ -58,6 +58,8 @@ pub struct Sent<'s> {
     pub kind: FrameKind,
     /// Hardware address of the sender.
     pub source_mac: Option<[u8; 6]>,
+    /// User and group of the socket that sends it, of a packet of the firewall's own.
+    pub owner: (u32, u32),
 }
 
 impl<'s> Sent<'s> {
@@ -387,6 +389,7 @@ impl<'s> Player<'s> {
             way,
             kind: send.link.kind,
             source_mac: send.link.source_mac.filter(|_| !turned),
+            owner: send.link.owner,
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod connection;
+mod host;
 mod limit;
 mod link;
 mod recent;
@@ -20,8 +21,9 @@ use palisade_rules::{Hook, Match};
 use palisade_wire::{Packet, Timestamp};
 
 use crate::host::Host;
-use crate::input::LinkInfo;
+use crate::input::{Bridge, LinkInfo};
 use crate::linear::RawState;
+use crate::socket::Sender;
 
 /// What a rule can look at beside the packet.
 #[derive(Clone, Copy)]
@@ -31,8 +33,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) out_interface: &'a str,
     pub(crate) link: &'a LinkInfo,
     pub(crate) host: &'a Host,
+    pub(crate) bridge: &'a Bridge,
     /// Made by a program of this host.
     pub(crate) made_here: bool,
+    pub(crate) sender: &'a Sender,
     pub(crate) now: Timestamp,
 }
 
@@ -45,7 +49,10 @@ impl<'a> Facts<'a> {
             out_interface: self.out_interface,
             link: self.link,
             host: self.host,
+            bridge: self.bridge,
             made_here: self.made_here,
+            sender: self.sender,
+            sender_counts: matches!(self.hook, Hook::Output | Hook::Postrouting),
             now: self.now,
         }
     }
@@ -58,7 +65,12 @@ pub(crate) struct Context<'a> {
     pub(crate) out_interface: &'a str,
     pub(crate) link: &'a LinkInfo,
     pub(crate) host: &'a Host,
+    pub(crate) bridge: &'a Bridge,
     pub(crate) made_here: bool,
+    /// Who made it.
+    pub(crate) sender: &'a Sender,
+    /// On its way out: the socket that it belongs to is its sender's, not its receiver's.
+    pub(crate) sender_counts: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -69,6 +81,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) track: Option<&'a Track>,
     pub(crate) raw: &'a mut RawState,
     pub(crate) mark: u32,
+    /// The socket that it is for, when that is settled.
+    pub(crate) socket: Option<usize>,
 }
 
 /// Result of a match.
@@ -137,6 +151,15 @@ pub(crate) fn evaluate(
             .is_some_and(|label| connection::label(rule, label, shared))
             .into(),
         Match::Helper(rule) => connection::helper(&rule.0, shared).into(),
+        Match::Physdev(rule) => host::physdev(rule, context).into(),
+        Match::Owner(rule) => host::owner(rule, context),
+        Match::Socket(rule) => host::socket(rule, context, shared),
+        Match::Cgroup(rule) => host::cgroup(rule, context, shared),
+        Match::Devgroup(rule) => host::devgroup(rule, context).into(),
+        Match::Realm(rule) => host::realm(rule, context).into(),
+        Match::Rpfilter(rule) => host::rpfilter(rule, context, shared.mark),
+        Match::Ipvs(rule) => host::ipvs(rule).into(),
+        Match::Osf(_) => host::osf(context),
         // Kept: the catalogue says why.
         _ => Answer::Unknown,
     }

@@ -1,5 +1,6 @@
 //! What each target does beside ending a packet's way: one function a target, with the kernel's semantics.
 
+mod host;
 mod tracking;
 
 use palisade_rules::Target;
@@ -30,7 +31,7 @@ impl From<Option<Effect>> for Applied {
 pub(crate) fn apply(
     target: &Target,
     buffer: &mut Buffer<'_>,
-    _facts: &Facts<'_>,
+    facts: &Facts<'_>,
     shared: &mut Shared<'_>,
 ) -> Applied {
     match target {
@@ -44,14 +45,18 @@ pub(crate) fn apply(
         Target::Dnpt(rule) => {
             translated(npt::destination(buffer, rule.from, rule.to), buffer, true)
         }
-        Target::Nfqueue(_) | Target::Queue(_) => Applied::Ends(Verdict::Queue),
+        Target::Nfqueue(rule) => Applied::Ends(host::queue(*rule, facts.host)),
+        Target::Queue(_) => Applied::Ends(host::queue(host::QUEUE, facts.host)),
+        Target::Tproxy(rule) => Applied::Ends(host::tproxy(*rule, buffer, facts, shared)),
         other if leaves_alone(other) => {
             let name = other.extension().map_or("", |e| e.name);
             Applied::Effect(Effect::Passed(name.to_string()))
         }
         other => {
             let name = other.extension().map_or("", |e| e.name);
-            Applied::Ends(Verdict::Unknown(format!("target {name}")))
+            Applied::Ends(Verdict::Unknown(format!(
+                "target {name} is not evaluated yet"
+            )))
         }
     }
 }

@@ -29,6 +29,7 @@ mod namespace;
 mod netlink;
 mod options;
 mod shown;
+mod socket;
 mod tables;
 pub mod watch;
 
@@ -39,10 +40,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, sendto,
-    setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{MsgFlags, SockaddrIn, SockaddrIn6, sendto, setsockopt, sockopt};
 use palisade_capture::script::{
     Action, CheckKind, ConnectionSeen, Direction, FrameKind, Item, Observed, RuleName, RulesSource,
     Script, Seen, Sent, State, Step, Subject, Verdict, Way,
@@ -95,7 +93,8 @@ pub struct KernelSubject {
     /// Whether anybody asks for connections: looking takes longer than sending.
     connections_wanted: bool,
     rules: BTreeMap<CounterName, Rule>,
-    raw: Option<[OwnedFd; 2]>,
+    /// Sockets that the firewall's own packets leave by, by user and group.
+    raw: BTreeMap<(u32, u32), [OwnedFd; 2]>,
     clock: Option<(Timestamp, Instant)>,
     extras: Extras,
     faults: Vec<String>,
@@ -120,7 +119,7 @@ impl KernelSubject {
                 .iter()
                 .any(|t| asks(&t.steps, about_connection)),
             rules: BTreeMap::new(),
-            raw: None,
+            raw: BTreeMap::new(),
             clock: None,
             extras: Extras::default(),
             faults: Vec::new(),
@@ -179,20 +178,10 @@ impl KernelSubject {
     /// Sends a packet of the firewall's own, headers and all.
     fn send_own(&mut self, sent: &Sent<'_>, device: Option<&str>) -> Result<()> {
         let packet = Packet::parse(&sent.bytes).context("a raw socket takes only whole packets")?;
-        if self.raw.is_none() {
-            let open = |family| {
-                socket(
-                    family,
-                    SockType::Raw,
-                    SockFlag::SOCK_CLOEXEC,
-                    SockProtocol::Raw,
-                )
-            };
-            let sockets = [open(AddressFamily::Inet)?, open(AddressFamily::Inet6)?];
-            setsockopt(&sockets[0], sockopt::Broadcast, &true)?;
-            self.raw = Some(sockets);
+        if !self.raw.contains_key(&sent.owner) {
+            self.raw.insert(sent.owner, socket::raw(sent.owner)?);
         }
-        let [v4, v6] = self.raw.as_ref().context("raw sockets")?;
+        let [v4, v6] = self.raw.get(&sent.owner).context("raw sockets")?;
         let result = match packet.destination() {
             IpAddr::V4(to) => {
                 setsockopt(v4, sockopt::BindToDevice, &device.unwrap_or("").into())?;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -62,6 +63,9 @@ impl Tools {
     }
 }
 
+/// Number of the routing table by which everything is for this host.
+const LOCAL_TABLE: u32 = 77;
+
 /// Largest MTU of a TAP device: packets are judged, not cut.
 const MTU: u32 = 65_521;
 
@@ -89,6 +93,8 @@ pub struct Namespace {
     directory: tempfile::TempDir,
     /// Options of modules, set back with the rest.
     _options: Options,
+    /// The script's sockets, held open.
+    _sockets: Vec<OwnedFd>,
 }
 
 impl Namespace {
@@ -122,6 +128,7 @@ impl Namespace {
             asking: Asking::open()?,
             directory,
             _options: options,
+            _sockets: Vec::new(),
         };
         namespace.feed("nft", &["-f", "-"], &chains::around())?;
         namespace.wire(script)?;
@@ -136,6 +143,9 @@ impl Namespace {
         }
         // What a policy does not name has the sysctl's value of its birth, and rules need their policies.
         namespace.policies(script)?;
+        for line in &script.firewall.sockets {
+            namespace._sockets.push(super::socket::open(line)?);
+        }
         namespace.load(script, base)?;
         if track {
             namespace.feed("nft", &["-f", "-"], &chains::tracking())?;
@@ -157,7 +167,9 @@ impl Namespace {
             let device = open(interface, index)?;
             let name = &device.name;
             let mac = device.mac.map(|b| format!("{b:02x}")).join(":");
-            commands += &format!("link set {name} address {mac} mtu {MTU} arp off up\n");
+            let group = interface.group;
+            commands +=
+                &format!("link set {name} address {mac} mtu {MTU} group {group} arp off up\n");
             for prefix in &interface.addresses {
                 let (address, length) = (prefix.address, prefix.length);
                 // As every network manager sets them up: with their broadcast address.
@@ -175,9 +187,24 @@ impl Namespace {
         }
         for route in &firewall.routes {
             let (to, name) = (route.to, &route.interface);
-            commands += &format!("route add {}/{} dev {name}\n", to.address, to.length);
+            commands += &format!("route add {}/{} dev {name}", to.address, to.length);
+            // Only IPv4's routes have a realm.
+            if route.realm > 0 && to.address.is_ipv4() {
+                commands += &format!(" realm {}", route.realm);
+            }
+            commands.push('\n');
         }
         self.feed("ip", &["-batch", "-"], &commands)?;
+        if !firewall.local_marks.is_empty() {
+            let mut rules = String::new();
+            for (value, mask) in &firewall.local_marks {
+                rules += &format!("rule add fwmark {value:#x}/{mask:#x} lookup {LOCAL_TABLE}\n");
+            }
+            for (family, all) in [("-4", "0.0.0.0/0"), ("-6", "::/0")] {
+                let route = format!("route add local {all} dev lo table {LOCAL_TABLE}\n");
+                self.feed("ip", &[family, "-batch", "-"], &(rules.clone() + &route))?;
+            }
+        }
         settled(script)
     }
 
