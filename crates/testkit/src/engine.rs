@@ -67,7 +67,7 @@ impl EngineSubject {
             reassembly: if track {
                 Reassembly::Always
             } else {
-                Reassembly::Never
+                Reassembly::Auto
             },
         };
         Ok(EngineSubject {

@@ -500,7 +500,7 @@ fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
 ///
 /// Without either nothing may ask, or fragments would be reassembled that the rules see one by one.
 pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
-    const WORDS: [&str; 13] = [
+    const WORDS: [&str; 15] = [
         "conntrack",
         "state",
         "CT",
@@ -514,6 +514,8 @@ pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
         "MASQUERADE",
         "REDIRECT",
         "NETMAP",
+        "SYNPROXY",
+        "CONNSECMARK",
     ];
     for rules in &script.rules {
         let text = match &rules.source {
