@@ -39,6 +39,7 @@ impl Engine {
             announced,
             accepted,
             unknown,
+            further,
             ..
         } = journey;
         // A packet that came all the way is told by its way's own hook.
@@ -133,6 +134,7 @@ impl Engine {
             mark,
             verdict,
             reply: reply.map(|r| *r),
+            further: further.map(|r| *r),
             why: Why {
                 state: reason,
                 ended,
@@ -165,6 +167,7 @@ impl Outcome {
             mark: 0,
             verdict: Verdict::Drop,
             reply: None,
+            further: None,
             why: Why {
                 state: None,
                 ended,

@@ -161,7 +161,13 @@ impl Engine {
                             Reject::TcpReset => Sender::Nobody,
                             _ => Sender::Kernel,
                         };
-                        let reply = self.answer(bytes, sender, journey, now);
+                        let track = journey.track.as_ref();
+                        let raw = RawState {
+                            locked: track.is_some_and(|t| t.state == State::Untracked),
+                            ..RawState::default()
+                        };
+                        let track = track.and_then(|t| self.conntrack.attach(t));
+                        let reply = self.answer(bytes, (sender, track, raw), journey, now);
                         let stopped = reply.sent.is_none();
                         (
                             Some(Box::new(reply)),
@@ -181,6 +187,21 @@ impl Engine {
                 )
             }
             linear::Verdict::Queue => Stop(Verdict::Queue, Ended::Queued(by), None),
+            linear::Verdict::Proxied(made) => {
+                let what = if made.answer {
+                    "the SYN is answered with a cookie"
+                } else {
+                    "the cookie is right, and the server is asked"
+                };
+                let ended = Ended::Answered { by, what };
+                let reply = match self.can_leave(made.bytes.clone()) {
+                    Ok(_) if journey.depth < DEEPEST_ANSWER => {
+                        Some(Box::new(self.send_made(made, journey, now)))
+                    }
+                    _ => None,
+                };
+                Stop(Verdict::Stolen, ended, reply)
+            }
             linear::Verdict::Unheard => Stop(Verdict::Drop, Ended::Unheard(by), None),
             linear::Verdict::Unknown(what) => {
                 Stop(Verdict::Unknown, Ended::Unknown { by, what }, None)
@@ -202,6 +223,9 @@ impl Engine {
 
     /// After the last hook: helper, sequence numbers, confirm.
     pub(crate) fn leave(&mut self, journey: &mut Journey<'_>, now: Timestamp) -> Step {
+        if self.programs[journey.family as usize].proxies {
+            self.proxied(journey, now)?;
+        }
         let Some(track) = journey.track.as_mut() else {
             return Ok(());
         };
@@ -223,9 +247,15 @@ impl Engine {
         }
     }
 
-    /// The answer that a REJECT rule made for `journey`'s packet, on its way out: tied to the connection of
-    /// that packet (kernel `nf_ct_attach`).
-    pub(crate) fn answer(&mut self, made: Vec<u8>, sender: Sender, journey: &Journey<'_>, now: Timestamp) -> Reply {
+    /// An answer that a rule made for `journey`'s packet, on its way out, with its sender, what is known of it to
+    /// connection tracking (kernel `nf_ct_attach`) and what is said of tracking to come.
+    pub(crate) fn answer(
+        &mut self,
+        made: Vec<u8>,
+        (sender, track, raw): (Sender, Option<Track>, RawState),
+        journey: &Journey<'_>,
+        now: Timestamp,
+    ) -> Reply {
         let mut reply = Reply {
             made,
             state: None,
@@ -259,23 +289,15 @@ impl Engine {
             bridge: Bridge::default(),
             sender,
             socket: None,
-            track: journey
-                .track
-                .as_ref()
-                .and_then(|t| self.conntrack.attach(t)),
+            track,
             first: None,
-            raw: RawState {
-                locked: journey
-                    .track
-                    .as_ref()
-                    .is_some_and(|t| t.state == State::Untracked),
-                ..RawState::default()
-            },
+            raw,
             mark: 0,
             visited: 0,
             announced: None,
             redirected: false,
             to_group: false,
+            further: None,
             depth: journey.depth + 1,
             accepted: None,
             unknown: None,

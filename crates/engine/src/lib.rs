@@ -39,6 +39,7 @@ mod program;
 mod reject;
 mod routing;
 pub mod socket;
+mod synproxy;
 mod targets;
 
 pub use palisade_conntrack as conntrack;
@@ -108,6 +109,7 @@ impl Engine {
     pub fn new(setup: Setup) -> Result<Self, SetupError> {
         let mut states = matches::States::default();
         let config = &setup.conntrack;
+        states.cookies = synproxy::Cookies::new(config.hash_seed);
         let four = program::Program::new(setup.rules4, Family::V4, config, &mut states)?;
         let six = program::Program::new(setup.rules6, Family::V6, config, &mut states)?;
         let reassemble = [&four, &six].map(|p| match setup.reassembly {
@@ -141,6 +143,12 @@ impl Engine {
     /// What the next choices of address translation by chance should be; see [`Conntrack::prefer`].
     pub fn prefer(&mut self, preferred: palisade_conntrack::nat::Preferred) {
         self.conntrack.prefer(preferred);
+    }
+
+    /// What the next cookie of SYNPROXY should be, and the time stamp beside it: for following another subject,
+    /// whose secret is not ours.
+    pub fn prefer_cookie(&mut self, cookie: Option<(u32, Option<u32>)>) {
+        self.states.cookies.preferred = cookie;
     }
 
     /// Removes connections that ended by `now`.

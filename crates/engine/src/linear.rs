@@ -13,6 +13,7 @@ use crate::matches::{Answer, Context, Facts, Shared, evaluate, ip_length};
 use crate::observe::{Failed, Observer, RuleRef, Visit};
 use crate::outcome::Decider;
 use crate::program::{ProgramChain, ProgramRule, ProgramTable};
+use crate::synproxy::Made;
 use crate::targets::{self, Applied};
 
 /// What a table says of a packet.
@@ -27,6 +28,8 @@ pub(crate) enum Verdict {
     Queue,
     /// Queued, and no program listens.
     Unheard,
+    /// SYNPROXY took it, and made another.
+    Proxied(Made),
     /// Depends on what is not evaluated.
     Unknown(String),
 }

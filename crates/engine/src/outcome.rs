@@ -21,7 +21,7 @@ pub enum Verdict {
     Drop,
     /// Vanishes, and its sender is answered.
     Reject,
-    /// A fragment held for reassembly.
+    /// A fragment held for reassembly, or a segment that SYNPROXY took.
     Stolen,
     /// Handed to a program (NFQUEUE).
     Queue,
@@ -134,6 +134,15 @@ pub enum Ended {
     TimeToLive(u8),
     /// No route leads there.
     NoRoute(IpAddr),
+    /// Taken by SYNPROXY at a rule, and what was done.
+    Answered {
+        /// The rule.
+        by: Decider,
+        /// What became of it.
+        what: &'static str,
+    },
+    /// Taken by SYNPROXY, which minds its connection; what was done.
+    Proxied(&'static str),
     /// A socket of this host takes it, and it would have been forwarded.
     Claimed,
     /// Its connection is translated, and it cannot be.
@@ -210,6 +219,8 @@ impl fmt::Display for Ended {
                 f,
                 "dropped by routing: a packet with {address} cannot come this way"
             ),
+            Ended::Answered { by, what } => write!(f, "taken by {by}: {what}"),
+            Ended::Proxied(what) => write!(f, "taken by SYNPROXY: {what}"),
             Ended::Claimed => f.write_str(
                 "dropped by routing: a socket of this host takes it, and its way leads elsewhere",
             ),
@@ -336,8 +347,10 @@ pub struct Outcome {
     pub mark: u32,
     /// Verdict.
     pub verdict: Verdict,
-    /// Answer of REJECT.
+    /// Answer of REJECT, or the packet that SYNPROXY made.
     pub reply: Option<Reply>,
+    /// A second packet that SYNPROXY made.
+    pub further: Option<Reply>,
     /// Why.
     pub why: Why,
     /// Rules visited.

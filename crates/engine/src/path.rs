@@ -54,6 +54,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) redirected: bool,
     /// It came in a frame to everybody or to a group.
     pub(crate) to_group: bool,
+    /// A second packet that SYNPROXY made.
+    pub(crate) further: Option<Box<Reply>>,
     /// An answer of REJECT to an answer of REJECT: how deep.
     pub(crate) depth: u8,
     /// The rule or policy that accepted it last; filter's word outweighs that of other tables.
@@ -141,6 +143,7 @@ impl Engine {
             announced: None,
             redirected: false,
             to_group: false,
+            further: None,
             depth: 0,
             accepted: None,
             unknown: None,
@@ -452,6 +455,7 @@ impl Engine {
             announced: None,
             redirected: false,
             to_group: false,
+            further: None,
             depth: journey.depth,
             accepted: None,
             unknown: None,

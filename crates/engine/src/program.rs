@@ -105,6 +105,8 @@ pub(crate) struct Program {
     pub(crate) needs_tracking: bool,
     /// Fragments are put together for a rule that looks for sockets.
     pub(crate) needs_whole: bool,
+    /// SYNPROXY minds connections.
+    pub(crate) proxies: bool,
 }
 
 impl Program {
@@ -115,7 +117,7 @@ impl Program {
         states: &mut States,
     ) -> Result<Self, SetupError> {
         let mut tables = [None, None, None, None, None];
-        let (mut needs_tracking, mut needs_whole) = (false, false);
+        let (mut needs_tracking, mut needs_whole, mut proxies) = (false, false, false);
         if let Some(ruleset) = &source {
             if ruleset.family != family {
                 return Err(SetupError::Family {
@@ -127,7 +129,13 @@ impl Program {
                 check_jumps(table)?;
                 check_names(table, family, config)?;
                 needs_tracking |= table.chains.iter().flat_map(|c| &c.rules).any(tracks);
-                needs_whole |= table.chains.iter().flat_map(|c| &c.rules).any(looks_for_sockets);
+                let mut rules = table.chains.iter().flat_map(|c| &c.rules);
+                proxies |= rules.any(|r| matches!(r.target, Target::Synproxy(_)));
+                needs_whole |= table
+                    .chains
+                    .iter()
+                    .flat_map(|c| &c.rules)
+                    .any(looks_for_sockets);
                 tables[table.kind as usize] = Some(compile(table, config, states));
             }
         }
@@ -136,6 +144,7 @@ impl Program {
             tables,
             needs_tracking,
             needs_whole,
+            proxies,
         })
     }
 

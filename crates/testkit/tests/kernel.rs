@@ -39,7 +39,12 @@ struct Result {
 fn scripts() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    for directory in ["scenarios", "scenarios/ext", "regressions", "../../examples/scripts"] {
+    for directory in [
+        "scenarios",
+        "scenarios/ext",
+        "regressions",
+        "../../examples/scripts",
+    ] {
         let entries = std::fs::read_dir(root.join(directory))
             .expect("the scripts are part of the repository");
         let paths = entries.map(|e| e.expect("a directory entry").path());

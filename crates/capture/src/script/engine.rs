@@ -211,6 +211,7 @@ pub fn observed(
         | Ended::Dropped(by)
         | Ended::Queued(by)
         | Ended::Unheard(by)
+        | Ended::Answered { by, .. }
         | Ended::Rejected { by, .. }
         | Ended::Unknown { by, .. } => Some(RuleName {
             table: by.table.name().to_string(),

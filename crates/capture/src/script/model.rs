@@ -455,6 +455,8 @@ pub enum TcpOption {
     Bytes(Vec<u8>),
     /// SACK blocks: offsets are absolute sequence numbers, or relative to what the receiver is at.
     Sack(Vec<(Number, Number)>),
+    /// A time stamp that echoes the other side's last one, plus so much.
+    Echo(u32, i32),
 }
 
 /// An SCTP packet.

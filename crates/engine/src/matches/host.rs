@@ -75,9 +75,10 @@ pub(super) fn owner(rule: &Owner, context: &Context<'_>) -> Answer {
             }
         }
     };
-    let user = rule.user.as_ref().map(|not| {
-        fits(&not.value, std::iter::once(owner.user)).map(|fits| not.apply(fits))
-    });
+    let user = rule
+        .user
+        .as_ref()
+        .map(|not| fits(&not.value, std::iter::once(owner.user)).map(|fits| not.apply(fits)));
     let further = if rule.further_groups {
         &owner.groups[..]
     } else {
@@ -142,9 +143,7 @@ pub(super) fn cgroup(rule: &Cgroup, context: &Context<'_>, shared: &Shared<'_>) 
     };
     let socket = at.and_then(|at| context.host.socket(at));
     match rule {
-        Cgroup::Class(not) => not
-            .apply(socket.map_or(0, |s| s.class) == not.value)
-            .into(),
+        Cgroup::Class(not) => not.apply(socket.map_or(0, |s| s.class) == not.value).into(),
         Cgroup::Path(not) => {
             let wanted = not.value.trim_matches('/');
             if wanted.is_empty() {

@@ -8,12 +8,15 @@ use palisade_conntrack::Config;
 use palisade_rules::Match;
 
 use super::{Limits, RecentLists};
+use crate::synproxy::Cookies;
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct States {
     pub(crate) limits: Limits,
     pub(crate) recent: RecentLists,
+    /// Of SYNPROXY.
+    pub(crate) cookies: Cookies,
 }
 
 impl States {

@@ -65,7 +65,11 @@ pub(super) fn tproxy(
         } else {
             rule.address
         };
-        let port = if rule.port == 0 { ends.local.1 } else { rule.port };
+        let port = if rule.port == 0 {
+            ends.local.1
+        } else {
+            rule.port
+        };
         host.listening(&Ends {
             local: (address, port),
             ..ends

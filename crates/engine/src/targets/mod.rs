@@ -10,6 +10,7 @@ use crate::linear::Verdict;
 use crate::matches::{Facts, Shared};
 use crate::npt;
 use crate::observe::Effect;
+use crate::synproxy;
 
 /// What became of a packet at a target.
 pub(crate) enum Applied {
@@ -48,6 +49,12 @@ pub(crate) fn apply(
         Target::Nfqueue(rule) => Applied::Ends(host::queue(*rule, facts.host)),
         Target::Queue(_) => Applied::Ends(host::queue(host::QUEUE, facts.host)),
         Target::Tproxy(rule) => Applied::Ends(host::tproxy(*rule, buffer, facts, shared)),
+        Target::Synproxy(rule) => {
+            let packet = buffer.packet();
+            let cookies = &mut shared.states.cookies;
+            synproxy::target(rule, &packet, cookies, facts.now)
+                .map_or(Applied::Nothing, Applied::Ends)
+        }
         other if leaves_alone(other) => {
             let name = other.extension().map_or("", |e| e.name);
             Applied::Effect(Effect::Passed(name.to_string()))

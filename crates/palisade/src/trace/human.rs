@@ -208,9 +208,11 @@ fn decider(ended: &Ended) -> String {
         | Ended::Queued(by)
         | Ended::Rejected { by, .. }
         | Ended::Unheard(by)
+        | Ended::Answered { by, .. }
         | Ended::Unknown { by, .. } => by,
         Ended::NoRules => return "no rules".into(),
         Ended::Tracking(_) => return "tracking".into(),
+        Ended::Proxied(_) => return "SYNPROXY".into(),
         Ended::Martian(_)
         | Ended::TimeToLive(_)
         | Ended::FrameToAll

@@ -45,7 +45,7 @@ use palisade_capture::script::{
     Action, CheckKind, ConnectionSeen, Direction, FrameKind, Item, Observed, RuleName, RulesSource,
     Script, Seen, Sent, State, Step, Subject, Verdict, Way,
 };
-use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::flags};
+use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::Tcp, tcp::flags};
 
 pub use self::namespace::Tools;
 use self::namespace::{Device, Namespace};
@@ -212,7 +212,8 @@ impl KernelSubject {
             let before = at.checked_sub(1).and_then(|before| lines.get(before));
             lines.get(at).is_some_and(|l| {
                 l.words == "answer"
-                    && (answers(&l.packet, bytes)
+                    && (proxied(&l.packet, bytes)
+                        || answers(&l.packet, bytes)
                         || before.is_some_and(|b| answers(&l.packet, &b.packet)))
             })
         };
@@ -222,7 +223,10 @@ impl KernelSubject {
         };
         // An answer that is rejected may be answered in its turn.
         let next = of_answer.iter().skip(1).position(|l| l.words == "answer");
-        let of_answer = next.map_or(of_answer, |at| &of_answer[..=at]);
+        let (of_answer, of_next) = match next {
+            Some(at) => of_answer.split_at(at + 1),
+            None => (of_answer, [].as_slice()),
+        };
         let said = |words: &str| lines.iter().find(|l| l.words == words);
         let seen = lines
             .iter()
@@ -242,7 +246,10 @@ impl KernelSubject {
         let accepted = said("left").or_else(|| said("delivered"));
         let last = matched.last();
         let dropping = last.filter(|(name, _)| rule(name).is_some_and(Rule::drops));
+        let taken =
+            accepted.is_none() && of_answer.first().is_some_and(|l| proxied(&l.packet, bytes));
         let rejected = match self.tools {
+            _ if taken => false,
             Tools::Legacy => last.is_some_and(|(name, _)| rule(name).is_some_and(Rule::rejects)),
             // Nothing tells which rule matched: only the answer shows.
             Tools::Nft => accepted.is_none() && answer_of(lines, of_answer, bytes).is_some(),
@@ -252,6 +259,7 @@ impl KernelSubject {
         observed.verdict = match accepted {
             Some(_) => Seen::Seen(Verdict::Accept),
             None if rejected => Seen::Seen(Verdict::Reject),
+            None if taken => Seen::Seen(Verdict::Stolen),
             // IPv6's queue shows nothing of itself: held or destroyed, nobody can tell.
             None if piece && v6 && arrived => Seen::Unseen,
             // A piece said twice, or one that destroys its datagram, is gone.
@@ -259,13 +267,23 @@ impl KernelSubject {
             None => Seen::Seen(Verdict::Drop),
         };
         let answer = answer_of(lines, of_answer, bytes);
-        let answer = answer.filter(|_| accepted.is_none() && rejected);
-        observed.answer = Seen::Seen(answer.map(|l| l.packet.clone()));
+        let answer = answer.filter(|_| accepted.is_none() && (rejected || taken));
+        observed.answer = Seen::Seen(answer.map(|l| match taken {
+            true => finished(&l.packet),
+            false => l.packet.clone(),
+        }));
         observed.left = Seen::Seen(accepted.map(|l| finished(&l.packet)));
         let left = of_answer
             .iter()
             .find(|l| l.words == "left" || l.words == "delivered");
         self.extras.answer_left = Seen::Seen(left.map(|l| finished(&l.packet)));
+        let further = of_next.first().map(|made| {
+            let left = of_next
+                .iter()
+                .find(|l| l.words == "left" || l.words == "delivered");
+            (finished(&made.packet), left.map(|l| finished(&l.packet)))
+        });
+        self.extras.further = Seen::Seen(further.filter(|_| taken));
         if self.track {
             self.extras.answer_state = Seen::Seen(tracked(of_answer));
         }
@@ -440,6 +458,24 @@ fn finished(packet: &[u8]) -> Vec<u8> {
 fn answer_of<'l>(lines: &'l [Line], of_answer: &'l [Line], bytes: &[u8]) -> Option<&'l Line> {
     let foreign = |l: &&Line| l.words == "foreign" && answers(&l.packet, bytes);
     of_answer.first().or_else(|| lines.iter().find(foreign))
+}
+
+/// Whether one of the machine's packets is a segment between the ends of `asked`, as SYNPROXY makes them.
+fn proxied(packet: &[u8], asked: &[u8]) -> bool {
+    let ends = |bytes: &[u8]| {
+        let packet = Packet::parse(bytes).ok()?;
+        let tcp = Tcp::new(packet.transport()).filter(|_| packet.protocol() == proto::TCP)?;
+        let mut ends = [
+            (packet.source(), tcp.source_port()),
+            (packet.destination(), tcp.destination_port()),
+        ];
+        ends.sort();
+        Some((ends, tcp.has(flags::RST)))
+    };
+    match (ends(packet), ends(asked)) {
+        (Some((made, false)), Some((asked, _))) => made == asked,
+        _ => false,
+    }
 }
 
 /// Whether one of the machine's packets can be REJECT's answer to `asked`: a reset or an ICMP message

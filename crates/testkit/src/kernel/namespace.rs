@@ -130,7 +130,7 @@ impl Namespace {
             _options: options,
             _sockets: Vec::new(),
         };
-        namespace.feed("nft", &["-f", "-"], &chains::around())?;
+        namespace.feed("nft", &["-f", "-"], &chains::around(proxies(script, base)?))?;
         namespace.wire(script)?;
         let sysctls = script.sysctls.iter();
         for sysctl in sysctls.filter(|s| options::path(&s.name).is_none()) {
@@ -290,6 +290,22 @@ impl Namespace {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// Whether a rule of the script is one of SYNPROXY, by whose packets the machine speaks TCP itself.
+fn proxies(script: &Script, base: &Path) -> Result<bool> {
+    for rules in &script.rules {
+        let found = match &rules.source {
+            RulesSource::Inline { text, .. } => text.contains("SYNPROXY"),
+            RulesSource::File(name) => {
+                std::fs::read_to_string(base.join(name))?.contains("SYNPROXY")
+            }
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Creates the interface and opens the other end of its wire.

@@ -11,8 +11,8 @@ use super::cursor::{Cursor, Parsed, duration, mac, number, prefix, unknown};
 use crate::script::diagnostic::ScriptDiagnostic;
 use crate::script::lex::{Kind, Lines, Token};
 use crate::script::model::{
-    HostName, Interface, KernelUse, Prefix, Route, Rules, RulesFamily, RulesSource, SocketLine, Span,
-    Sysctl, Timeout,
+    HostName, Interface, KernelUse, Prefix, Route, Rules, RulesFamily, RulesSource, SocketLine,
+    Span, Sysctl, Timeout,
 };
 
 /// Longest name of an interface (kernel `IFNAMSIZ` less its terminator).
@@ -132,7 +132,10 @@ impl Parser {
     pub(super) fn local(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
         if cursor.takes("mark") {
             let word = cursor.word("a mark, as 0x1/0xff")?;
-            let (value, mask) = word.text.split_once('/').unwrap_or((word.text, "0xffffffff"));
+            let (value, mask) = word
+                .text
+                .split_once('/')
+                .unwrap_or((word.text, "0xffffffff"));
             let number = |text| number(text, word.span, "a mark", u32::MAX.into());
             let (value, mask) = (number(value)? as u32, number(mask)? as u32);
             self.script.firewall.local_marks.push((value, mask));
@@ -196,7 +199,10 @@ impl Parser {
                 }
             }
         }
-        if socket.remote.is_some_and(|r| r.is_ipv4() != socket.local.is_ipv4()) {
+        if socket
+            .remote
+            .is_some_and(|r| r.is_ipv4() != socket.local.is_ipv4())
+        {
             return Err(ScriptDiagnostic::new(
                 "bad-address",
                 span,

@@ -510,7 +510,7 @@ impl<'a, 't> Line<'a, 't, '_> {
                             for option in tcp_options(word)? {
                                 match option {
                                     TcpOption::Bytes(bytes) => options.extend(bytes),
-                                    TcpOption::Sack(_) => {
+                                    TcpOption::Sack(_) | TcpOption::Echo(..) => {
                                         return Err(ScriptDiagnostic::new(
                                             "wrong-word",
                                             word.span,

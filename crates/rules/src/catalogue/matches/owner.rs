@@ -107,8 +107,9 @@ fn who(text: &str, known: &[(&str, u32)]) -> Value<Who> {
         .map_or((text, text), |(first, last)| (first, last));
     let (first, last) = (value::number(first, MOST)?, value::number(last, MOST)?);
     if first > last {
-        return Err(Bad::new(format!("the range {text} is backwards"))
-            .help(format!("{last}-{first}")));
+        return Err(
+            Bad::new(format!("the range {text} is backwards")).help(format!("{last}-{first}"))
+        );
     }
     Ok(Who::Range(first as u32, last as u32))
 }

@@ -65,7 +65,9 @@ impl Spec for Nfqueue {
 
     fn read(l: &Loaded) -> Result<Self, Fault> {
         let number = l.plain("queue-num", read::short)?.unwrap_or(0);
-        let (first, last) = l.plain("queue-balance", queues)?.unwrap_or((number, number));
+        let (first, last) = l
+            .plain("queue-balance", queues)?
+            .unwrap_or((number, number));
         Ok(Nfqueue {
             first,
             last,

@@ -26,10 +26,7 @@ impl Spec for Synproxy {
     .options(&[
         opt("mss", "BYTES", "the server's greatest segment"),
         opt("wscale", "BITS", "the server's window scale"),
-        flag(
-            "sack-perm",
-            "the server takes selective acknowledgements",
-        ),
+        flag("sack-perm", "the server takes selective acknowledgements"),
         flag("timestamp", "the server uses timestamps"),
         flag("ecn", "the server is told of congestion"),
     ])
