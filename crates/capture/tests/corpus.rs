@@ -50,6 +50,7 @@ fn engine() -> Engine {
         name: "tun0".into(),
         addresses: Vec::new(),
         prefixes: vec![([0u8; 4].into(), 0), ([0u8; 16].into(), 0)],
+        ..Interface::default()
     };
     let mut host = Host::new([], [everything]);
     host.route_localnet = true;
@@ -59,6 +60,7 @@ fn engine() -> Engine {
         host,
         conntrack,
         reassembly: Reassembly::Always,
+        ..Setup::default()
     })
     .expect("rules that run")
 }

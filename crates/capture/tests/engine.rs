@@ -8,7 +8,11 @@ use palisade_wire::Timestamp;
 fn scripts() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut files = Vec::new();
-    for dir in ["examples/scripts", "crates/testkit/scenarios"] {
+    for dir in [
+        "examples/scripts",
+        "crates/testkit/scenarios",
+        "crates/testkit/scenarios/ext",
+    ] {
         let entries = std::fs::read_dir(root.join(dir)).expect(dir);
         files.extend(
             entries
@@ -39,6 +43,16 @@ fn check_script(path: &Path) -> (u64, Vec<String>) {
         if let Err(error) = prepared.conntrack.add_policy(timeout.policy.clone()) {
             failures.push(error.to_string());
         }
+    }
+    for statement in &script.ipsets {
+        let text = match &statement.source {
+            RulesSource::Inline { text, .. } => text.clone(),
+            RulesSource::File(file) => {
+                std::fs::read_to_string(path.with_file_name(file)).expect("sets")
+            }
+        };
+        let parsed = prepared.add_ipsets(&text);
+        failures.extend(parsed.diagnostics.iter().map(|d| format!("ipset: {d}")));
     }
     for rules in &script.rules {
         let text = match &rules.source {

@@ -77,6 +77,7 @@ fn every_example_parses_and_builds_packets() {
 fn every_kernel_scenario_parses_and_builds_packets() {
     let count = check_folder("crates/testkit/scenarios");
     assert!(count >= 40, "{count} scenarios");
+    check_folder("crates/testkit/scenarios/ext");
 }
 
 /// The reference's blocks: `pal` is a whole script, `pal-lines` are packet lines to which the

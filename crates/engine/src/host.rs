@@ -17,7 +17,15 @@ pub struct Interface {
     pub addresses: Vec<IpAddr>,
     /// What lies behind it: address and prefix length.
     pub prefixes: Vec<(IpAddr, u8)>,
+    /// Largest IP packet that it sends, in bytes; [`MTU`] if not said.
+    pub mtu: Option<u32>,
 }
+
+/// MTU of an interface of which nothing is said: Ethernet's.
+pub const MTU: u32 = 1500;
+
+/// MTU of the loopback interface.
+const LOOPBACK_MTU: u32 = 65_536;
 
 /// Interfaces and local addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -276,6 +284,12 @@ impl Host {
             .copied()
     }
 
+    /// The MTU of an interface by its name, in bytes.
+    pub fn mtu(&self, name: &str) -> u32 {
+        let said = self.interface(name).and_then(|i| i.mtu);
+        said.unwrap_or(if name == "lo" { LOOPBACK_MTU } else { MTU })
+    }
+
     /// An interface by name.
     pub fn interface(&self, name: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|i| i.name == name)
@@ -492,6 +506,7 @@ mod tests {
             prefixes: std::iter::once((own.parse().unwrap(), 24))
                 .chain(routed.iter().map(|net| (net.parse().unwrap(), 16)))
                 .collect(),
+            ..Interface::default()
         };
         let host = Host::new(
             [],

@@ -40,6 +40,7 @@ mod reject;
 mod routing;
 pub mod socket;
 mod synproxy;
+mod sets;
 mod targets;
 
 pub use palisade_conntrack as conntrack;
@@ -52,6 +53,7 @@ pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
 pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
 pub use program::SetupError;
 pub use socket::{Owner, Socket};
+pub use sets::Sets;
 
 use palisade_conntrack::defrag::Defrag;
 use palisade_conntrack::{Config, Conntrack};
@@ -82,6 +84,8 @@ pub struct Setup {
     pub conntrack: Config,
     /// Reassembly.
     pub reassembly: Reassembly,
+    /// The sets (ipset) that rules name; what a set that is missing would say is not known.
+    pub ipsets: palisade_rules::ipset::Sets,
 }
 
 /// The firewall: rules, connection table and everything rules remember.
@@ -107,7 +111,10 @@ impl Engine {
     /// [`SetupError`] when chains call each other in a circle, a ruleset is of the other family, or a rule names
     /// a timeout policy or a label that the settings do not have.
     pub fn new(setup: Setup) -> Result<Self, SetupError> {
-        let mut states = matches::States::default();
+        let mut states = matches::States {
+            sets: Sets::new(&setup.ipsets),
+            ..Default::default()
+        };
         let config = &setup.conntrack;
         states.cookies = synproxy::Cookies::new(config.hash_seed);
         let four = program::Program::new(setup.rules4, Family::V4, config, &mut states)?;
@@ -164,6 +171,11 @@ impl Engine {
     /// The lists of `-m recent`.
     pub fn recent(&self) -> &RecentLists {
         &self.states.recent
+    }
+
+    /// The sets (ipset) as they are now.
+    pub fn ipsets(&self) -> &Sets {
+        &self.states.sets
     }
 
     /// The rules of a family with their counters, as `iptables-save -c` would print them.

@@ -83,8 +83,8 @@ pub(crate) fn run<O: Observer>(
         observer.enter(facts.hook, table.kind);
     }
     let mut context = facts.with(buffer.packet());
-    let kind = table.kind;
-    let length = ip_length(&context.packet) as u64;
+    let (kind, bytes_seen) = (table.kind, table.bytes_seen);
+    let mut length = ip_length(&context.packet) as u64;
     stack.clear();
     let (mut chain, mut at) = (base, 0u32);
     // A decision that holds unless a rule that is not evaluated matched before.
@@ -154,8 +154,8 @@ pub(crate) fn run<O: Observer>(
             }
             Visit::HotDrop => break here(Verdict::Drop),
             Visit::Unknown => {
-                let what = unknown_match(&rule.rule.matches);
-                match fate(&rule.rule.target) {
+                let what = unknown_match(rule);
+                match fate(&rule.rule.target, bytes_seen) {
                     Fate::Nothing => {}
                     Fate::Ends(verdict)
                         if pending.as_ref().is_none_or(|p| p.verdict == verdict) =>
@@ -168,10 +168,22 @@ pub(crate) fn run<O: Observer>(
                 at += 1;
                 continue;
             }
-            Visit::Matched => {}
+            Visit::Matched | Visit::MatchedThenDrop => {}
         }
         rule.counters.packets += 1;
         rule.counters.bytes += length;
+        if visit == Visit::MatchedThenDrop {
+            match &rule.rule.target {
+                Target::Reject(with) => break here(Verdict::Reject(*with)),
+                other => {
+                    let applied = targets::apply(other, buffer, &facts, shared);
+                    if let (true, Applied::Effect(effect)) = (O::ACTIVE, applied) {
+                        observer.effect(effect);
+                    }
+                    break here(Verdict::Drop);
+                }
+            }
+        }
         match &rule.rule.target {
             Target::None => {}
             Target::Accept => break here(Verdict::Accept),
@@ -201,6 +213,7 @@ pub(crate) fn run<O: Observer>(
             other => {
                 let applied = targets::apply(other, buffer, &facts, shared);
                 context = facts.with(buffer.packet());
+                length = ip_length(&context.packet) as u64;
                 match applied {
                     Applied::Nothing => {}
                     Applied::Effect(effect) => {
@@ -219,7 +232,7 @@ pub(crate) fn run<O: Observer>(
             let what = table.chains[p.chain as usize]
                 .rules
                 .get(p.rule.unwrap_or(0) as usize)
-                .map_or_else(String::new, |r| unknown_match(&r.rule.matches));
+                .map_or_else(String::new, unknown_match);
             Decision {
                 verdict: Verdict::Unknown(what),
                 ..p
@@ -235,16 +248,20 @@ fn visit(rule: &ProgramRule, context: &Context<'_>, shared: &mut Shared<'_>) -> 
     if let Some(failed) = base_fails(&rule.rule.base, context) {
         return Visit::Failed(failed);
     }
-    let mut unknown = false;
+    let (mut unknown, mut doomed) = (false, false);
     for (i, (m, slot)) in rule.rule.matches.iter().zip(&rule.slots).enumerate() {
         match evaluate(m, *slot, context, shared) {
             Answer::Yes => {}
+            Answer::No if doomed => return Visit::HotDrop,
             Answer::No => return Visit::Failed(Failed::Match(i)),
             Answer::Unknown => unknown = true,
             Answer::HotDrop => return Visit::HotDrop,
+            Answer::YesThenDrop => doomed = true,
         }
     }
-    if unknown {
+    if doomed {
+        Visit::MatchedThenDrop
+    } else if unknown {
         Visit::Unknown
     } else {
         Visit::Matched
@@ -298,33 +315,47 @@ enum Fate {
     Changes,
 }
 
-fn fate(target: &Target) -> Fate {
+fn fate(target: &Target, bytes_seen: bool) -> Fate {
     match target {
         Target::None | Target::Log(_) | Target::Nflog(_) => Fate::Nothing,
         Target::Accept => Fate::Ends(Verdict::Accept),
         Target::Drop => Fate::Ends(Verdict::Drop),
         other if targets::leaves_alone(other) => Fate::Nothing,
+        other if targets::changes_bytes(other) && !bytes_seen => Fate::Nothing,
         _ => Fate::Changes,
     }
 }
 
 /// The match that could not be answered, and why: one that is kept, or one that asks for what was not given
-/// (sockets, sets).
-fn unknown_match(matches: &[Match]) -> String {
-    let why = |m: &Match| {
+/// (sockets, sets), or for what a capture did not keep.
+fn unknown_match(rule: &ProgramRule) -> String {
+    let why = |(m, slot): (&Match, &Option<u32>)| {
         let extension = m.extension();
-        let needs = |need| extension.needs.contains(&need);
+        let name = extension.name;
         Some(match m {
-            _ if !extension.evaluated() => "is not evaluated yet",
-            Match::Osf(_) => "has no fingerprints to compare with",
-            Match::Rpfilter(_) => "does not know all routes of this host",
-            _ if needs(Need::Sockets) => "does not know the sockets of this host",
-            _ if needs(Need::Sets) => "does not know its sets",
+            _ if !extension.evaluated() => format!("match {name} is not evaluated yet"),
+            Match::Set(m) if slot.is_none() => {
+                format!("match set: set {} is not given", m.set.value.name)
+            }
+            Match::Osf(_) => "match osf has no fingerprints to compare with".to_string(),
+            Match::Rpfilter(_) => {
+                "match rpfilter does not know all routes of this host".to_string()
+            }
+            _ if extension.needs.contains(&Need::Sockets) => {
+                format!("match {name} does not know the sockets of this host")
+            }
             _ => return None,
         })
     };
+    // What a capture did not keep.
+    let looks_inside = |m: &&Match| m.extension().needs.contains(&Need::Payload);
+    let matches = &rule.rule.matches;
     matches
         .iter()
-        .find_map(|m| Some(format!("match {} {}", m.name(), why(m)?)))
-        .unwrap_or_else(|| "a match cannot be answered".to_string())
+        .zip(&rule.slots)
+        .find_map(why)
+        .unwrap_or_else(|| match matches.iter().find(looks_inside) {
+            Some(m) => format!("match {} does not see all of the packet", m.name()),
+            None => "a match cannot be answered".to_string(),
+        })
 }

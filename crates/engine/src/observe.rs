@@ -51,6 +51,8 @@ pub enum Visit {
     Unknown,
     /// The packet is too broken for a match, which drops it.
     HotDrop,
+    /// Likewise, but the test was negated: the rule counts, its target acts, then the packet is dropped.
+    MatchedThenDrop,
 }
 
 /// Something a target did.
@@ -78,6 +80,22 @@ pub enum Effect {
     Template(String),
     /// Addresses or ports translated, in words.
     Translated(String),
+    /// Added to sets or deleted from them, in words.
+    Sets(String),
+    /// A field of a header changed, or was added.
+    Changed {
+        /// Its name.
+        field: &'static str,
+        /// Before; `None` if it was not there.
+        from: Option<u32>,
+        /// After.
+        to: u32,
+    },
+    /// TCP options were overwritten with NOP.
+    Stripped {
+        /// How many.
+        options: u32,
+    },
     /// A target that is not evaluated and cannot change the verdict.
     Passed(String),
 }

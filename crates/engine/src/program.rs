@@ -7,6 +7,7 @@ use palisade_rules::{Counters, Family, Match, Policy, Rule, Ruleset, Table, Tabl
 use thiserror::Error;
 
 use crate::matches::States;
+use crate::targets::sees_bytes;
 
 /// Why rules cannot be run.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -95,6 +96,8 @@ pub(crate) struct ProgramTable {
     /// Chain of each hook, by [`Hook`] as index.
     pub(crate) hooks: [Option<u32>; 5],
     pub(crate) chains: Vec<ProgramChain>,
+    /// A rule of some table looks at bytes that a target may have changed.
+    pub(crate) bytes_seen: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -125,6 +128,11 @@ impl Program {
                     wanted: family,
                 });
             }
+            let chains = ruleset.tables.iter().flat_map(|t| &t.chains);
+            let bytes_seen = chains
+                .flat_map(|c| &c.rules)
+                .flat_map(|r| &r.matches)
+                .any(sees_bytes);
             for table in &ruleset.tables {
                 check_jumps(table)?;
                 check_names(table, family, config)?;
@@ -136,7 +144,7 @@ impl Program {
                     .iter()
                     .flat_map(|c| &c.rules)
                     .any(looks_for_sockets);
-                tables[table.kind as usize] = Some(compile(table, config, states));
+                tables[table.kind as usize] = Some(compile(table, config, states, bytes_seen));
             }
         }
         Ok(Program {
@@ -170,7 +178,7 @@ impl Program {
     }
 }
 
-fn compile(table: &Table, config: &Config, states: &mut States) -> ProgramTable {
+fn compile(table: &Table, config: &Config, states: &mut States, bytes_seen: bool) -> ProgramTable {
     let mut hooks = [None; 5];
     let chains: Vec<ProgramChain> = table
         .chains
@@ -204,6 +212,7 @@ fn compile(table: &Table, config: &Config, states: &mut States) -> ProgramTable 
         kind: table.kind,
         hooks,
         chains,
+        bytes_seen,
     }
 }
 

@@ -23,6 +23,18 @@ pub enum Command {
     Check(CheckArguments),
     /// Print rules as iptables-save would.
     Fmt(FmtArguments),
+    /// iptables, on a file of rules: palisade iptables --rules FILE -L -n -v.
+    Iptables(ProgramArguments),
+    /// ip6tables, on a file of rules.
+    Ip6tables(ProgramArguments),
+    /// iptables-save of a file of rules.
+    IptablesSave(ProgramArguments),
+    /// ip6tables-save of a file of rules.
+    Ip6tablesSave(ProgramArguments),
+    /// iptables-restore onto a file of rules.
+    IptablesRestore(ProgramArguments),
+    /// ip6tables-restore onto a file of rules.
+    Ip6tablesRestore(ProgramArguments),
 }
 
 /// Output format.
@@ -32,6 +44,15 @@ pub enum Format {
     Human,
     /// For programs.
     Json,
+}
+
+/// Which of the two iptables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ToolsArgument {
+    /// iptables-legacy.
+    Legacy,
+    /// iptables-nft.
+    Nft,
 }
 
 /// When to use colour.
@@ -54,6 +75,9 @@ pub struct TraceArguments {
     /// IPv6 rules: an ip6tables-save file.
     #[arg(long, value_name = "FILE")]
     pub rules6: Option<PathBuf>,
+    /// Sets (ipset) that the rules name: what `ipset save` printed (docs/ipset.md).
+    #[arg(long, value_name = "FILE")]
+    pub ipset: Vec<PathBuf>,
     /// Capture to replay: pcap or pcapng, gzip or not.
     #[arg(long, value_name = "FILE", conflicts_with = "script")]
     pub pcap: Option<PathBuf>,
@@ -107,6 +131,9 @@ pub struct CheckArguments {
     /// Rules files.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// Sets (ipset) that the rules name: what `ipset save` printed. They are checked too.
+    #[arg(long, value_name = "FILE")]
+    pub ipset: Vec<PathBuf>,
     /// Output format.
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
@@ -126,10 +153,41 @@ pub struct FmtArguments {
     pub v6: bool,
     /// Rules file.
     pub file: PathBuf,
+    /// Whose iptables-save: tables, chains and some rules are printed differently.
+    #[arg(long = "as", value_enum, default_value = "legacy")]
+    pub tools: ToolsArgument,
+    /// Keep comments and empty lines above the rules that they stand before.
+    #[arg(long)]
+    pub keep_comments: bool,
     /// Print counters too, as iptables-save -c.
     #[arg(short = 'c', long)]
     pub counters: bool,
     /// Colour.
     #[arg(long, value_enum, default_value = "auto")]
     pub color: Color,
+}
+
+/// The programs that people know.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+pub struct ProgramArguments {
+    /// The file that holds the rules, as iptables-save writes them; made if it is not there.
+    #[arg(long, value_name = "FILE", env = "PALISADE_RULES")]
+    pub rules: Option<PathBuf>,
+    /// Whose language it is: legacy or nft.
+    #[arg(long = "as", value_name = "TOOLS", value_parser = ["legacy", "nft"], default_value = "legacy")]
+    pub language: String,
+    /// The program's own arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+impl ProgramArguments {
+    /// Whose language it is.
+    pub fn tools(&self) -> palisade_rules::Tools {
+        match self.language.as_str() {
+            "nft" => palisade_rules::Tools::Nft,
+            _ => palisade_rules::Tools::Legacy,
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use palisade_conntrack::config::LABELS;
@@ -30,6 +30,8 @@ struct HostFile {
     timeout: BTreeMap<String, TimeoutTable>,
     #[serde(default)]
     labels: BTreeMap<String, u8>,
+    /// A file of sets, relative to this one.
+    ipsets: Option<PathBuf>,
 }
 
 /// `[timeout.NAME]`: a policy for `-j CT --timeout NAME`.
@@ -50,13 +52,21 @@ struct InterfaceTable {
     addresses: Vec<IpAddr>,
     #[serde(default)]
     prefixes: Vec<String>,
+    mtu: Option<u32>,
 }
 
-/// Host and settings as told; `None` when nothing was told of the host.
-pub fn resolve(arguments: &TraceArguments, config: &mut Config) -> Result<Option<Host>> {
+/// Host and settings as told; `None` when nothing was told of the host. Files of sets that the host file names are
+/// put before those of `ipsets`.
+pub fn resolve(
+    arguments: &TraceArguments,
+    config: &mut Config,
+    ipsets: &mut Vec<PathBuf>,
+) -> Result<Option<Host>> {
     let mut host = None;
     if let Some(path) = &arguments.host {
-        host = Some(read(path, config)?);
+        let (read, sets) = read(path, config)?;
+        host = Some(read);
+        ipsets.splice(0..0, sets.map(|name| path.with_file_name(name)));
     } else if !arguments.local.is_empty() || !arguments.interface.is_empty() {
         host = Some(from_options(&arguments.local, &arguments.interface)?);
     }
@@ -69,7 +79,7 @@ pub fn resolve(arguments: &TraceArguments, config: &mut Config) -> Result<Option
     Ok(host)
 }
 
-fn read(path: &Path, config: &mut Config) -> Result<Host> {
+fn read(path: &Path, config: &mut Config) -> Result<(Host, Option<PathBuf>)> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let file: HostFile =
@@ -117,9 +127,10 @@ fn read(path: &Path, config: &mut Config) -> Result<Host> {
             name,
             addresses: table.addresses,
             prefixes,
+            mtu: table.mtu,
         });
     }
-    Ok(Host::new(file.local, interfaces))
+    Ok((Host::new(file.local, interfaces), file.ipsets))
 }
 
 fn policy(name: &str, table: &TimeoutTable) -> Result<TimeoutPolicy> {
@@ -149,6 +160,7 @@ fn from_options(local: &[IpAddr], options: &[String]) -> Result<Host> {
                     name: name.to_string(),
                     addresses: Vec::new(),
                     prefixes: vec![prefix],
+                    ..Interface::default()
                 }),
             }
         }
@@ -184,6 +196,7 @@ pub fn everything(name: &str) -> Interface {
         name: name.to_string(),
         addresses: Vec::new(),
         prefixes: vec![(IpAddr::from([0u8; 4]), 0), (IpAddr::from([0u8; 16]), 0)],
+        ..Interface::default()
     }
 }
 

@@ -6,7 +6,9 @@ mod expression;
 mod host;
 mod infer;
 mod output;
+mod programs;
 mod rules;
+mod sets;
 mod trace;
 
 use std::process::ExitCode;
@@ -14,6 +16,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Arguments, Command};
+use palisade_rules::Family;
+use programs::Program;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +41,17 @@ impl From<Exit> for ExitCode {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(programs::by_name(std::env::args_os()));
     let result = match &arguments.command {
         Command::Trace(trace) => trace::run(trace),
         Command::Check(check) => rules::check(check),
         Command::Fmt(fmt) => rules::fmt(fmt),
+        Command::Iptables(line) => programs::run(line, Program::Tables, Family::V4),
+        Command::Ip6tables(line) => programs::run(line, Program::Tables, Family::V6),
+        Command::IptablesSave(line) => programs::run(line, Program::Save, Family::V4),
+        Command::Ip6tablesSave(line) => programs::run(line, Program::Save, Family::V6),
+        Command::IptablesRestore(line) => programs::run(line, Program::Restore, Family::V4),
+        Command::Ip6tablesRestore(line) => programs::run(line, Program::Restore, Family::V6),
     };
     match result {
         Ok(exit) => exit.into(),

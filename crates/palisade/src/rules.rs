@@ -4,13 +4,16 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use palisade_rules::{Diagnostic, Family, Parsed, Severity, parse, print};
+use palisade_rules::{
+    Comments, Diagnostic, Family, Parsed, Ruleset, Severity, Tools, parse, print,
+};
 use serde_json::json;
 
 use crate::Exit;
-use crate::args::{CheckArguments, FmtArguments, Format};
+use crate::args::{CheckArguments, FmtArguments, Format, ToolsArgument};
 use crate::diagnostics;
 use crate::output::Paint;
+use crate::sets;
 
 /// A rules file with what was found in it.
 pub struct RulesFile {
@@ -22,9 +25,18 @@ pub struct RulesFile {
 
 /// Reads rules; bytes that are no UTF-8 are replaced.
 pub fn read(path: &Path, family: Family) -> Result<RulesFile> {
+    let options = parse::Options {
+        family,
+        ..parse::Options::default()
+    };
+    read_as(path, &options)
+}
+
+/// Reads a rules file as one of the tools does.
+fn read_as(path: &Path, options: &parse::Options) -> Result<RulesFile> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let parsed = parse::auto(&text, family);
+    let parsed = parse::auto_as(&text, options);
     Ok(RulesFile { text, parsed })
 }
 
@@ -52,8 +64,13 @@ pub fn check(arguments: &CheckArguments) -> Result<Exit> {
     let paint = Paint::stdout(arguments.color);
     let mut out = std::io::stdout().lock();
     let (mut errors, mut warnings, mut notes) = (0, 0, 0);
+    let sets = match sets::read(&arguments.ipset, Paint::stderr(arguments.color))? {
+        Ok(sets) => sets,
+        Err(_) => return Ok(Exit::BadInput),
+    };
     for path in &arguments.files {
-        let file = read(path, family(arguments.v6))?;
+        let mut file = read(path, family(arguments.v6))?;
+        sets::check(&mut file, sets.as_ref());
         for d in &file.parsed.diagnostics {
             match d.severity {
                 Severity::Error => errors += 1,
@@ -108,7 +125,17 @@ fn to_json(d: &Diagnostic, path: &Path) -> serde_json::Value {
 
 /// `palisade fmt`.
 pub fn fmt(arguments: &FmtArguments) -> Result<Exit> {
-    let file = read(&arguments.file, family(arguments.v6))?;
+    let tools = match arguments.tools {
+        ToolsArgument::Legacy => Tools::Legacy,
+        ToolsArgument::Nft => Tools::Nft,
+    };
+    let options = parse::Options {
+        family: family(arguments.v6),
+        tools,
+        counters: arguments.counters,
+        ..parse::Options::default()
+    };
+    let file = read_as(&arguments.file, &options)?;
     if file.parsed.has_errors() {
         tell(
             &file,
@@ -118,9 +145,31 @@ pub fn fmt(arguments: &FmtArguments) -> Result<Exit> {
         );
         return Ok(Exit::BadInput);
     }
-    let mut out = std::io::stdout().lock();
-    for ruleset in [&file.parsed.v4, &file.parsed.v6].into_iter().flatten() {
-        out.write_all(print::save(ruleset, arguments.counters).as_bytes())?;
+    let rulesets: Vec<&Ruleset> = [&file.parsed.v4, &file.parsed.v6]
+        .into_iter()
+        .flatten()
+        .collect();
+    let mut comments = match arguments.keep_comments {
+        true => Comments::of(&file.text, &rulesets),
+        false => Comments::default(),
+    };
+    let mut text = String::new();
+    for ruleset in &rulesets {
+        // Two saves in one text: say which is whose.
+        if rulesets.len() > 1 {
+            text.push_str(match ruleset.family {
+                Family::V4 => "# iptables\n",
+                Family::V6 => "# ip6tables\n",
+            });
+        }
+        text.push_str(&print::save_with(
+            ruleset,
+            arguments.counters,
+            tools,
+            &mut comments,
+        ));
     }
+    comments.end(&mut text);
+    std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Yes)
 }

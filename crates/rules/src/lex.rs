@@ -72,7 +72,6 @@ impl Diagnostic {
     }
 
     /// Adds what the real program says.
-    #[allow(dead_code)]
     pub(crate) fn said(mut self, text: impl Into<String>) -> Self {
         self.said = Some(text.into());
         self
@@ -89,45 +88,103 @@ impl Diagnostic {
     }
 }
 
-/// Splits a line of an `iptables-save` file: double quotes with backslash, nothing else
-/// (iptables `add_param_to_argv`). `base` is the line's first byte within the file.
-pub fn save_words(line: &str, base: usize) -> Vec<Word> {
-    let mut words = Vec::new();
-    let mut word: Option<Word> = None;
-    let mut quoted = false;
-    let mut escaped = false;
-    for (i, c) in line.char_indices() {
-        let at = base + i;
-        if quoted {
-            if escaped {
-                push(&mut word, c, at);
-                escaped = false;
-            } else if c == '\\' {
-                escaped = true;
-            } else if c == '"' {
-                quoted = false;
-                touch(&mut word, at, c);
-            } else {
-                push(&mut word, c, at);
-            }
-        } else if c == '"' {
-            quoted = true;
-            touch(&mut word, at, c);
-        } else if matches!(c, ' ' | '\t' | '\n' | '\r') {
-            words.extend(word.take());
-        } else {
-            push(&mut word, c, at);
+/// What keeps a line of a save file from being split.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unsplit {
+    /// A word has as many bytes as the program's buffer for one.
+    LongWord(usize, usize),
+    /// There are more words than the program's list holds.
+    ManyWords(usize, usize),
+}
+
+/// Room for one word of a save file (iptables `struct xt_param_buf`).
+const MAX_WORD: usize = 1024;
+
+/// Room for words of one line, the program's own among them (iptables `MAX_ARGC`).
+const MAX_WORDS: usize = 255 - 4;
+
+/// Splits a line of an `iptables-save` file as iptables-restore does (`add_param_to_argv`): words end
+/// at blanks, tabs, line feeds and at a closing double quote; in double quotes a backslash takes the
+/// next character as it is. `base` is the line's first byte within the file; the line has its line
+/// feed, which an open quote takes for text.
+pub fn save_words(line: &str, base: usize) -> Result<Vec<Word>, Unsplit> {
+    let mut words: Vec<Word> = Vec::with_capacity(16);
+    let bytes = line.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        // Most words have no quote in them: take them whole.
+        if matches!(bytes[at], b' ' | b'\t' | b'\n') {
+            at += 1;
+            continue;
         }
+        let start = at;
+        let mut text = String::new();
+        let mut quoted = false;
+        let mut piece = at;
+        loop {
+            match bytes.get(at) {
+                None => {
+                    text.push_str(line.get(piece..at).unwrap_or_default());
+                    break;
+                }
+                Some(b'\\') if quoted => {
+                    text.push_str(line.get(piece..at).unwrap_or_default());
+                    at += 1;
+                    // The next character as it is, whatever it is.
+                    piece = at;
+                    let next = line.get(at..).and_then(|rest| rest.chars().next());
+                    at += next.map_or(0, char::len_utf8);
+                }
+                Some(b'"') if quoted => {
+                    text.push_str(line.get(piece..at).unwrap_or_default());
+                    at += 1;
+                    break;
+                }
+                Some(b'"') => {
+                    text.push_str(line.get(piece..at).unwrap_or_default());
+                    quoted = true;
+                    at += 1;
+                    piece = at;
+                }
+                Some(b' ' | b'\t' | b'\n') if !quoted => {
+                    text.push_str(line.get(piece..at).unwrap_or_default());
+                    break;
+                }
+                Some(_) => at += 1,
+            }
+        }
+        let (start, end) = (base + start, base + at);
+        if text.is_empty() && quoted && bytes.get(at - 1) != Some(&b'"') {
+            // An open quote with nothing behind it is no word.
+            continue;
+        }
+        if text.len() >= MAX_WORD {
+            return Err(Unsplit::LongWord(start, end));
+        }
+        if words.len() >= MAX_WORDS {
+            return Err(Unsplit::ManyWords(start, end));
+        }
+        words.push(Word { text, start, end });
     }
-    words.extend(word);
-    words
+    Ok(words)
+}
+
+/// What stands between a command and the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing, `;` or `&`: it runs.
+    Nothing,
+    /// `&&`: it runs when the one before succeeded.
+    And,
+    /// `||`: it runs when the one before failed.
+    Or,
 }
 
 /// What a shell line is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ShellLine {
-    /// Commands, each a list of words (`;` and `&&` stand between them).
-    Commands(Vec<Vec<Word>>),
+    /// Commands, each a list of words, with what stands before it.
+    Commands(Vec<(Before, Vec<Word>)>),
     /// Not a plain command: the span of what makes it one, and its name.
     NotPlain {
         /// First byte.
@@ -141,7 +198,7 @@ pub enum ShellLine {
 
 /// Splits a logical shell line (continuations included in `line` as backslash-newline).
 pub fn shell_words(line: &str, base: usize) -> ShellLine {
-    let mut commands = vec![Vec::new()];
+    let mut commands = vec![(Before::Nothing, Vec::new())];
     let mut word: Option<Word> = None;
     let mut chars = line.char_indices().peekable();
     let not_plain = |i: usize, n: usize, what| ShellLine::NotPlain {
@@ -153,12 +210,12 @@ pub fn shell_words(line: &str, base: usize) -> ShellLine {
         let at = base + i;
         match c {
             '\\' => match chars.next() {
-                Some((_, '\n')) | None => end_word(&mut commands, &mut word),
+                // A line goes on, even a word.
+                Some((_, '\n')) | None => {}
                 Some((_, '\r')) => {
                     if matches!(chars.peek(), Some((_, '\n'))) {
                         chars.next();
                     }
-                    end_word(&mut commands, &mut word);
                 }
                 Some((j, next)) => {
                     touch(&mut word, at, c);
@@ -208,10 +265,11 @@ pub fn shell_words(line: &str, base: usize) -> ShellLine {
             '$' => return not_plain(i, 1, "a variable"),
             '`' => return not_plain(i, 1, "a command substitution"),
             '|' => {
-                // `cmd || true` is common; what follows it does not matter to the rules.
                 if matches!(chars.peek(), Some((_, '|'))) {
+                    chars.next();
                     end_word(&mut commands, &mut word);
-                    break;
+                    commands.push((Before::Or, Vec::new()));
+                    continue;
                 }
                 return not_plain(i, 1, "a pipe");
             }
@@ -240,26 +298,28 @@ pub fn shell_words(line: &str, base: usize) -> ShellLine {
             '(' | ')' | '{' | '}' if word.is_none() => return not_plain(i, 1, "a group"),
             ';' => {
                 end_word(&mut commands, &mut word);
-                commands.push(Vec::new());
+                commands.push((Before::Nothing, Vec::new()));
             }
             '&' => {
+                let mut before = Before::Nothing;
                 if matches!(chars.peek(), Some((_, '&'))) {
                     chars.next();
+                    before = Before::And;
                 }
                 end_word(&mut commands, &mut word);
-                commands.push(Vec::new());
+                commands.push((before, Vec::new()));
             }
             c if c.is_whitespace() => end_word(&mut commands, &mut word),
             c => push(&mut word, c, at),
         }
     }
     end_word(&mut commands, &mut word);
-    commands.retain(|c| !c.is_empty());
+    commands.retain(|(_, words)| !words.is_empty());
     ShellLine::Commands(commands)
 }
 
-fn end_word(commands: &mut [Vec<Word>], word: &mut Option<Word>) {
-    if let (Some(done), Some(last)) = (word.take(), commands.last_mut()) {
+fn end_word(commands: &mut [(Before, Vec<Word>)], word: &mut Option<Word>) {
+    if let (Some(done), Some((_, last))) = (word.take(), commands.last_mut()) {
         last.push(done);
     }
 }

@@ -12,15 +12,20 @@
 //! the command line.
 
 pub mod catalogue;
+mod comments;
 pub mod diagnostic;
+pub mod ipset;
 mod lex;
+pub mod list;
 pub mod model;
 pub mod names;
 pub mod parse;
 pub mod print;
+pub mod services;
 mod value;
 
 pub use catalogue::{Extension, Match, Out, Target, matches, targets};
+pub use comments::Comments;
 pub use diagnostic::{Diagnostic, Replacement, Severity};
 pub use model::*;
 pub use palisade_wire::Family;

@@ -158,15 +158,6 @@ impl Ruleset {
     pub fn table(&self, kind: TableKind) -> Option<&Table> {
         self.tables.iter().find(|t| t.kind == kind)
     }
-
-    /// Position of a table, made with empty built-in chains if need be.
-    pub(crate) fn table_index(&mut self, kind: TableKind) -> usize {
-        if let Some(at) = self.tables.iter().position(|t| t.kind == kind) {
-            return at;
-        }
-        self.tables.push(Table::new(kind));
-        self.tables.len() - 1
-    }
 }
 
 /// A table: its built-in chains in hook order, then user chains in order of creation.
@@ -268,21 +259,31 @@ pub struct Rule {
 /// An address with a mask; iptables allows any mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Net {
-    /// Address, masked.
+    /// Address; what the mask leaves out does not count.
     pub address: IpAddr,
     /// Mask, of the same family.
     pub mask: IpAddr,
 }
 
 impl Net {
+    /// With the bits of the address that the mask leaves out taken away.
+    pub fn masked(self) -> Net {
+        let address = match (self.address, self.mask) {
+            (IpAddr::V4(a), IpAddr::V4(m)) => IpAddr::V4(a & m),
+            (IpAddr::V6(a), IpAddr::V6(m)) => IpAddr::V6(a & m),
+            (address, _) => address,
+        };
+        Net { address, ..self }
+    }
+
     /// Whether an address lies in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, self.mask, address) {
             (IpAddr::V4(net), IpAddr::V4(mask), IpAddr::V4(a)) => {
-                u32::from(a) & u32::from(mask) == u32::from(net)
+                (u32::from(a) ^ u32::from(net)) & u32::from(mask) == 0
             }
             (IpAddr::V6(net), IpAddr::V6(mask), IpAddr::V6(a)) => {
-                u128::from(a) & u128::from(mask) == u128::from(net)
+                (u128::from(a) ^ u128::from(net)) & u128::from(mask) == 0
             }
             _ => false,
         }
@@ -310,7 +311,7 @@ impl InterfacePattern {
 }
 
 /// What every rule can test.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Hash)]
 pub struct Base {
     /// `-s`.
     pub source: Option<Not<Net>>,

@@ -63,6 +63,11 @@ pub fn protocol_number(name: &str) -> Option<u8> {
     if let Ok(number) = name.parse::<u8>() {
         return Some(number);
     }
+    protocol_by_name(name)
+}
+
+/// Protocol number of a name that is no number.
+pub(crate) fn protocol_by_name(name: &str) -> Option<u8> {
     let lower = name.to_ascii_lowercase();
     if lower == "all" {
         return Some(0);
@@ -82,7 +87,6 @@ pub fn protocol_name(number: u8) -> String {
         ("ipv6-icmp", 58),
         ("esp", 50),
         ("ah", 51),
-        ("ipv6-mh", 135),
     ];
     OWN.iter()
         .chain(PROTOCOLS)
@@ -90,137 +94,14 @@ pub fn protocol_name(number: u8) -> String {
         .map_or_else(|| number.to_string(), |(n, _)| (*n).to_string())
 }
 
-/// Well-known services by name (the usual part of `/etc/services`).
-const SERVICES: &[(&str, u16)] = &[
-    ("tcpmux", 1),
-    ("echo", 7),
-    ("discard", 9),
-    ("systat", 11),
-    ("daytime", 13),
-    ("netstat", 15),
-    ("qotd", 17),
-    ("chargen", 19),
-    ("ftp-data", 20),
-    ("ftp", 21),
-    ("ssh", 22),
-    ("telnet", 23),
-    ("smtp", 25),
-    ("mail", 25),
-    ("time", 37),
-    ("whois", 43),
-    ("nicname", 43),
-    ("tacacs", 49),
-    ("domain", 53),
-    ("bootps", 67),
-    ("bootpc", 68),
-    ("tftp", 69),
-    ("gopher", 70),
-    ("finger", 79),
-    ("http", 80),
-    ("www", 80),
-    ("kerberos", 88),
-    ("pop3", 110),
-    ("pop-3", 110),
-    ("sunrpc", 111),
-    ("portmapper", 111),
-    ("auth", 113),
-    ("ident", 113),
-    ("nntp", 119),
-    ("ntp", 123),
-    ("epmap", 135),
-    ("loc-srv", 135),
-    ("netbios-ns", 137),
-    ("netbios-dgm", 138),
-    ("netbios-ssn", 139),
-    ("imap2", 143),
-    ("imap", 143),
-    ("snmp", 161),
-    ("snmp-trap", 162),
-    ("snmptrap", 162),
-    ("xdmcp", 177),
-    ("bgp", 179),
-    ("irc", 194),
-    ("ldap", 389),
-    ("https", 443),
-    ("microsoft-ds", 445),
-    ("kpasswd", 464),
-    ("submissions", 465),
-    ("ssmtp", 465),
-    ("smtps", 465),
-    ("urd", 465),
-    ("isakmp", 500),
-    ("exec", 512),
-    ("biff", 512),
-    ("login", 513),
-    ("who", 513),
-    ("shell", 514),
-    ("syslog", 514),
-    ("printer", 515),
-    ("talk", 517),
-    ("route", 520),
-    ("router", 520),
-    ("uucp", 540),
-    ("dhcpv6-client", 546),
-    ("dhcpv6-server", 547),
-    ("rtsp", 554),
-    ("submission", 587),
-    ("ipp", 631),
-    ("ldaps", 636),
-    ("domain-s", 853),
-    ("rsync", 873),
-    ("ftps-data", 989),
-    ("ftps", 990),
-    ("telnets", 992),
-    ("imaps", 993),
-    ("pop3s", 995),
-    ("socks", 1080),
-    ("openvpn", 1194),
-    ("ms-sql-s", 1433),
-    ("ms-sql-m", 1434),
-    ("l2f", 1701),
-    ("l2tp", 1701),
-    ("radius", 1812),
-    ("radius-acct", 1813),
-    ("nfs", 2049),
-    ("mysql", 3306),
-    ("svn", 3690),
-    ("ipsec-nat-t", 4500),
-    ("iax", 4569),
-    ("sip", 5060),
-    ("sip-tls", 5061),
-    ("xmpp-client", 5222),
-    ("xmpp-server", 5269),
-    ("mdns", 5353),
-    ("postgresql", 5432),
-    ("postgres", 5432),
-    ("amqp", 5672),
-    ("x11", 6000),
-    ("redis", 6379),
-    ("ircd", 6667),
-    ("ircs-u", 6697),
-    ("http-alt", 8080),
-    ("webcache", 8080),
-    ("amanda", 10080),
-    ("webmin", 10000),
-    ("git", 9418),
-    ("zabbix-agent", 10050),
-    ("zabbix-trapper", 10051),
-    ("rfe", 5002),
-    ("cvspserver", 2401),
-    ("proxy", 3128),
-    ("squid", 3128),
-    ("ircd-ssl", 6697),
-    ("bacula-fd", 9102),
-    ("munin", 4949),
-    ("nrpe", 5666),
-    ("rdp", 3389),
-    ("ms-wbt-server", 3389),
-    ("vnc", 5900),
-];
+/// Service name of a port.
+pub fn service_name(port: u16) -> Option<&'static str> {
+    crate::services::name(port)
+}
 
-/// Port of a service name.
+/// Port of a service name, of whatever protocol.
 pub fn service_port(name: &str) -> Option<u16> {
-    SERVICES.iter().find(|(n, _)| *n == name).map(|(_, p)| *p)
+    crate::services::port(name, None)
 }
 
 /// ICMP types and codes by name.
@@ -290,10 +171,6 @@ pub const ICMPV6: &[(&str, u8, u8, u8)] = &[
     ("ping", 128, 0, 255),
     ("echo-reply", 129, 0, 255),
     ("pong", 129, 0, 255),
-    ("mld-listener-query", 130, 0, 255),
-    ("mld-listener-report", 131, 0, 255),
-    ("mld-listener-done", 132, 0, 255),
-    ("mld-listener-reduction", 132, 0, 255),
     ("router-solicitation", 133, 0, 255),
     ("router-advertisement", 134, 0, 255),
     ("neighbour-solicitation", 135, 0, 255),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::catalogue::write::{Out, net};
+use crate::comments::Comments;
 use crate::model::*;
 use crate::names;
 
@@ -13,27 +14,40 @@ pub fn save(ruleset: &Ruleset, counters: bool) -> String {
 
 /// The whole ruleset as one of the two programs prints it.
 pub fn save_as(ruleset: &Ruleset, counters: bool, tools: Tools) -> String {
+    save_with(ruleset, counters, tools, &mut Comments::default())
+}
+
+/// As [`save_as`], with comments above what they stood before.
+pub fn save_with<'a>(
+    ruleset: &'a Ruleset,
+    counters: bool,
+    tools: Tools,
+    comments: &mut Comments<'a>,
+) -> String {
     let mut out = String::new();
-    // The kernel lists the table that came last first.
-    for table in ruleset.tables.iter().rev() {
-        let _ = writeln!(out, "*{}", table.kind.name());
-        // The kernel keeps user chains sorted by name as the program's library inserts them.
-        let mut order: Vec<&Chain> = table.chains.iter().collect();
-        order.sort_by(|a, b| match (a.builtin, b.builtin) {
-            (Some(x), Some(y)) => x.cmp(&y),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (None, None) => a.name.cmp(&b.name),
+    // ip_tables lists the table that came last first; iptables-nft has an order of its own.
+    let mut tables: Vec<&Table> = ruleset.tables.iter().rev().collect();
+    if tools == Tools::Nft {
+        tables.sort_by_key(|table| match table.kind {
+            TableKind::Mangle => 0,
+            TableKind::Security => 1,
+            TableKind::Raw => 2,
+            TableKind::Filter => 3,
+            TableKind::Nat => 4,
         });
+    }
+    for table in tables {
+        comments.table(&mut out, table.kind);
+        let _ = writeln!(out, "*{}", table.kind.name());
+        let order: Vec<&Chain> = chain_order(table)
+            .into_iter()
+            .map(|at| &table.chains[at])
+            .collect();
         for chain in &order {
-            let policy = match chain.builtin {
-                Some(_) => chain.policy.name(),
-                None => "-",
-            };
-            let shown = if chain.builtin.is_some() {
-                chain.counters
-            } else {
-                Counters::default()
+            comments.chain(&mut out, table.kind, &chain.name);
+            let (policy, shown) = match chain.builtin {
+                Some(_) => (chain.policy.name(), chain.counters),
+                None => ("-", Counters::default()),
             };
             let _ = writeln!(
                 out,
@@ -43,6 +57,7 @@ pub fn save_as(ruleset: &Ruleset, counters: bool, tools: Tools) -> String {
         }
         for chain in &order {
             for entry in &chain.rules {
+                comments.rule(&mut out, entry.position.line);
                 if counters {
                     let _ = write!(
                         out,
@@ -50,13 +65,11 @@ pub fn save_as(ruleset: &Ruleset, counters: bool, tools: Tools) -> String {
                         entry.counters.packets, entry.counters.bytes
                     );
                 }
-                let _ = writeln!(
-                    out,
-                    "{}",
-                    rule_as(table, chain, entry, ruleset.family, tools)
-                );
+                out.push_str(&rule_as(table, chain, entry, ruleset.family, tools));
+                out.push('\n');
             }
         }
+        comments.commit(&mut out, table.kind);
         out.push_str("COMMIT\n");
     }
     out
@@ -69,6 +82,34 @@ pub fn rule(table: &Table, chain: &Chain, rule: &Rule, family: Family) -> String
 
 /// One rule as one of the two programs prints it.
 pub fn rule_as(table: &Table, chain: &Chain, rule: &Rule, family: Family, tools: Tools) -> String {
+    with_counters(table, chain, rule, family, tools, None)
+}
+
+/// The chains in the order in which they are listed: built-in ones by hook, then user chains by name, as the
+/// program's library keeps them.
+pub(crate) fn chain_order(table: &Table) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..table.chains.len()).collect();
+    order.sort_by(|a, b| {
+        let (a, b) = (&table.chains[*a], &table.chains[*b]);
+        match (a.builtin, b.builtin) {
+            (Some(x), Some(y)) => x.cmp(&y),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (None, None) => a.name.cmp(&b.name),
+        }
+    });
+    order
+}
+
+/// One rule; `-c packets bytes` in front of its target, as `iptables -S -v` has them.
+pub(crate) fn with_counters(
+    table: &Table,
+    chain: &Chain,
+    rule: &Rule,
+    family: Family,
+    tools: Tools,
+    counters: Option<Counters>,
+) -> String {
     let mut out = Out::new(tools, family);
     out.text.push_str("-A ");
     out.text.push_str(&chain.name);
@@ -77,6 +118,9 @@ pub fn rule_as(table: &Table, chain: &Chain, rule: &Rule, family: Family, tools:
         out.text.push_str(" -m ");
         out.text.push_str(m.name());
         m.write(&mut out);
+    }
+    if let Some(counters) = counters {
+        out.word(format_args!("-c {} {}", counters.packets, counters.bytes));
     }
     let to = |at: usize| table.chains.get(at).map_or("?", |c| c.name.as_str());
     let (letter, name) = match &rule.target {
@@ -102,7 +146,9 @@ fn base(out: &mut Out, base: &Base) {
     }
     for (option, value) in [("-i", &base.in_interface), ("-o", &base.out_interface)] {
         if let Some(not) = value {
-            if not.value.name.is_empty() && not.value.prefix && !not.negated {
+            // iptables-legacy-save takes `! -i +` for nothing, too.
+            let any = not.value.name.is_empty() && not.value.prefix;
+            if any && (!not.negated || out.tools == Tools::Legacy) {
                 continue;
             }
             out.bang(not.negated);

@@ -220,7 +220,11 @@ fn what_iptables_refuses_is_refused_with_a_place() {
 
 #[test]
 fn loops_of_chains_are_refused() {
-    let (_, errors) = v4("iptables -N a\niptables -N b\niptables -A a -j b\niptables -A b -j a\n");
+    // The kernel sees a loop only once something leads into it.
+    let lines = "iptables -N a\niptables -N b\niptables -A a -j b\niptables -A b -j a\n";
+    let (_, errors) = v4(lines);
+    assert!(errors.is_empty(), "{errors:?}");
+    let (_, errors) = v4(&format!("{lines}iptables -A INPUT -j a\n"));
     assert!(errors.iter().any(|e| e.code == "chain-loop"), "{errors:?}");
 }
 

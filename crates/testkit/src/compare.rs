@@ -314,11 +314,13 @@ pub enum Property {
     Expectations,
     /// Lists of `-m recent`.
     Recent,
+    /// Sets (ipset).
+    Sets,
 }
 
 impl Property {
     /// All, in the order of a report's columns.
-    pub const ALL: [Property; 9] = [
+    pub const ALL: [Property; 10] = [
         Property::State,
         Property::Direction,
         Property::Verdict,
@@ -328,6 +330,7 @@ impl Property {
         Property::Connections,
         Property::Expectations,
         Property::Recent,
+        Property::Sets,
     ];
 
     /// Its name.
@@ -342,6 +345,7 @@ impl Property {
             Property::Connections => "connections",
             Property::Expectations => "expectations",
             Property::Recent => "recent",
+            Property::Sets => "sets",
         }
     }
 }
@@ -445,6 +449,7 @@ impl Comparison {
                 Table::Connections => Property::Connections,
                 Table::Expectations => Property::Expectations,
                 Table::Recent => Property::Recent,
+                Table::Sets => Property::Sets,
             };
             let row = held.protocol.map_or(RULES, name_of_protocol);
             self.compared += held.values;

@@ -13,12 +13,12 @@ use palisade_capture::script::{
 use palisade_conntrack::nat::Preferred;
 use palisade_conntrack::{Config, Connection, Direction, Tuple};
 use palisade_engine::{Engine, Reassembly, Setup};
-use palisade_rules::{Chain, Family, Ruleset, TableKind, parse};
+use palisade_rules::{Chain, Family, Ruleset, TableKind, ipset, parse};
 use palisade_wire::{Packet, Timestamp, proto, tcp::Tcp, tcp::flags};
 
 use crate::compare::{Counted, CounterName, Counters, Extras, PacketRecord, TestRecord};
 use crate::kernel::{SENDER, tracks};
-use crate::tables::{Tables, connection_key, of_connection, of_expectation};
+use crate::tables::{Tables, connection_key, of_connection, of_expectation, of_sets};
 
 /// The engine with a script's firewall.
 #[derive(Debug)]
@@ -69,6 +69,7 @@ impl EngineSubject {
             } else {
                 Reassembly::Auto
             },
+            ipsets: ipsets(script, base)?,
         };
         Ok(EngineSubject {
             inner: palisade_capture::script::EngineSubject::new(Engine::new(setup)?),
@@ -150,6 +151,29 @@ fn drawn(packet: &PacketRecord) -> Preferred {
 
 /// The script's rules of both families. Save files replace tables; commands add to what is there, so
 /// they are read as one text.
+/// The text of rules or sets.
+pub(crate) fn text_of(source: &RulesSource, base: &Path) -> Result<String> {
+    match source {
+        RulesSource::Inline { text, .. } => Ok(text.clone()),
+        RulesSource::File(name) => {
+            let path = base.join(name);
+            std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+        }
+    }
+}
+
+fn ipsets(script: &Script, base: &Path) -> Result<ipset::Sets> {
+    let mut sets = ipset::Sets::default();
+    for statement in &script.ipsets {
+        let parsed = ipset::parse_onto(sets, &text_of(&statement.source, base)?);
+        if parsed.has_errors() {
+            bail!("{:?}", parsed.diagnostics);
+        }
+        sets = parsed.sets;
+    }
+    Ok(sets)
+}
+
 fn rules(script: &Script, base: &Path) -> Result<(Option<Ruleset>, Option<Ruleset>)> {
     let (mut four, mut six) = (None, None);
     let mut commands = String::new();
@@ -327,6 +351,7 @@ impl Counted for EngineSubject {
             addresses.sort();
             tables.recent.insert(name.to_owned(), addresses);
         }
+        tables.sets = of_sets(&engine.ipsets().contents(now));
         tables
     }
 

@@ -1,4 +1,4 @@
-//! The tables that a firewall keeps: connections, expectations, lists of `-m recent`.
+//! The tables that a firewall keeps: connections, expectations, lists of `-m recent`, sets.
 //!
 //! Both subjects fill in the same words for the same things, so that a difference can be shown as what
 //! it is: an entry that only one has, or a word that differs.
@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use palisade_conntrack::{Connection, Direction, Expectation, Status, Tuple};
+use palisade_rules::ipset;
 use palisade_wire::Timestamp;
 
 /// Bits of a connection's status that rules and people can see; the rest is the kernel's housekeeping.
@@ -74,6 +75,44 @@ pub struct Tables {
     pub expectations: BTreeMap<String, Entry>,
     /// Lists of `-m recent`: the addresses of each, with TTL and number of moments.
     pub recent: BTreeMap<String, Vec<String>>,
+    /// Elements of sets (ipset), by the set's name and the element.
+    pub sets: BTreeMap<String, Entry>,
+}
+
+/// Seconds that stand for an element without an end.
+const FOR_EVER: u64 = 1 << 32;
+
+/// The elements of sets, as both subjects have them.
+pub fn of_sets(sets: &ipset::Sets) -> BTreeMap<String, Entry> {
+    let mut all = BTreeMap::new();
+    for set in &sets.sets {
+        let entry = |entry: &ipset::Entry| {
+            let timed = set.options.timeout.is_some() && entry.timeout > 0;
+            let seconds = if timed {
+                u64::from(entry.timeout)
+            } else {
+                FOR_EVER
+            };
+            let (counted, skb) = (set.options.counters, &entry.skb);
+            Entry::new(seconds)
+                .with("nomatch", entry.nomatch)
+                .with("wildcard", entry.wildcard)
+                .with_some("packets", counted.then_some(entry.packets))
+                .with_some("bytes", counted.then_some(entry.bytes))
+                .with("mark", format_args!("0x{:x}/0x{:x}", skb.mark, skb.mask))
+                .with("class", skb.priority)
+                .with("queue", skb.queue)
+        };
+        let name = &set.name;
+        for (element, carried) in &set.elements {
+            let words = ipset::print_element(set, element, carried);
+            all.insert(format!("{name} {words}"), entry(carried));
+        }
+        for (at, (member, carried)) in set.members.iter().enumerate() {
+            all.insert(format!("{name} {at}: {member}"), entry(carried));
+        }
+    }
+    all
 }
 
 /// The key of a connection.
@@ -185,6 +224,8 @@ pub enum Table {
     Expectations,
     /// Lists of `-m recent`.
     Recent,
+    /// Sets (ipset).
+    Sets,
 }
 
 /// An entry held against its like.
@@ -206,6 +247,7 @@ pub fn compare(kernel: &Tables, other: &Tables, slack: u64) -> Vec<Held> {
     let mut held = entries(Table::Connections, connections, &other.connections, slack);
     let theirs = &other.expectations;
     held.extend(entries(Table::Expectations, expectations, theirs, slack));
+    held.extend(entries(Table::Sets, &kernel.sets, &other.sets, slack));
     for (name, k) in &kernel.recent {
         let e = other.recent.get(name).cloned().unwrap_or_default();
         let differs = *k != e;
@@ -232,10 +274,14 @@ fn entries(
         Table::Connections => "connection",
         Table::Expectations => "expectation",
         Table::Recent => "recent",
+        Table::Sets => "set element",
     };
     let held = |key: &str, values, differences| Held {
         table,
-        protocol: key.split(' ').nth(1).and_then(|p| p.parse().ok()),
+        protocol: match table {
+            Table::Sets => None,
+            _ => key.split(' ').nth(1).and_then(|p| p.parse().ok()),
+        },
         values,
         differences,
     };

@@ -29,6 +29,7 @@ pub mod proto {
     pub const ICMPV6: u8 = 58;
     pub const NONE: u8 = 59;
     pub const DSTOPTS: u8 = 60;
+    pub const IPCOMP: u8 = 108;
     pub const SCTP: u8 = 132;
     pub const MH: u8 = 135;
     pub const UDPLITE: u8 = 136;

@@ -28,7 +28,7 @@ pub struct Matched {
 
 impl Observer for Matched {
     fn visit(&mut self, rule: RuleRef<'_>, visit: Visit) {
-        if visit == Visit::Matched {
+        if matches!(visit, Visit::Matched | Visit::MatchedThenDrop) {
             self.rules.push(MatchedRule {
                 table: rule.table,
                 chain: rule.chain.to_string(),

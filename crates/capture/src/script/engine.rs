@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use palisade_engine::conntrack::{self, Config, Connection, TupleProto};
-use palisade_engine::rules::{Family, Parsed, Ruleset, TableKind, parse};
+use palisade_engine::rules::{Family, Parsed, Ruleset, TableKind, ipset, parse};
 use palisade_engine::{
     Bridge, Ended, Engine, Host, Input, Interface, LinkInfo, Outcome, Owner, Route, Setup,
     SetupError, Socket,
@@ -15,7 +15,7 @@ use super::expect::{
     ConnectionSeen, Direction, Observed, RuleName, RuleNumber, Seen, State, TupleSeen, Verdict,
 };
 use super::link::{FrameKind, Way};
-use super::model::{Firewall, Prefix, RulesFamily, Script, SocketLine};
+use super::model::{Firewall, MTU, Prefix, RulesFamily, Script, SocketLine};
 use super::play::Sent;
 use super::run::Subject;
 use crate::report::Matched;
@@ -31,6 +31,8 @@ pub struct Prepared {
     pub host: Host,
     /// Settings.
     pub conntrack: Config,
+    /// Sets.
+    pub ipsets: ipset::Sets,
 }
 
 impl Prepared {
@@ -52,6 +54,13 @@ impl Prepared {
         parsed
     }
 
+    /// Adds sets in the language of `ipset restore` to those that are there; returns what the parser says of them.
+    pub fn add_ipsets(&mut self, text: &str) -> ipset::Parsed {
+        let parsed = ipset::parse_onto(std::mem::take(&mut self.ipsets), text);
+        self.ipsets = parsed.sets.clone();
+        parsed
+    }
+
     /// An engine with fresh counters and an empty table.
     ///
     /// # Errors
@@ -62,6 +71,7 @@ impl Prepared {
             rules6: self.rules6.clone(),
             host: self.host.clone(),
             conntrack: self.conntrack.clone(),
+            ipsets: self.ipsets.clone(),
             ..Setup::default()
         })
     }
@@ -90,6 +100,7 @@ fn host(firewall: &Firewall) -> Host {
                     .map(|r| (r.to.address, r.to.length)),
             )
             .collect(),
+        mtu: Some(i.mtu.unwrap_or(MTU)),
     });
     let mut host = Host::new(firewall.local.iter().copied(), interfaces);
     host.closed = !host.interfaces.is_empty();

@@ -54,9 +54,9 @@ pub use expect::{
 pub use link::{FrameKind, Link, Way};
 pub use model::{
     Action, Answered, Counted, Cut, Damage, Endpoint, Firewall, Fragments, HostName, IcmpRest,
-    IcmpSpec, Interface, IpFields, KernelUse, Number, Payload, Prefix, Quote, Reference, Route,
-    Rules, RulesFamily, RulesSource, Script, SctpChunk, SctpSpec, Send, SocketLine, Span, Step,
-    Sysctl, TcpOption, TcpSpec, Test, What,
+    IcmpSpec, Interface, IpFields, Ipset, KernelUse, MTU, Number, Payload, Prefix, Quote,
+    Reference, Route, Rules, RulesFamily, RulesSource, Script, SctpChunk, SctpSpec, Send,
+    SocketLine, Span, Step, Sysctl, TcpOption, TcpSpec, Test, What,
 };
 pub use parse::parse;
 pub use play::{Event, Player, Sent, stamps};

@@ -39,6 +39,8 @@ pub struct Script {
     /// Rules, in the order written; several blocks of one family replace each other table by table,
     /// as several calls of `iptables-restore` would.
     pub rules: Vec<Rules>,
+    /// Sets (ipset), in the order written; each text goes on with what the one before made.
+    pub ipsets: Vec<Ipset>,
     /// How far the clock moves between two packets.
     pub tick: Duration,
     /// Whether a real kernel can run this.
@@ -46,6 +48,9 @@ pub struct Script {
     /// The tests. At least one; a script without a `test` line is one test without a title.
     pub tests: Vec<Test>,
 }
+
+/// MTU of a script's interfaces where nothing is said: packets are judged, not cut.
+pub const MTU: u32 = 65_521;
 
 /// The machine whose rules are tested.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -121,6 +126,8 @@ pub struct Interface {
     pub mac: Option<[u8; 6]>,
     /// Group, as `-m devgroup` sees it.
     pub group: u32,
+    /// Largest IP packet that it sends, in bytes; [`MTU`] if not said.
+    pub mtu: Option<u32>,
     /// Where it was declared.
     pub span: Span,
 }
@@ -213,6 +220,15 @@ pub enum RulesFamily {
 pub struct Rules {
     /// For which family.
     pub family: RulesFamily,
+    /// Where they are.
+    pub source: RulesSource,
+    /// Where the statement was written.
+    pub span: Span,
+}
+
+/// An `ipset` statement: sets in the language of `ipset restore`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ipset {
     /// Where they are.
     pub source: RulesSource,
     /// Where the statement was written.

@@ -1,15 +1,23 @@
 //! What each match means: one function a match, each with the kernel's semantics.
 
 mod addresses;
+mod bpf;
+mod chunks;
 mod connection;
 mod host;
+mod header;
+mod headers;
+mod ipsec;
 mod limit;
 mod link;
+mod payload;
 mod recent;
+mod sets;
 mod states;
 mod transport;
 
 pub use limit::{Jiffies, Limits};
+pub(crate) use payload::Patterns;
 pub use recent::RecentLists;
 pub(crate) use states::States;
 
@@ -18,7 +26,7 @@ use std::net::IpAddr;
 use palisade_conntrack::{Conntrack, Track};
 use palisade_rules::matches::{Side, ttl::Test};
 use palisade_rules::{Hook, Match};
-use palisade_wire::{Packet, Timestamp};
+use palisade_wire::{Packet, Timestamp, proto};
 
 use crate::host::Host;
 use crate::input::{Bridge, LinkInfo};
@@ -45,6 +53,7 @@ impl<'a> Facts<'a> {
     pub(crate) fn with(self, packet: Packet<'a>) -> Context<'a> {
         Context {
             packet,
+            hook: self.hook,
             in_interface: self.in_interface,
             out_interface: self.out_interface,
             link: self.link,
@@ -61,6 +70,7 @@ impl<'a> Facts<'a> {
 /// Everything a rule can look at.
 pub(crate) struct Context<'a> {
     pub(crate) packet: Packet<'a>,
+    pub(crate) hook: Hook,
     pub(crate) in_interface: &'a str,
     pub(crate) out_interface: &'a str,
     pub(crate) link: &'a LinkInfo,
@@ -94,6 +104,9 @@ pub(crate) enum Answer {
     Unknown,
     /// The packet is too broken: drop it (kernel `hotdrop`).
     HotDrop,
+    /// As [`HotDrop`](Self::HotDrop), but the rule counts and its target acts before: a negated test of a
+    /// broken packet.
+    YesThenDrop,
 }
 
 impl From<bool> for Answer {
@@ -150,6 +163,10 @@ pub(crate) fn evaluate(
         Match::Connlabel(rule) => slot
             .is_some_and(|label| connection::label(rule, label, shared))
             .into(),
+        Match::Set(rule) => match slot {
+            Some(slot) => sets::asked(rule, slot, context, shared).into(),
+            None => Answer::Unknown,
+        },
         Match::Helper(rule) => connection::helper(&rule.0, shared).into(),
         Match::Physdev(rule) => host::physdev(rule, context).into(),
         Match::Owner(rule) => host::owner(rule, context),
@@ -160,6 +177,30 @@ pub(crate) fn evaluate(
         Match::Rpfilter(rule) => host::rpfilter(rule, context, shared.mark),
         Match::Ipvs(rule) => host::ipvs(rule).into(),
         Match::Osf(_) => host::osf(context),
+        Match::Sctp(rule) => chunks::sctp(rule, packet),
+        Match::Dccp(rule) => chunks::dccp(rule, packet),
+        Match::Esp(rule) => ipsec::esp(rule, packet),
+        Match::Ah(rule) => ipsec::ah(rule, packet),
+        Match::Ipcomp(rule) => ipsec::ipcomp(rule, packet),
+        Match::Mh(rule) => ipsec::mh(rule, packet),
+        Match::Policy(rule) => ipsec::policy(rule).into(),
+        Match::Ah6(rule) => headers::ah(rule, packet),
+        Match::Frag(rule) => headers::frag(rule, packet),
+        Match::Hbh(rule) => headers::options(&rule.0, proto::HOPOPTS, packet),
+        Match::Dst(rule) => headers::options(&rule.0, proto::DSTOPTS, packet),
+        Match::Rt(rule) => headers::rt(rule, packet),
+        Match::Ipv6header(rule) => headers::ipv6header(rule, packet),
+        Match::Srh(rule) => headers::srh(rule, packet).into(),
+        Match::Eui64(_) => headers::eui64(context).into(),
+        Match::String(rule) => slot.map_or(Answer::Unknown, |slot| {
+            shared.states.patterns.find(slot, rule, packet)
+        }),
+        Match::U32(rule) => payload::u32(rule, packet),
+        Match::Bpf(rule) => bpf::bpf(rule, context, shared.mark),
+        Match::Dscp(rule) => header::dscp(rule, packet).into(),
+        Match::Tos(rule) => header::tos(rule, packet).into(),
+        Match::Ecn(rule) => header::ecn(rule, packet).into(),
+        Match::Tcpmss(rule) => header::tcpmss(rule, packet),
         // Kept: the catalogue says why.
         _ => Answer::Unknown,
     }

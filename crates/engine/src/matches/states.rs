@@ -7,7 +7,8 @@
 use palisade_conntrack::Config;
 use palisade_rules::Match;
 
-use super::{Limits, RecentLists};
+use super::{Limits, Patterns, RecentLists};
+use crate::sets::Sets;
 use crate::synproxy::Cookies;
 
 /// All of it.
@@ -17,6 +18,8 @@ pub(crate) struct States {
     pub(crate) recent: RecentLists,
     /// Of SYNPROXY.
     pub(crate) cookies: Cookies,
+    pub(crate) sets: Sets,
+    pub(crate) patterns: Patterns,
 }
 
 impl States {
@@ -24,7 +27,9 @@ impl States {
     pub(crate) fn prepare(&mut self, m: &Match, config: &Config) -> Option<u32> {
         match m {
             Match::Limit(limit) => Some(self.limits.add(limit)),
+            Match::Set(rule) => self.sets.number(&rule.set.value.name),
             Match::Recent(recent) => Some(self.recent.list(recent)),
+            Match::String(rule) => Some(self.patterns.add(rule)),
             // The number that the label's name stands for.
             Match::Connlabel(rule) => config.label(&rule.label.value).map(u32::from),
             _ => None,

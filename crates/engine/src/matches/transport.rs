@@ -6,7 +6,7 @@ use palisade_wire::{Family, Packet, icmp::Icmp, proto, tcp::Tcp, udp::Udp};
 
 use super::Answer;
 
-fn port_fits(range: &Option<Not<PortRange>>, port: u16) -> bool {
+pub(super) fn port_fits(range: &Option<Not<PortRange>>, port: u16) -> bool {
     range
         .as_ref()
         .is_none_or(|not| not.apply(not.value.contains(port)))
@@ -38,7 +38,8 @@ pub(super) fn tcp(rule: &tcp::Tcp, packet: &Packet<'_>) -> Answer {
         return Answer::No;
     }
     if let Some(not) = &rule.option {
-        if tcp.data_offset() < Tcp::HEADER_LEN {
+        // Kernel `tcp_find_option`: options that are not there drop the packet too.
+        if !(Tcp::HEADER_LEN..=packet.transport().len()).contains(&tcp.data_offset()) {
             return Answer::HotDrop;
         }
         return not.apply(has_option(tcp.options(), not.value)).into();

@@ -1,9 +1,13 @@
 //! What each target does beside ending a packet's way: one function a target, with the kernel's semantics.
 
 mod host;
+mod rewrite;
+mod sets;
+mod tcp_options;
 mod tracking;
 
-use palisade_rules::Target;
+use palisade_rules::catalogue::Need;
+use palisade_rules::{Match, Target};
 use palisade_wire::Buffer;
 
 use crate::linear::Verdict;
@@ -55,6 +59,15 @@ pub(crate) fn apply(
             synproxy::target(rule, &packet, cookies, facts.now)
                 .map_or(Applied::Nothing, Applied::Ends)
         }
+        Target::Set(rule) => sets::set(rule, buffer, facts, shared),
+        Target::Ttl(rule) => rewrite::ttl(rule.0, buffer),
+        Target::Hl(rule) => rewrite::ttl(rule.0, buffer),
+        Target::Tos(rule) => rewrite::tos(rule.value, rule.mask, buffer),
+        Target::Dscp(rule) => rewrite::dscp(rule.0, buffer),
+        Target::Ecn(rule) => rewrite::ecn(*rule, buffer),
+        Target::Checksum(_) => rewrite::fill_checksum(buffer, facts.made_here),
+        Target::Tcpmss(rule) => tcp_options::mss(*rule, buffer, facts),
+        Target::Tcpoptstrip(rule) => tcp_options::strip(&rule.0, buffer),
         other if leaves_alone(other) => {
             let name = other.extension().map_or("", |e| e.name);
             Applied::Effect(Effect::Passed(name.to_string()))
@@ -95,15 +108,45 @@ pub(crate) fn leaves_alone(target: &Target) -> bool {
             | Target::Tee(_)
             | Target::Ulog(_)
             // They change what no match that is evaluated looks at.
-            | Target::Checksum(_)
             | Target::Classify(_)
             | Target::Secmark(_)
             | Target::Connsecmark(_)
-            | Target::Tos(_)
+    )
+}
+
+/// Targets that change bytes which only matches of [`sees_bytes`] look at, and nothing else on a packet's way.
+pub(crate) fn changes_bytes(target: &Target) -> bool {
+    matches!(
+        target,
+        Target::Tos(_)
             | Target::Dscp(_)
             | Target::Ecn(_)
-            | Target::Set(_)
+            | Target::Checksum(_)
             | Target::Tcpmss(_)
             | Target::Tcpoptstrip(_)
     )
+}
+
+/// Matches that see what [`changes_bytes`] is true of.
+pub(crate) fn sees_bytes(m: &Match) -> bool {
+    if let Match::Tcp(tcp) = m {
+        return tcp.option.is_some();
+    }
+    // Every match of the headers may be among them; those of the connection, the link and the host are not.
+    let needs = m.extension().needs;
+    [Need::Network, Need::Transport, Need::Payload]
+        .iter()
+        .any(|need| needs.contains(need))
+        && !matches!(
+            m,
+            Match::Udp(_)
+                | Match::Icmp(_)
+                | Match::Icmp6(_)
+                | Match::Multiport(_)
+                | Match::Iprange(_)
+                | Match::Addrtype(_)
+                | Match::Recent(_)
+                | Match::Ttl(_)
+                | Match::Hl(_)
+        )
 }

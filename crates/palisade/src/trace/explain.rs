@@ -89,6 +89,13 @@ pub fn write(
                         paint.bold(AnsiColor::Red, "✗"),
                         "the packet is too broken for this match, which drops it".into(),
                     ),
+                    Visit::MatchedThenDrop => (
+                        paint.bold(AnsiColor::Red, "✗"),
+                        format!(
+                            "matched, counter {packets} → {}; the packet is too broken for this match, which drops it",
+                            packets + 1
+                        ),
+                    ),
                 };
                 writeln!(
                     out,
@@ -186,6 +193,14 @@ fn effect_text(effect: &Effect) -> String {
         Effect::NoTrack => "exempted from tracking".into(),
         Effect::Translated(text) => format!("translated: {text}"),
         Effect::Template(text) => format!("for a new connection: {text}"),
+        Effect::Sets(text) => text.clone(),
+        Effect::Changed { field, from, to } => match (*field, from) {
+            ("TTL" | "hop limit" | "MSS", Some(from)) => format!("{field} {from} → {to}"),
+            (_, Some(from)) => format!("{field} 0x{from:02x} → 0x{to:02x}"),
+            (_, None) => format!("{field} {to} added"),
+        },
+        Effect::Stripped { options: 1 } => "one TCP option overwritten".into(),
+        Effect::Stripped { options } => format!("{options} TCP options overwritten"),
         Effect::Passed(name) => format!("{name} is not evaluated and cannot change the verdict"),
     }
 }

@@ -17,7 +17,7 @@ use palisade_capture::pcap::{self, Frame, Writer};
 use palisade_capture::report::{Explanation, Matched, Summary, TraceRecord};
 use palisade_conntrack::Config;
 use palisade_engine::{Engine, Host, Input, LinkInfo, Outcome, Route, Setup, Verdict};
-use palisade_rules::{Family, Severity};
+use palisade_rules::{Family, Severity, ipset};
 use palisade_wire::link::{self, LinkType, ethertype};
 use palisade_wire::{Packet, Timestamp, proto};
 
@@ -25,7 +25,7 @@ use crate::Exit;
 use crate::args::{Format, TraceArguments};
 use crate::expression::Only;
 use crate::output::Paint;
-use crate::{host, infer, rules};
+use crate::{host, infer, rules, sets};
 
 /// Name of a protocol, as `-p` takes it.
 pub fn protocol_name(number: u8) -> String {
@@ -152,12 +152,18 @@ fn leaving(outcome: &Outcome, bytes: &[u8]) -> Option<Vec<u8>> {
 /// Runs the command.
 pub fn run(arguments: &TraceArguments) -> Result<Exit> {
     let mut config = Config::default();
-    let told = host::resolve(arguments, &mut config)?;
+    let mut ipsets = arguments.ipset.clone();
+    let told = host::resolve(arguments, &mut config, &mut ipsets)?;
     let mut setup = Setup {
         conntrack: config,
         ..Setup::default()
     };
-    if !read_rules(arguments, &mut setup)? {
+    let paint = Paint::stderr(arguments.color);
+    let sets = match sets::read(&ipsets, paint)? {
+        Ok(sets) => sets,
+        Err(_) => return Ok(Exit::BadInput),
+    };
+    if !read_rules(arguments, &mut setup, sets.as_ref())? {
         return Ok(Exit::BadInput);
     }
     match (&arguments.pcap, &arguments.script) {
@@ -174,7 +180,11 @@ pub fn run(arguments: &TraceArguments) -> Result<Exit> {
 }
 
 /// Reads the rules into the setup; `false` when they are wrong, which has been told.
-fn read_rules(arguments: &TraceArguments, setup: &mut Setup) -> Result<bool> {
+fn read_rules(
+    arguments: &TraceArguments,
+    setup: &mut Setup,
+    sets: Option<&ipset::Sets>,
+) -> Result<bool> {
     let paint = Paint::stderr(arguments.color);
     let mut good = true;
     for (path, family) in [
@@ -182,7 +192,8 @@ fn read_rules(arguments: &TraceArguments, setup: &mut Setup) -> Result<bool> {
         (&arguments.rules6, Family::V6),
     ] {
         let Some(path) = path else { continue };
-        let file = rules::read(path, family)?;
+        let mut file = rules::read(path, family)?;
+        sets::check(&mut file, sets);
         rules::tell(&file, path, Severity::Warning, paint);
         good &= !file.parsed.has_errors();
         let kept: Vec<&str> = file
@@ -205,6 +216,9 @@ fn read_rules(arguments: &TraceArguments, setup: &mut Setup) -> Result<bool> {
         if let Some(v6) = file.parsed.v6 {
             setup.rules6 = Some(v6);
         }
+    }
+    if let Some(sets) = sets {
+        setup.ipsets = sets.clone();
     }
     Ok(good)
 }

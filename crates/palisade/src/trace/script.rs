@@ -19,6 +19,7 @@ use crate::args::{Format, TraceArguments};
 use crate::diagnostics;
 use crate::output::Paint;
 use crate::rules::{RulesFile, tell};
+use crate::sets;
 
 /// Plays a script.
 pub fn run(
@@ -69,20 +70,27 @@ fn prepare(
             prepared.conntrack.set(name, value)?;
         }
     }
+    let paint = Paint::stderr(arguments.color);
+    let mut good = true;
+    prepared.ipsets = setup.ipsets;
+    if prepared.ipsets.is_empty() {
+        good = ipsets(path, script, &mut prepared, paint)?;
+    }
     if setup.rules4.is_some() || setup.rules6.is_some() {
         prepared.rules4 = setup.rules4;
         prepared.rules6 = setup.rules6;
-        return Ok(Some(prepared));
+        return Ok(good.then_some(prepared));
     }
-    let paint = Paint::stderr(arguments.color);
-    let mut good = true;
     for statement in &script.rules {
         match &statement.source {
             RulesSource::Inline {
                 text: rules,
                 lines_before,
             } => {
-                let parsed = prepared.add_rules(rules, statement.family);
+                let mut parsed = prepared.add_rules(rules, statement.family);
+                let given = (!prepared.ipsets.is_empty()).then_some(&prepared.ipsets);
+                let found = sets::findings(rules, &parsed, given);
+                parsed.diagnostics.extend(found);
                 for d in &parsed.diagnostics {
                     if d.severity >= Severity::Warning {
                         let drawn = diagnostics::draw(d, rules, &path.display().to_string(), paint);
@@ -104,15 +112,46 @@ fn prepare(
                 let rules = String::from_utf8_lossy(&bytes).into_owned();
                 let parsed = prepared.add_rules(&rules, statement.family);
                 good &= !parsed.has_errors();
-                let file = RulesFile {
+                let mut file = RulesFile {
                     text: rules,
                     parsed,
                 };
+                let given = (!prepared.ipsets.is_empty()).then_some(&prepared.ipsets);
+                sets::check(&mut file, given);
+                good &= !file.parsed.has_errors();
                 tell(&file, &place, Severity::Warning, paint);
             }
         }
     }
     Ok(good.then_some(prepared))
+}
+
+/// The script's sets; `false` when they are wrong, which has been told.
+fn ipsets(path: &Path, script: &Script, prepared: &mut Prepared, paint: Paint) -> Result<bool> {
+    let mut good = true;
+    for statement in &script.ipsets {
+        let (text, place, before) = match &statement.source {
+            RulesSource::Inline { text, lines_before } => {
+                (text.clone(), path.to_path_buf(), *lines_before)
+            }
+            RulesSource::File(file) => {
+                let place = path.with_file_name(file);
+                let text = std::fs::read_to_string(&place)
+                    .with_context(|| format!("cannot read {}", place.display()))?;
+                (text, place, 0)
+            }
+        };
+        let parsed = prepared.add_ipsets(&text);
+        for d in &parsed.diagnostics {
+            let drawn = diagnostics::draw(d, &text, &place.display().to_string(), paint);
+            match before {
+                0 => eprintln!("{drawn}"),
+                before => eprintln!("{drawn}  (line {} of the script)\n", d.line + before),
+            }
+        }
+        good &= !parsed.has_errors();
+    }
+    Ok(good)
 }
 
 fn play(

@@ -23,7 +23,7 @@ pub use self::targets::{TARGETS, Target};
 pub use self::write::Out;
 
 use self::read::Loaded;
-use crate::model::Hook;
+use crate::model::{Hook, TableKind};
 use crate::value::Fault;
 
 /// A match or target of the catalogue.
@@ -36,6 +36,17 @@ pub(crate) trait Spec: Sized {
 
     /// The options as iptables-save prints them.
     fn write(&self, out: &mut Out);
+
+    /// What `iptables -L` prints of it, every part with a blank before it; `out.numeric` with `-n`. By
+    /// default the options as they are saved.
+    fn list(&self, out: &mut Out) {
+        self.write(out);
+    }
+
+    /// Tables that take it with these options; empty: all. By default what the row says.
+    fn tables(&self) -> &'static [TableKind] {
+        Self::ROW.tables
+    }
 
     /// Hooks that take it with these options; empty: all. By default what the row says.
     fn hooks(&self) -> &'static [Hook] {
@@ -66,9 +77,9 @@ pub fn protocol_match(protocol: u8, family: Family) -> Option<&'static Extension
         proto::ICMPV6 => "icmp6",
         proto::SCTP => "sctp",
         proto::DCCP => "dccp",
-        proto::UDPLITE => "udplite",
         proto::ESP => "esp",
         proto::AH => "ah",
+        proto::IPCOMP => "ipcomp",
         proto::MH => "mh",
         _ => return None,
     };

@@ -58,8 +58,10 @@ pub(crate) struct Loaded {
     pub(crate) given: Vec<Given>,
     pub(crate) family: Family,
     /// Whose reading it is.
+    #[allow(dead_code)]
     pub(crate) tools: Tools,
     /// Names of the IP sets that exist; `None` when any set is taken to exist.
+    #[allow(dead_code)]
     pub(crate) sets: Option<Rc<[String]>>,
     /// `-p` of the rule; known when all of the rule is read.
     pub(crate) protocol: Option<Not<u8>>,
@@ -148,7 +150,17 @@ impl Loaded {
     /// The fault that an option is missing.
     pub(crate) fn missing(&self, option: &str) -> Fault {
         let text = format!("'{}' needs the option --{option}", self.extension.name);
-        self.fault(Bad::new(text).missing())
+        let said = format!(
+            "{}: option \"--{option}\" must be specified",
+            self.extension.name
+        );
+        self.fault(Bad::new(text).missing().said(said))
+    }
+
+    /// As [`missing`](Self::missing), for a program that has words of its own for it.
+    pub(crate) fn missing_as(&self, option: &str, said: &str) -> Fault {
+        let (word, bad) = self.missing(option);
+        (word, bad.said(said))
     }
 
     /// A fault of the extension as a whole.
@@ -170,21 +182,33 @@ impl Loaded {
             let name = option.name;
             if given.negated && !option.invert {
                 let bad = Bad::new(format!("'!' cannot stand before --{name}"));
-                return Err(given.fault(bad.help("leave out the '!'")));
+                let said = format!(
+                    "{}: option \"--{name}\" cannot be inverted.",
+                    self.extension.name
+                );
+                return Err(given.fault(bad.help("leave out the '!'").said(said)));
             }
             if !option.repeat && self.given[..at].iter().any(|g| g.option.name == name) {
-                return Err(given.fault(Bad::new(format!(
-                    "--{name} can be given only once to '{}'",
-                    self.extension.name
-                ))));
+                let extension = self.extension.name;
+                let bad = Bad::new(format!("--{name} can be given only once to '{extension}'"));
+                let said = format!("{extension}: option \"--{name}\" can only be used once.");
+                return Err(given.fault(bad.said(said)));
             }
             if let Some(other) = option.excludes.iter().find(|o| self.has(o)) {
-                return Err(given.fault(Bad::new(format!(
-                    "--{name} and --{other} cannot stand together"
-                ))));
+                let bad = Bad::new(format!("--{name} and --{other} cannot stand together"));
+                let said = format!(
+                    "{}: option \"--{name}\" cannot be used together with \"--{other}\".",
+                    self.extension.name
+                );
+                return Err(given.fault(bad.said(said)));
             }
             if let Some(other) = option.requires.iter().find(|o| !self.has(o)) {
-                return Err(given.fault(Bad::new(format!("--{name} needs --{other} too"))));
+                let bad = Bad::new(format!("--{name} needs --{other} too"));
+                let said = format!(
+                    "{}: option \"--{name}\" also requires \"--{other}\".",
+                    self.extension.name
+                );
+                return Err(given.fault(bad.said(said)));
             }
         }
         match self
@@ -204,7 +228,18 @@ pub(crate) fn text(t: &str) -> Value<String> {
     Ok(t.to_string())
 }
 
+/// A text of at least one byte, of which the real program keeps so many without a word.
+pub(crate) fn prefix(max: usize) -> impl Fn(&str) -> Value<String> {
+    move |t| {
+        if t.is_empty() {
+            return Err(Bad::new("the text is empty").help("leave the option out"));
+        }
+        cut(max)(t)
+    }
+}
+
 /// A text of at most so many bytes.
+#[allow(dead_code)]
 pub(crate) fn limited(max: usize) -> impl Fn(&str) -> Value<String> {
     move |t| {
         if t.len() > max {

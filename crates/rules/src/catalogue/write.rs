@@ -1,7 +1,7 @@
 //! From values back to the text that iptables-save prints.
 
 use std::fmt::{Display, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use palisade_wire::Family;
 
@@ -15,6 +15,8 @@ pub struct Out {
     pub tools: Tools,
     /// Family of the rule.
     pub family: Family,
+    /// Numbers rather than names, where both can be printed.
+    pub numeric: bool,
 }
 
 impl Out {
@@ -24,6 +26,7 @@ impl Out {
             text: String::new(),
             tools,
             family,
+            numeric: true,
         }
     }
 
@@ -63,24 +66,54 @@ impl Out {
         self.opt(name, show(&not.value));
     }
 
+    /// ` [!] name value`, as `iptables -L` has it.
+    pub(crate) fn listed<T>(&mut self, name: &str, not: &Not<T>, show: impl FnOnce(&T) -> String) {
+        self.bang(not.negated);
+        let _ = write!(self.text, " {name} {}", show(&not.value));
+    }
+
+    /// As [`listed`](Self::listed), where there is a value.
+    pub(crate) fn maybe_listed<T>(
+        &mut self,
+        name: &str,
+        value: &Option<Not<T>>,
+        show: impl FnOnce(&T) -> String,
+    ) {
+        if let Some(not) = value {
+            self.listed(name, not, show);
+        }
+    }
+
     /// Anything, with a blank before it.
     pub(crate) fn word(&mut self, word: impl Display) {
         let _ = write!(self.text, " {word}");
     }
 }
 
+/// An address as the C library prints it: as this language's does, but an IPv6 one that ends in 32 bits of
+/// which the first 16 are not zero, behind nothing but zeros, has these as an IPv4 one.
+pub(crate) fn address(address: impl std::borrow::Borrow<IpAddr>) -> String {
+    match *address.borrow() {
+        IpAddr::V6(a) if u128::from(a) >> 32 == 0 && u128::from(a) >> 16 != 0 => {
+            format!("::{}", Ipv4Addr::from(u128::from(a) as u32))
+        }
+        other => other.to_string(),
+    }
+}
+
 /// An address with its mask: a length, or for odd masks the mask itself.
 pub(crate) fn net(net: &Net) -> String {
+    let address = address(net.address);
     match prefix_length(net.mask) {
-        Some(length) => format!("{}/{length}", net.address),
-        None => format!("{}/{}", net.address, net.mask),
+        Some(length) => format!("{address}/{length}"),
+        None => format!("{address}/{}", self::address(net.mask)),
     }
 }
 
 /// Without `/32` or `/128`, as extensions print addresses.
 pub(crate) fn bare_net(n: &Net) -> String {
     match (prefix_length(n.mask), n.mask) {
-        (Some(32), IpAddr::V4(_)) | (Some(128), IpAddr::V6(_)) => n.address.to_string(),
+        (Some(32), IpAddr::V4(_)) | (Some(128), IpAddr::V6(_)) => address(n.address),
         _ => net(n),
     }
 }

@@ -3,69 +3,91 @@
 use palisade_wire::Family;
 
 use super::rule::{Command, TargetWord, Verb};
-use super::{Parser, repair};
-use crate::catalogue::Extension;
-use crate::diagnostic::nearest;
+use super::tables::{Refusal, Working};
+use super::{Parser, allowed, repair};
+use crate::diagnostic::{Diagnostic, nearest};
 use crate::lex::Word;
 use crate::model::*;
-use crate::value;
 
 /// Longest chain name (kernel `XT_EXTENSION_MAXNAMELEN` less one).
-const MAX_CHAIN_NAME: usize = 28;
+pub(crate) const MAX_CHAIN_NAME: usize = 28;
 
-/// Applies a command to a table; what cannot be applied is reported.
+/// What a command is applied to.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) family: Family,
+    pub(crate) kind: TableKind,
+    /// Whether it is a line of a save file: such a table is judged by the kernel as a whole.
+    pub(crate) restore: bool,
+}
+
+/// Applies a command to a table; what cannot be applied is reported. Whether it was applied.
 pub(crate) fn apply(
     parser: &mut Parser<'_>,
-    command: Command,
-    family: Family,
-    kind: TableKind,
+    command: &Command,
+    place: Place,
     counters: Option<Counters>,
-) {
-    parser.table(family, kind);
-    match command.verb {
-        Verb::List | Verb::Check => {}
-        Verb::Zero => zero(parser, &command, family, kind),
-        Verb::NewChain => new_chain(parser, &command, family, kind),
-        Verb::Policy => policy(parser, &command, family, kind),
-        Verb::Flush => {
-            let only = match command.arguments.first() {
-                Some(name) => match chain(parser, name, family, kind) {
-                    Some(at) => Some(at),
-                    None => return,
-                },
-                None => None,
-            };
-            for (i, chain) in parser.table(family, kind).chains.iter_mut().enumerate() {
-                if only.is_none_or(|at| at == i) {
-                    chain.rules.clear();
-                }
-            }
+) -> bool {
+    // ip_tables registers a table at the first word about it.
+    parser.table(place);
+    let done = match command.verb {
+        Verb::List => list(parser, command, place),
+        Verb::Zero => zero(parser, command, place),
+        Verb::NewChain => new_chain(parser, command, place),
+        Verb::Policy => policy(parser, command, place),
+        Verb::Flush => flush(parser, command, place),
+        Verb::DeleteChain => delete_chain(parser, command, place),
+        Verb::Rename => rename(parser, command, place),
+        Verb::Append | Verb::Insert | Verb::Replace | Verb::Delete | Verb::Check => {
+            rules(parser, command, place, counters)
         }
-        Verb::DeleteChain => delete_chain(parser, &command, family, kind),
-        Verb::Rename => rename(parser, &command, family, kind),
-        Verb::Append | Verb::Insert | Verb::Replace | Verb::Delete => {
-            rules(parser, &command, family, kind, counters);
+    };
+    done.is_some()
+}
+
+/// Reports a refusal with the real program's message for it.
+fn refuse(parser: &mut Parser<'_>, place: Place, diagnostic: Diagnostic, said: &str) -> Option<()> {
+    let (program, line) = (program(place.family), diagnostic.line);
+    let said = match (place.restore, parser.options.tools) {
+        (false, _) => format!("{program}: {said}."),
+        (true, Tools::Legacy) => format!("{program}-restore: line {line} failed"),
+        (true, Tools::Nft) => {
+            let short = said.split(". ").next().unwrap_or(said);
+            format!("{program}-nft-restore: line {line} failed: {short}.")
         }
+    };
+    parser.report(diagnostic.said(said));
+    None
+}
+
+/// Name of the program for a family.
+pub(crate) fn program(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
     }
 }
 
+const NO_CHAIN: &str = "No chain/target/match by that name";
+const INVALID: &str = "Invalid argument. Run `dmesg' for more information";
+
 /// A chain that must exist.
-fn chain(parser: &mut Parser<'_>, name: &Word, family: Family, kind: TableKind) -> Option<usize> {
-    if let Some(at) = parser.chain_index(family, kind, &name.text) {
+fn chain(parser: &mut Parser<'_>, name: &Word, place: Place) -> Option<usize> {
+    chain_or(parser, name, place, NO_CHAIN)
+}
+
+fn chain_or(parser: &mut Parser<'_>, name: &Word, place: Place, said: &str) -> Option<usize> {
+    let table = parser.table(place);
+    if let Some(at) = table.find(&name.text) {
         return Some(at);
     }
+    let upper = repair::builtin_in_other_case(&name.text);
+    let known: Vec<String> = table.chains().map(|(_, c)| c.name.clone()).collect();
     let error = parser.error(
         "no-chain",
         (name.start, name.end),
-        format!("table {} has no chain '{}'", kind.name(), name.text),
+        format!("table {} has no chain '{}'", place.kind.name(), name.text),
     );
-    let upper = repair::builtin_in_other_case(&name.text);
-    let known: Vec<String> = parser
-        .table(family, kind)
-        .chains
-        .iter()
-        .map(|c| c.name.clone())
-        .collect();
     let diagnostic = if let Some(upper) = upper.filter(|u| known.iter().any(|k| k == u)) {
         error
             .help(format!("{upper} (chain names are case-sensitive)"))
@@ -83,108 +105,153 @@ fn chain(parser: &mut Parser<'_>, name: &Word, family: Family, kind: TableKind) 
     } else {
         error.help(format!("make it first: -N {}", name.text))
     };
-    parser.report(diagnostic);
+    refuse(parser, place, diagnostic, said);
     None
 }
 
-fn first_argument(parser: &mut Parser<'_>, command: &Command) -> Option<Word> {
-    let word = command.arguments.first().cloned();
-    if word.is_none() {
-        let verb = &command.verb_word;
-        let error = parser.error(
-            "missing-value",
-            (verb.start, verb.end),
-            format!("'{}' needs a chain", verb.text),
-        );
-        parser.report(error);
+/// The chain of a command's first word, or `None` for all chains.
+fn one_or_all(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<Option<usize>> {
+    match command.arguments.first() {
+        Some(name) => chain(parser, name, place).map(Some),
+        None => Some(None),
     }
-    word
 }
 
-fn zero(parser: &mut Parser<'_>, command: &Command, family: Family, kind: TableKind) {
-    let only = match command.arguments.first() {
-        Some(name) => match chain(parser, name, family, kind) {
-            Some(at) => Some(at),
-            None => return,
-        },
-        None => None,
+fn list(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
+    one_or_all(parser, command, place).map(|_| ())
+}
+
+fn zero(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
+    let only = one_or_all(parser, command, place)?;
+    if let (Some(at), Some(word)) = (only, command.arguments.get(1)) {
+        let number = rule_number(parser, word, place, at, 0, NO_CHAIN)?;
+        if let Some(rule) = parser
+            .table(place)
+            .slot_mut(at)
+            .and_then(|s| s.rules.get_mut(number))
+        {
+            rule.counters = Counters::default();
+        }
+        return Some(());
+    }
+    let table = parser.table(place);
+    let slots: Vec<usize> = match only {
+        Some(at) => vec![at],
+        None => table.chains().map(|(i, _)| i).collect(),
     };
-    for (i, chain) in parser.table(family, kind).chains.iter_mut().enumerate() {
-        if only.is_none_or(|at| at == i) {
-            chain.counters = Counters::default();
-            for rule in &mut chain.rules {
+    for at in slots {
+        if let Some(slot) = table.slot_mut(at) {
+            slot.counters = Counters::default();
+            for rule in slot.rules.iter_mut() {
                 rule.counters = Counters::default();
             }
         }
     }
+    Some(())
 }
 
-fn name_fault(name: &str) -> Option<String> {
+fn flush(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
+    let only = one_or_all(parser, command, place)?;
+    let table = parser.table(place);
+    match only {
+        Some(at) => table.clear(at),
+        None => flush_all(table),
+    }
+    Some(())
+}
+
+/// Deletes all rules.
+fn flush_all(table: &mut Working) {
+    let all: Vec<usize> = table.chains().map(|(i, _)| i).collect();
+    for at in all {
+        table.clear(at);
+    }
+}
+
+/// Empties a table as restore does: no rules, no user chains; policies stay with ip_tables.
+pub(crate) fn reset(table: &mut Working, tools: Tools) {
+    flush_all(table);
+    let users: Vec<usize> = table
+        .chains()
+        .filter(|(_, c)| c.builtin.is_none())
+        .map(|(i, _)| i)
+        .collect();
+    for at in users {
+        table.remove(at);
+    }
+    if tools == Tools::Nft {
+        *table = Working::new(table.kind);
+    }
+}
+
+/// What is wrong with a new chain's name: in our words and in the real program's.
+pub(crate) fn name_fault(
+    parser: &Parser<'_>,
+    name: &str,
+    family: Family,
+) -> Option<(String, String)> {
     if name.len() > MAX_CHAIN_NAME {
-        return Some(format!(
-            "chain name '{name}' has {} bytes, at most {MAX_CHAIN_NAME} are allowed",
-            name.len()
+        return Some((
+            format!(
+                "chain name '{name}' has {} bytes, at most {MAX_CHAIN_NAME} are allowed",
+                name.len()
+            ),
+            format!("chain name `{name}' too long (must be under 29 chars)"),
         ));
     }
-    if name.starts_with(['-', '!']) {
-        return Some(format!("chain name '{name}' starts with '-' or '!'"));
+    if let Some(first) = name.chars().next().filter(|c| matches!(c, '-' | '!')) {
+        return Some((
+            format!("chain name '{name}' starts with '{first}'"),
+            format!("chain name not allowed to start with `{first}'"),
+        ));
     }
-    if name.is_empty() || name.contains(char::is_whitespace) {
-        return Some(format!("'{name}' is no chain name"));
+    if name.is_empty() || parser.is_target(name, family) {
+        return Some((
+            format!("chain name '{name}' is the name of a target"),
+            "chain name may not clash with target name".to_string(),
+        ));
     }
-    if matches!(name, "ACCEPT" | "DROP" | "RETURN" | "QUEUE")
-        || crate::catalogue::TARGETS.iter().any(|t| t.name == name)
-    {
-        return Some(format!("chain name '{name}' is the name of a target"));
+    if name.contains(|c: char| c.is_ascii_whitespace() || c == '\u{b}') {
+        return Some((
+            format!("'{name}' is no chain name: it has a blank in it"),
+            format!("Invalid chain name `{name}'"),
+        ));
     }
     None
 }
 
-/// Makes a user chain for `-N` or a save file's `:NAME` line.
-pub(crate) fn make_chain(
-    parser: &mut Parser<'_>,
-    name: &Word,
-    family: Family,
-    kind: TableKind,
-) -> Option<usize> {
-    if let Some(fault) = name_fault(&name.text) {
-        let error = parser.error("bad-chain-name", (name.start, name.end), fault);
-        parser.report(error);
-        return None;
-    }
-    parser.add_chain(family, kind, &name.text)
+fn bad_name(parser: &mut Parser<'_>, name: &Word, (fault, said): (String, String)) -> Option<()> {
+    let error = parser
+        .error("bad-chain-name", (name.start, name.end), fault)
+        .said(said);
+    parser.report(error);
+    None
 }
 
-fn new_chain(parser: &mut Parser<'_>, command: &Command, family: Family, kind: TableKind) {
-    let Some(name) = first_argument(parser, command) else {
-        return;
-    };
-    if parser.chain_index(family, kind, &name.text).is_some() {
+fn new_chain(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
+    let name = command.arguments.first()?;
+    if let Some(fault) = name_fault(parser, &name.text, place.family) {
+        return bad_name(parser, name, fault);
+    }
+    let table = parser.table(place);
+    if table.add(&name.text).is_none() {
         let error = parser.error(
             "chain-exists",
             (name.start, name.end),
             format!("chain '{}' exists already", name.text),
         );
-        parser.report(error);
-        return;
+        return refuse(parser, place, error, "Chain already exists");
     }
-    make_chain(parser, &name, family, kind);
+    table.made = true;
+    Some(())
 }
 
-fn policy(parser: &mut Parser<'_>, command: &Command, family: Family, kind: TableKind) {
-    let [name, policy] = command.arguments.as_slice() else {
-        let verb = &command.verb_word;
-        let error = parser
-            .error(
-                "missing-value",
-                (verb.start, verb.end),
-                "'-P' needs a chain and a policy",
-            )
-            .help("-P INPUT DROP");
-        parser.report(error);
-        return;
-    };
-    set_policy(parser, name, policy, family, kind, None);
+fn policy(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
+    let (name, policy) = (command.arguments.first()?, command.arguments.get(1)?);
+    // iptables-nft takes `-c` here and forgets it.
+    let given = command.counters_given && parser.options.tools == Tools::Legacy;
+    let counters = given.then_some(command.counters);
+    set_policy(parser, name, policy, place, counters)
 }
 
 /// Sets a built-in chain's policy.
@@ -192,19 +259,19 @@ pub(crate) fn set_policy(
     parser: &mut Parser<'_>,
     name: &Word,
     policy: &Word,
-    family: Family,
-    kind: TableKind,
+    place: Place,
     counters: Option<Counters>,
-) {
-    let Some(at) = chain(parser, name, family, kind) else {
-        return;
-    };
+) -> Option<()> {
+    let at = chain_or(parser, name, place, "Bad built-in chain name")?;
     let value = match policy.text.as_str() {
         "ACCEPT" => Some(Policy::Accept),
         "DROP" => Some(Policy::Drop),
         _ => None,
     };
-    let builtin = parser.table(family, kind).chains[at].builtin.is_some();
+    let builtin = parser
+        .table(place)
+        .slot(at)
+        .is_some_and(|s| s.builtin.is_some());
     let (Some(value), true) = (value, builtin) else {
         let message = if builtin {
             format!("'{}' is no policy", policy.text)
@@ -219,136 +286,154 @@ pub(crate) fn set_policy(
                 "ACCEPT or DROP"
             });
         }
-        parser.report(error);
-        return;
+        let said = if builtin {
+            "Bad policy name. Run `dmesg' for more information"
+        } else {
+            "Bad built-in chain name"
+        };
+        return refuse(parser, place, error, said);
     };
-    let chain = &mut parser.table(family, kind).chains[at];
-    chain.policy = value;
+    let table = parser.table(place);
+    table.made = true;
+    let slot = table.slot_mut(at)?;
+    slot.policy = value;
     if let Some(counters) = counters {
-        chain.counters = counters;
+        slot.counters = counters;
+    }
+    Some(())
+}
+
+/// Why a chain cannot be deleted: in our words and in the two programs'.
+fn in_use(table: &Working, at: usize) -> Option<(&'static str, &'static str)> {
+    let slot = table.slot(at)?;
+    if slot.builtin.is_some() {
+        Some(("is built in", INVALID))
+    } else if slot.references > 0 {
+        Some(("is jumped to", "Too many links"))
+    } else if !slot.rules.is_empty() {
+        Some(("is not empty", "Directory not empty"))
+    } else {
+        None
     }
 }
 
-fn references(table: &Table, at: usize) -> bool {
-    table
-        .chains
-        .iter()
-        .flat_map(|c| &c.rules)
-        .any(|r| matches!(r.target, Target::Jump(to) | Target::Goto(to) if to == at))
-}
-
-fn delete_chain(parser: &mut Parser<'_>, command: &Command, family: Family, kind: TableKind) {
+fn delete_chain(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
+    let tools = parser.options.tools;
     let Some(name) = command.arguments.first() else {
-        // Without a name: all user chains that are empty and unreferenced, as far as the real
-        // program gets.
-        let mut at = parser.table(family, kind).chains.len();
-        while at > 0 {
-            at -= 1;
-            let table = parser.table(family, kind);
-            if table.chains[at].builtin.is_none() && !references(table, at) {
-                parser.remove_chain(family, kind, at);
+        // Without a name: all user chains. One that cannot go keeps all of them.
+        let table = parser.table(place);
+        let users: Vec<usize> = table
+            .chains()
+            .filter(|(_, c)| c.builtin.is_none())
+            .map(|(i, _)| i)
+            .collect();
+        let held = users
+            .iter()
+            .find_map(|at| in_use(table, *at).map(|fault| (*at, fault)));
+        let Some((at, (fault, said))) = held else {
+            for at in users {
+                table.remove(at);
             }
+            return Some(());
+        };
+        let held = table.slot(at).map_or(String::new(), |s| s.name.clone());
+        let verb = &command.verb_word;
+        let error = parser
+            .error(
+                "chain-in-use",
+                (verb.start, verb.end),
+                format!("chain '{held}' {fault}: no chain is deleted"),
+            )
+            .help("-F before -X");
+        if tools == Tools::Nft {
+            let said = format!(" CHAIN_DEL failed (Device or resource busy): chain {held}");
+            parser.report(error.said(said));
+            return None;
         }
-        return;
+        return refuse(parser, place, error, said);
     };
-    let Some(at) = chain(parser, name, family, kind) else {
-        return;
-    };
-    let table = parser.table(family, kind);
-    let fault = if table.chains[at].builtin.is_some() {
-        Some("is built in")
-    } else if !table.chains[at].rules.is_empty() {
-        Some("is not empty")
-    } else if references(table, at) {
-        Some("is jumped to")
-    } else {
-        None
-    };
-    match fault {
-        Some(fault) => {
+    let at = chain(parser, name, place)?;
+    let table = parser.table(place);
+    let builtin = table.slot(at).is_some_and(|s| s.builtin.is_some());
+    match in_use(table, at) {
+        // nf_tables deletes a built-in chain that has no rules, and makes it again when needed.
+        Some(_)
+            if builtin
+                && tools == Tools::Nft
+                && table.slot(at).is_some_and(|s| s.rules.is_empty()) =>
+        {
+            Some(())
+        }
+        Some((fault, said)) => {
             let error = parser.error(
                 "chain-in-use",
                 (name.start, name.end),
                 format!("chain '{}' {fault} and cannot be deleted", name.text),
             );
-            parser.report(error);
+            if tools == Tools::Nft {
+                let said = format!(
+                    " CHAIN_DEL failed (Device or resource busy): chain {}",
+                    name.text
+                );
+                parser.report(error.said(said));
+                return None;
+            }
+            refuse(parser, place, error, said)
         }
-        None => parser.remove_chain(family, kind, at),
+        None => {
+            table.remove(at);
+            Some(())
+        }
     }
 }
 
-fn rename(parser: &mut Parser<'_>, command: &Command, family: Family, kind: TableKind) {
-    let [old, new] = command.arguments.as_slice() else {
-        let verb = &command.verb_word;
+fn rename(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
+    let (old, new) = (command.arguments.first()?, command.arguments.get(1)?);
+    if let Some(fault) = name_fault(parser, &new.text, place.family) {
+        return bad_name(parser, new, fault);
+    }
+    let exists = parser.table(place).find(&new.text).is_some();
+    if exists {
         let error = parser.error(
-            "missing-value",
-            (verb.start, verb.end),
-            "'-E' needs the old and the new name",
+            "chain-exists",
+            (new.start, new.end),
+            format!("chain '{}' exists already", new.text),
         );
-        parser.report(error);
-        return;
-    };
-    let Some(at) = chain(parser, old, family, kind) else {
-        return;
-    };
-    let exists = parser.chain_index(family, kind, &new.text).is_some();
-    if let Some(fault) =
-        name_fault(&new.text).or(exists.then(|| format!("chain '{}' exists already", new.text)))
-    {
-        let error = parser.error("bad-chain-name", (new.start, new.end), fault);
-        parser.report(error);
-        return;
+        return refuse(parser, place, error, "File exists");
     }
-    parser.table(family, kind).chains[at].name = new.text.clone();
-    parser.names.remove(&(family, kind, old.text.clone()));
-    parser.names.insert((family, kind, new.text.clone()), at);
+    let at = chain(parser, old, place)?;
+    let table = parser.table(place);
+    if table.slot(at).is_some_and(|s| s.builtin.is_some()) {
+        let error = parser.error(
+            "bad-chain-name",
+            (old.start, old.end),
+            format!("chain '{}' is built in and keeps its name", old.text),
+        );
+        return refuse(parser, place, error, NO_CHAIN);
+    }
+    table.rename(at, &new.text);
+    Some(())
 }
 
-fn rules(
-    parser: &mut Parser<'_>,
-    command: &Command,
-    family: Family,
-    kind: TableKind,
-    counters: Option<Counters>,
-) {
-    let Some(name) = first_argument(parser, command) else {
-        return;
-    };
-    let Some(at) = chain(parser, &name, family, kind) else {
-        return;
-    };
-    if command.verb == Verb::Delete && command.arguments.len() > 1 {
-        if let Some(number) = rule_number(parser, command, family, kind, at, 0) {
-            parser.table(family, kind).chains[at].rules.remove(number);
-        }
-        return;
-    }
-    interfaces_fit(parser, command, family, kind, at);
-    let target = match &command.target {
-        None => Target::None,
-        Some(word) => match resolve(parser, word, command.built_target.as_ref(), family, kind) {
-            Some(target) => target,
-            None => return,
-        },
-    };
-    allowed(parser, command, &target, kind, family, at);
-    let mut built = Vec::new();
-    let none = [None];
+/// The rules of a command: one for each pair of source and destination.
+fn build(parser: &Parser<'_>, command: &Command, target: &Target, counters: Counters) -> Vec<Rule> {
     let each = |list: &[Not<Net>]| -> Vec<Option<Not<Net>>> {
         if list.is_empty() {
-            none.to_vec()
+            vec![None]
         } else {
             list.iter().cloned().map(Some).collect()
         }
     };
     let (line, _) = parser.lines.place(command.span.0);
-    for source in each(&command.sources) {
-        for destination in each(&command.destinations) {
+    let (sources, destinations) = (each(&command.sources), each(&command.destinations));
+    let mut built = Vec::with_capacity(sources.len() * destinations.len());
+    for source in &sources {
+        for destination in &destinations {
             built.push(Rule {
-                counters: counters.unwrap_or(command.counters),
+                counters,
                 base: Base {
                     source: source.clone().filter(tests_something),
-                    destination: destination.filter(tests_something),
+                    destination: destination.clone().filter(tests_something),
                     ..command.base.clone()
                 },
                 matches: command.matches.clone(),
@@ -361,53 +446,252 @@ fn rules(
             });
         }
     }
+    built
+}
+
+fn rules(
+    parser: &mut Parser<'_>,
+    command: &Command,
+    place: Place,
+    counters: Option<Counters>,
+) -> Option<()> {
+    let name = command.arguments.first()?;
+    if command.verb == Verb::Delete
+        && let Some(word) = command.arguments.get(1)
+    {
+        let at = chain(parser, name, place)?;
+        let number = rule_number(parser, word, place, at, 0, "Index of deletion too big")?;
+        parser.table(place).take(at, number);
+        return Some(());
+    }
+    let target = match &command.target {
+        None => Target::None,
+        Some(word) => resolve(parser, command, word, place)?,
+    };
+    let at = chain(parser, name, place)?;
+    allowed::in_table(parser, command, &target, place)?;
+    let counters = match (command.counters_given, counters) {
+        (true, _) => command.counters,
+        (false, given) => given.unwrap_or_default(),
+    };
+    let built = build(parser, command, &target, counters);
     match command.verb {
-        Verb::Append => parser.table(family, kind).chains[at].rules.extend(built),
+        Verb::Append => put(parser, command, place, at, None, built),
         Verb::Insert => {
-            let number = if command.arguments.len() > 1 {
-                match rule_number(parser, command, family, kind, at, 1) {
-                    Some(number) => number,
-                    None => return,
+            let position = match command.arguments.get(1) {
+                Some(word) => {
+                    rule_number(parser, word, place, at, 1, "Index of insertion too big")?
                 }
-            } else {
-                0
+                None => 0,
             };
-            for rule in built {
-                parser.table(family, kind).chains[at]
-                    .rules
-                    .insert(number, rule);
-            }
+            put(parser, command, place, at, Some(position), built)
         }
         Verb::Replace => {
-            let Some(number) = rule_number(parser, command, family, kind, at, 0) else {
-                return;
-            };
-            if let Some(rule) = built.into_iter().next() {
-                parser.table(family, kind).chains[at].rules[number] = rule;
+            if built.len() > 1 {
+                let error = parser
+                    .error(
+                        "bad-address",
+                        command.span,
+                        "a rule is replaced by one rule: a list of addresses makes several",
+                    )
+                    .said("Replacement rule does not specify a unique address");
+                parser.report(error);
+                return None;
             }
-        }
-        _ => {
-            let same = |a: &Rule, b: &Rule| {
-                a.base == b.base && a.matches == b.matches && a.target == b.target
-            };
-            for rule in built {
-                let chain = &mut parser.table(family, kind).chains[at];
-                match chain.rules.iter().position(|r| same(r, &rule)) {
-                    Some(found) => {
-                        chain.rules.remove(found);
-                    }
-                    None => {
-                        let error = parser.error(
-                            "no-rule",
-                            command.span,
-                            format!("chain '{}' has no such rule to delete", name.text),
-                        );
-                        parser.report(error);
-                    }
+            let word = command.arguments.get(1)?;
+            let number = rule_number(parser, word, place, at, 0, "Index of replacement too big")?;
+            let rule = built.into_iter().next()?;
+            let old = parser.table(place).swap(at, number, rule)?;
+            match look(parser, place) {
+                Ok(()) => Some(()),
+                Err(refusal) => {
+                    parser.table(place).swap(at, number, old);
+                    kernel(parser, place, &refusal, Some(command))
                 }
             }
         }
+        _ => missing(parser, command, place, at, built),
     }
+}
+
+/// `-D` by specification, and `-C`.
+fn missing(
+    parser: &mut Parser<'_>,
+    command: &Command,
+    place: Place,
+    at: usize,
+    built: Vec<Rule>,
+) -> Option<()> {
+    for rule in &built {
+        let table = parser.table(place);
+        let found = table.slot_mut(at).and_then(|s| s.rules.find(rule));
+        let Some(found) = found else {
+            let error = parser.error(
+                "no-rule",
+                command.span,
+                format!(
+                    "chain '{}' has no such rule",
+                    command.arguments.first().map_or("", |w| &w.text)
+                ),
+            );
+            return refuse(
+                parser,
+                place,
+                error,
+                "Bad rule (does a matching rule exist in that chain?)",
+            );
+        };
+        if command.verb == Verb::Delete {
+            table.take(at, found);
+        }
+    }
+    Some(())
+}
+
+/// Puts rules into a chain, in the order in which the real program does.
+fn put(
+    parser: &mut Parser<'_>,
+    command: &Command,
+    place: Place,
+    at: usize,
+    position: Option<usize>,
+    built: Vec<Rule>,
+) -> Option<()> {
+    let tools = parser.options.tools;
+    let works = allowed::works(place.family, tools);
+    let table = parser.table(place);
+    table.made = true;
+    let mut refusal = None;
+    let mut done = 0;
+    for rule in built {
+        if !place.restore
+            && let Err(refused) = table.takes(at, position, &rule, tools, &works)
+        {
+            refusal = Some(refused);
+            break;
+        }
+        let looked_at =
+            matches!(rule.target, Target::Jump(_) | Target::Goto(_)) || position.is_some();
+        // Each goes to the same number: the last of a list comes to stand first.
+        table.put(at, position, rule);
+        done += 1;
+        if !place.restore
+            && looked_at
+            && table.is_stale()
+            && let Err(refused) = table.check(tools, &works)
+        {
+            refusal = Some(refused);
+            break;
+        }
+    }
+    let Some(refused) = refusal else {
+        return Some(());
+    };
+    // One command is one change: all of it or nothing.
+    for _ in 0..done {
+        let last = table
+            .slot(at)
+            .map_or(0, |s| s.rules.len().saturating_sub(1));
+        table.take(at, position.unwrap_or(last));
+    }
+    kernel(parser, place, &refused, Some(command))
+}
+
+/// The kernel's word about a table as it is.
+fn look(parser: &mut Parser<'_>, place: Place) -> Result<(), Refusal> {
+    if place.restore {
+        return Ok(());
+    }
+    let tools = parser.options.tools;
+    let works = allowed::works(place.family, tools);
+    parser.table(place).check(tools, &works)
+}
+
+/// What iptables-nft says when the kernel refuses a command.
+pub(crate) fn nft_failed(command: &Command, why: &str) -> String {
+    let verb = match command.verb {
+        Verb::Insert => "INSERT",
+        Verb::Replace => "REPLACE",
+        Verb::Delete => "DELETE",
+        _ => "APPEND",
+    };
+    let chain = command.arguments.first().map_or("", |w| &w.text);
+    format!(" RULE_{verb} failed ({why}): rule in chain {chain}")
+}
+
+/// Reports what the kernel refuses.
+pub(crate) fn kernel(
+    parser: &mut Parser<'_>,
+    place: Place,
+    refusal: &Refusal,
+    command: Option<&Command>,
+) -> Option<()> {
+    // In a script it is the command that is refused; in a save file the rule is the one to blame.
+    let place_of = |position: &Position| match command {
+        Some(command) => command.span,
+        None => (position.start, position.end),
+    };
+    let elsewhere = |position: &Position| match command {
+        Some(command) if position.start != command.span.0 => {
+            format!(" (the rule of line {})", position.line)
+        }
+        _ => String::new(),
+    };
+    let (error, said) = match refusal {
+        Refusal::Loop { position, to } => (
+            parser
+                .error(
+                    "chain-loop",
+                    place_of(position),
+                    match elsewhere(position).as_str() {
+                        "" => format!("this jump to chain '{to}' closes a loop"),
+                        rule => format!("a jump to chain '{to}' closes a loop{rule}"),
+                    },
+                )
+                .help("the kernel refuses a table whose chains call each other in a circle"),
+            ("Too many levels of symbolic links", "Too many links"),
+        ),
+        Refusal::Hook {
+            position,
+            hook,
+            name,
+            works,
+        } => {
+            use Hook::*;
+            let good: Vec<&str> = [Prerouting, Input, Forward, Output, Postrouting]
+                .into_iter()
+                .filter(|h| works & super::tables::bit(*h) != 0)
+                .map(Hook::name)
+                .collect();
+            let code = match name.starts_with("match") {
+                true => "match-in-chain",
+                false => "target-in-chain",
+            };
+            (
+                parser
+                    .error(
+                        code,
+                        place_of(position),
+                        format!(
+                            "{name} does not work in {}, from where it is reached{}",
+                            hook.name(),
+                            elsewhere(position)
+                        ),
+                    )
+                    .help(good.join(" or ")),
+                (INVALID, "Invalid argument"),
+            )
+        }
+    };
+    if parser.options.tools == Tools::Nft {
+        let error = match command {
+            Some(command) => error.said(nft_failed(command, said.1)),
+            None => error,
+        };
+        parser.report(error);
+        return None;
+    }
+    refuse(parser, place, error, said.0)
 }
 
 /// `0.0.0.0/0` tests nothing, unless it is negated.
@@ -418,19 +702,15 @@ fn tests_something(net: &Not<Net>) -> bool {
 /// The rule number of `-I`, `-D`, `-R`, from 0; `extra` may lie behind the last rule.
 fn rule_number(
     parser: &mut Parser<'_>,
-    command: &Command,
-    family: Family,
-    kind: TableKind,
+    word: &Word,
+    place: Place,
     at: usize,
     extra: usize,
+    said: &str,
 ) -> Option<usize> {
-    let count = parser.table(family, kind).chains[at].rules.len();
-    let word = command.arguments.get(1).unwrap_or(&command.verb_word);
-    let number = value::number(&word.text, u64::from(u32::MAX))
-        .ok()
-        .map(|n| n as usize);
-    match number {
-        Some(n) if n >= 1 && n <= count + extra => Some(n - 1),
+    let count = parser.table(place).slot(at).map_or(0, |s| s.rules.len());
+    match word.text.parse::<usize>() {
+        Ok(n) if n >= 1 && n <= count + extra => Some(n - 1),
         _ => {
             let error = parser.error(
                 "no-rule",
@@ -440,177 +720,87 @@ fn rule_number(
                     word.text
                 ),
             );
-            parser.report(error);
+            refuse(parser, place, error, said);
             None
         }
     }
 }
 
-/// `-i` and `-o` only where there is such an interface.
-fn interfaces_fit(
-    parser: &mut Parser<'_>,
-    command: &Command,
-    family: Family,
-    kind: TableKind,
-    at: usize,
-) {
-    let Some(hook) = parser.table(family, kind).chains[at].builtin else {
-        return;
-    };
-    let bad = match hook {
-        Hook::Output | Hook::Postrouting => (0, "-i", "come in by no interface"),
-        Hook::Prerouting | Hook::Input => (1, "-o", "leave by no interface"),
-        Hook::Forward => return,
-    };
-    if let Some(word) = &command.interface_words[bad.0] {
-        let error = parser
-            .error(
-                "interface-in-chain",
-                (word.start, word.end),
-                format!("{} in {}: its packets {}", bad.1, hook.name(), bad.2),
-            )
-            .help(if bad.1 == "-i" {
-                "-o, or another chain"
-            } else {
-                "-i, or another chain"
-            });
-        parser.report(error);
-    }
-}
-
-/// A target's name: a verdict, a target, or a user chain.
+/// A target's name: a user chain, a verdict, or a target.
 fn resolve(
     parser: &mut Parser<'_>,
+    command: &Command,
     target: &TargetWord,
-    built: Option<&Target>,
-    family: Family,
-    kind: TableKind,
+    place: Place,
 ) -> Option<Target> {
     let name = &target.word.text;
     let span = (target.word.start, target.word.end);
-    if !target.goto {
+    let tools = parser.options.tools;
+    let table = parser.table(place);
+    let at = table.find(name);
+    let builtin = at.is_some_and(|at| table.slot(at).is_some_and(|s| s.builtin.is_some()));
+    if let Some(at) = at.filter(|_| !builtin) {
+        return Some(if target.goto {
+            Target::Goto(at)
+        } else {
+            Target::Jump(at)
+        });
+    }
+    if !target.goto && !builtin {
         match name.as_str() {
             "ACCEPT" => return Some(Target::Accept),
             "DROP" => return Some(Target::Drop),
             "RETURN" => return Some(Target::Return),
             _ => {}
         }
-        if let Some(built) = built {
+        if name == "QUEUE" && tools == Tools::Nft {
+            let error = parser
+                .error("unknown-target", span, "iptables-nft has no target QUEUE")
+                .help("-j NFQUEUE --queue-num 0")
+                .said(nft_failed(command, "No such file or directory"));
+            parser.report(error);
+            return None;
+        }
+        if let Some(built) = &command.built_target {
             return Some(built.clone());
         }
     }
-    let at = parser.chain_index(family, kind, name);
-    let builtin = at.is_some_and(|at| parser.table(family, kind).chains[at].builtin.is_some());
-    match at {
-        Some(at) if !builtin => Some(if target.goto {
-            Target::Goto(at)
-        } else {
-            Target::Jump(at)
-        }),
-        _ => {
-            let message = if builtin {
-                format!("a rule cannot jump to the built-in chain '{name}'")
-            } else if target.goto {
-                format!("there is no chain '{name}' to go to")
-            } else {
-                format!(
-                    "'{name}' is neither a target nor a chain of table {}",
-                    kind.name()
-                )
-            };
-            let mut names: Vec<String> = ["ACCEPT", "DROP", "RETURN"].map(String::from).to_vec();
-            names.extend(crate::catalogue::TARGETS.iter().map(|t| t.name.to_string()));
-            names.extend(
-                parser
-                    .table(family, kind)
-                    .chains
-                    .iter()
-                    .filter(|c| c.builtin.is_none())
-                    .map(|c| c.name.clone()),
-            );
-            let exact = names.iter().find(|n| n.eq_ignore_ascii_case(name)).cloned();
-            let near = exact
-                .or_else(|| nearest(name, names.iter().map(String::as_str)).map(str::to_string));
-            let mut error = parser.error("unknown-target", span, message);
-            error = match near {
-                Some(near) if !target.goto => {
-                    error.help(near.clone()).replace(span.0, span.1, near)
-                }
-                _ => error.help(format!("make the chain first: -N {name}")),
-            };
-            parser.report(error);
-            None
+    let mut names: Vec<String> = ["ACCEPT", "DROP", "RETURN"].map(String::from).to_vec();
+    names.extend(crate::catalogue::TARGETS.iter().map(|t| t.name.to_string()));
+    names.extend(
+        table
+            .chains()
+            .filter(|(_, c)| c.builtin.is_none())
+            .map(|(_, c)| c.name.clone()),
+    );
+    let message = if builtin {
+        format!("a rule cannot jump to the built-in chain '{name}'")
+    } else if target.goto {
+        format!("there is no chain '{name}' to go to")
+    } else {
+        format!(
+            "'{name}' is neither a target nor a chain of table {}",
+            place.kind.name()
+        )
+    };
+    let mut error = parser.error("unknown-target", span, message);
+    if builtin {
+        return refuse(parser, place, error, INVALID).and(None);
+    }
+    let exact = names.iter().find(|n| n.eq_ignore_ascii_case(name)).cloned();
+    let near =
+        exact.or_else(|| nearest(name, names.iter().map(String::as_str)).map(str::to_string));
+    error = match near {
+        Some(near) if !target.goto => error.help(near.clone()).replace(span.0, span.1, near),
+        _ => error.help(format!("make the chain first: -N {name}")),
+    };
+    let said = match (tools, target.goto) {
+        (Tools::Nft, _) => format!("Chain '{name}' does not exist"),
+        (Tools::Legacy, true) => format!("goto '{name}' is not a chain"),
+        (Tools::Legacy, false) => {
+            format!("Couldn't load target `{name}':No such file or directory")
         }
-    }
-}
-
-/// Matches and targets that the kernel takes in some tables and hooks only.
-fn allowed(
-    parser: &mut Parser<'_>,
-    command: &Command,
-    target: &Target,
-    kind: TableKind,
-    family: Family,
-    at: usize,
-) {
-    let hook = parser.table(family, kind).chains[at].builtin;
-    if let (Some(word), Some(extension)) = (&command.target, target.extension()) {
-        let place = Place {
-            what: "target",
-            extension,
-            hooks: target.hooks(),
-            word: &word.word,
-        };
-        place.check(parser, kind, hook);
-    }
-    for (m, word) in command.matches.iter().zip(&command.match_words) {
-        let place = Place {
-            what: "match",
-            extension: m.extension(),
-            hooks: m.hooks(),
-            word,
-        };
-        place.check(parser, kind, hook);
-    }
-}
-
-/// An extension and where it may stand.
-struct Place<'a> {
-    what: &'static str,
-    extension: &'static Extension,
-    hooks: &'static [Hook],
-    word: &'a Word,
-}
-
-impl Place<'_> {
-    fn check(&self, parser: &mut Parser<'_>, kind: TableKind, hook: Option<Hook>) {
-        let (what, name) = (self.what, self.extension.name);
-        let span = (self.word.start, self.word.end);
-        let tables = self.extension.tables;
-        if let Some(first) = tables.first()
-            && !tables.contains(&kind)
-        {
-            let code = match what {
-                "target" => "target-in-table",
-                _ => "match-in-table",
-            };
-            let text = format!("{what} {name} does not work in table {}", kind.name());
-            let error = parser.error(code, span, text);
-            parser.report(error.help(format!("-t {}", first.name())));
-            return;
-        }
-        if let Some(hook) = hook
-            && !self.hooks.is_empty()
-            && !self.hooks.contains(&hook)
-        {
-            let code = match what {
-                "target" => "target-in-chain",
-                _ => "match-in-chain",
-            };
-            let names: Vec<&str> = self.hooks.iter().map(|h| h.name()).collect();
-            let text = format!("{what} {name} does not work in {}", hook.name());
-            let error = parser.error(code, span, text);
-            parser.report(error.help(names.join(" or ")));
-        }
-    }
+    };
+    parser.report(error.said(said));
+    None
 }

@@ -4,19 +4,27 @@
 //! - [`script`]: a shell script's plain `iptables` and `ip6tables` lines.
 //! - [`auto`]: whichever it is.
 
-mod chains;
+mod allowed;
 mod command;
 mod repair;
 mod rule;
+mod rulelist;
 mod save;
+pub mod session;
 mod shell;
+mod tables;
+
+use std::collections::HashSet;
+use std::rc::Rc;
 
 use palisade_wire::Family;
 
-use crate::catalogue::{Evaluation, Extension};
+use self::command::Place;
+use self::tables::{Rulesets, Working};
+use crate::catalogue::{self, Evaluation, Extension};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::lex::{Lines, Word};
-use crate::model::{Chain, Rule, Ruleset, Table, TableKind, Target, Tools};
+use crate::model::{Rule, Ruleset, Tools};
 
 /// What a text says.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +63,9 @@ pub struct Options {
     pub tools: Tools,
     /// `iptables-restore --noflush`: chains and rules that exist stay.
     pub noflush: bool,
+    /// `iptables-restore --counters`: the counters of the text are taken; otherwise all are zero. Taken unless
+    /// somebody says no, since a file with counters tells more than one without.
+    pub counters: bool,
     /// Names of the IP sets that exist; `None` when any set is taken to exist.
     pub sets: Option<Vec<String>>,
 }
@@ -65,6 +76,7 @@ impl Default for Options {
             family: Family::V4,
             tools: Tools::Legacy,
             noflush: false,
+            counters: true,
             sets: None,
         }
     }
@@ -76,15 +88,30 @@ const MAX_DIAGNOSTICS: usize = 1000;
 /// Parses a text as what it looks like: a `*table` line makes it a save file, otherwise it is a
 /// script. `family` is the family of a save file.
 pub fn auto(text: &str, family: Family) -> Parsed {
-    let save = text
-        .lines()
-        .map(str::trim)
-        .any(|l| l.starts_with('*') || l == "COMMIT");
-    if save {
-        save_file(text, family)
+    auto_as(
+        text,
+        &Options {
+            family,
+            ..Options::default()
+        },
+    )
+}
+
+/// As [`auto`], told whose text it is and how it is read.
+pub fn auto_as(text: &str, options: &Options) -> Parsed {
+    if is_save_file(text) {
+        save_file_as(text, options)
     } else {
-        script(text)
+        script_as(text, options)
     }
+}
+
+/// Whether a text looks like a save file: it has a line of a table, or a COMMIT.
+pub fn is_save_file(text: &str) -> bool {
+    text.lines().map(str::trim).any(|line| {
+        let table = line.strip_prefix('*').map(str::trim_start);
+        line == "COMMIT" || table.is_some_and(|t| t.starts_with(|c: char| c.is_ascii_lowercase()))
+    })
 }
 
 /// Parses what iptables-restore (or, for IPv6, ip6tables-restore) reads.
@@ -100,7 +127,7 @@ pub fn save_file(text: &str, family: Family) -> Parsed {
 
 /// As [`save_file`], told whose iptables-restore it is and how it was called.
 pub fn save_file_as(text: &str, options: &Options) -> Parsed {
-    let mut parser = Parser::new(text);
+    let mut parser = Parser::new(text, options);
     save::parse(&mut parser, text, options.family);
     parser.finish()
 }
@@ -112,8 +139,8 @@ pub fn script(text: &str) -> Parsed {
 
 /// As [`script`], told whose iptables it is. A command that is refused changes nothing, and the
 /// next one is read.
-pub fn script_as(text: &str, _options: &Options) -> Parsed {
-    let mut parser = Parser::new(text);
+pub fn script_as(text: &str, options: &Options) -> Parsed {
+    let mut parser = Parser::new(text, options);
     shell::parse(&mut parser, text);
     parser.finish()
 }
@@ -121,35 +148,29 @@ pub fn script_as(text: &str, _options: &Options) -> Parsed {
 /// State of one parse.
 pub(crate) struct Parser<'a> {
     pub(crate) lines: Lines<'a>,
+    pub(crate) options: Options,
+    /// Names of the IP sets, shared with the readers of extensions.
+    pub(crate) sets: Option<Rc<[String]>>,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    pub(crate) rulesets: [Option<Ruleset>; 2],
-    /// Chains by name for each table, so that lookups do not grow with the ruleset.
-    pub(crate) names: std::collections::HashMap<(Family, TableKind, String), usize>,
-    pub(crate) kept_told: std::collections::HashSet<String>,
+    pub(crate) rulesets: Rulesets,
+    kept_told: HashSet<&'static str>,
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str) -> Self {
+    fn new(text: &'a str, options: &Options) -> Self {
         Parser {
             lines: Lines::new(text),
+            options: options.clone(),
+            sets: options.sets.as_deref().map(Rc::from),
             diagnostics: Vec::new(),
-            rulesets: [None, None],
-            names: std::collections::HashMap::new(),
-            kept_told: std::collections::HashSet::new(),
+            rulesets: Rulesets::default(),
+            kept_told: HashSet::new(),
         }
     }
 
     fn finish(mut self) -> Parsed {
-        for ruleset in self.rulesets.iter().flatten() {
-            for table in &ruleset.tables {
-                match chains::find_loop(&self.lines, table) {
-                    Some(diagnostic) => self.diagnostics.push(diagnostic),
-                    None => chains::check_hooks(&self.lines, table, &mut self.diagnostics),
-                }
-            }
-        }
         self.diagnostics.sort_by_key(|d| d.start);
-        let [v4, v6] = self.rulesets;
+        let [v4, v6] = self.rulesets.finish(self.options.tools);
         Parsed {
             v4,
             v6,
@@ -173,78 +194,28 @@ impl<'a> Parser<'a> {
             .diagnostic(Severity::Error, code, span, message.into())
     }
 
-    pub(crate) fn ruleset(&mut self, family: Family) -> &mut Ruleset {
-        self.rulesets[family as usize].get_or_insert_with(|| Ruleset::new(family))
-    }
-
     /// A table, made on first use.
-    pub(crate) fn table(&mut self, family: Family, kind: TableKind) -> &mut Table {
-        let fresh = self.ruleset(family).table(kind).is_none();
-        let at = self.ruleset(family).table_index(kind);
-        if fresh {
-            for (i, hook) in kind.hooks().iter().enumerate() {
-                self.names
-                    .insert((family, kind, hook.name().to_string()), i);
-            }
-        }
-        &mut self.ruleset(family).tables[at]
+    pub(crate) fn table(&mut self, place: Place) -> &mut Working {
+        self.rulesets.table(place.family, place.kind)
     }
 
-    pub(crate) fn chain_index(
-        &mut self,
-        family: Family,
-        kind: TableKind,
-        name: &str,
-    ) -> Option<usize> {
-        self.table(family, kind);
-        self.names.get(&(family, kind, name.to_string())).copied()
+    /// Whether a name is that of a verdict or a target.
+    pub(crate) fn is_target(&self, name: &str, family: Family) -> bool {
+        self.is_verdict(name)
+            || name == "standard"
+            || catalogue::find_target(name, family).is_some()
     }
 
-    /// Makes a user chain; `None` if it exists.
-    pub(crate) fn add_chain(
-        &mut self,
-        family: Family,
-        kind: TableKind,
-        name: &str,
-    ) -> Option<usize> {
-        if self.chain_index(family, kind, name).is_some() {
-            return None;
-        }
-        let table = self.table(family, kind);
-        table.chains.push(Chain::new(name, None));
-        let at = table.chains.len() - 1;
-        self.names.insert((family, kind, name.to_string()), at);
-        Some(at)
-    }
-
-    /// Removes a user chain; jumps to later chains are renumbered.
-    pub(crate) fn remove_chain(&mut self, family: Family, kind: TableKind, at: usize) {
-        let table = self.table(family, kind);
-        table.chains.remove(at);
-        for rule in table.chains.iter_mut().flat_map(|c| &mut c.rules) {
-            if let Target::Jump(to) | Target::Goto(to) = &mut rule.target
-                && *to > at
-            {
-                *to -= 1;
-            }
-        }
-        let names: Vec<(String, usize)> = table
-            .chains
-            .iter()
-            .enumerate()
-            .map(|(i, c)| (c.name.clone(), i))
-            .collect();
-        self.names.retain(|(f, k, _), _| (*f, *k) != (family, kind));
-        for (name, i) in names {
-            self.names.insert((family, kind, name), i);
-        }
+    /// Whether a name is that of a verdict.
+    pub(crate) fn is_verdict(&self, name: &str) -> bool {
+        matches!(name, "ACCEPT" | "DROP" | "RETURN" | "QUEUE")
     }
 
     /// Notes once a name that an extension is kept and not evaluated.
     pub(crate) fn note_kept(&mut self, kind: &str, extension: &'static Extension, word: &Word) {
         let name = extension.name;
         if let Evaluation::Kept(reason) = extension.evaluation
-            && self.kept_told.insert(format!("{kind} {name}"))
+            && self.kept_told.insert(name)
         {
             let note = self.lines.diagnostic(
                 Severity::Note,

@@ -1,12 +1,13 @@
 //! What people type wrong, and what they meant.
 
-use palisade_wire::Family;
+use palisade_wire::{Family, proto};
 
 use super::Parser;
-use crate::catalogue;
+use crate::catalogue::{self, Extension};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::lex::Word;
 use crate::model::Hook;
+use crate::names;
 
 const BUILTIN: [Hook; 5] = [
     Hook::Prerouting,
@@ -127,6 +128,14 @@ pub(crate) fn value_first(parser: &Parser<'_>, value: &Word, option: &Word) -> O
     )
 }
 
+/// Protocols whose match has `--sport` and `--dport`.
+fn has_ports(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        proto::TCP | proto::UDP | proto::SCTP | proto::DCCP
+    )
+}
+
 /// A long option that nothing loaded knows.
 pub(crate) fn unknown_option(
     parser: &Parser<'_>,
@@ -156,6 +165,27 @@ pub(crate) fn unknown_option(
                 })
                 .replace(word.start, word.end, format!("-p tcp {}", word.text));
         }
+        "dport" | "sport" | "destination-port" | "source-port"
+            if !protocol.is_some_and(has_ports) =>
+        {
+            let protocol = protocol.unwrap_or_default();
+            let message = format!(
+                "'{}' is no option of protocol {}",
+                word.text,
+                names::protocol_name(protocol)
+            );
+            if protocol != proto::UDPLITE {
+                return error(message);
+            }
+            let side = if name.starts_with('d') {
+                "dports"
+            } else {
+                "sports"
+            };
+            return error(message)
+                .help(format!("-m multiport --{side} {value_text}"))
+                .replace(word.start, word.end, format!("-m multiport --{side}"));
+        }
         "port" | "ports" => {
             return error(format!("'{}' is an option of multiport", word.text))
                 .help(format!(
@@ -170,12 +200,13 @@ pub(crate) fn unknown_option(
         }
         _ => {}
     }
-    let owners: Vec<&str> = catalogue::MATCHES
+    let owners: Vec<&Extension> = catalogue::MATCHES
         .iter()
         .filter(|e| e.option(name).is_some())
-        .map(|e| e.name)
         .collect();
-    if let Some(owner) = owners.first() {
+    let fits = |e: &&&Extension| protocol.is_some_and(|p| e.protocols.contains(&p));
+    let owner = owners.iter().find(fits).or(owners.first()).map(|e| e.name);
+    if let Some(owner) = owner {
         return error(format!("'{}' needs its match loaded first", word.text))
             .help(format!("-m {owner} {}", word.text))
             .replace(word.start, word.end, format!("-m {owner} {}", word.text));
@@ -212,6 +243,11 @@ pub(crate) fn unknown_match(parser: &Parser<'_>, name: &Word, family: Family) ->
     );
     if catalogue::find_match(&name.text, other).is_some() {
         return diagnostic.help(format!("'{}' is a match of {other} rules only", name.text));
+    }
+    if name.text == "udplite" {
+        // The kernel has it, and no version of the program can load it.
+        return diagnostic
+            .help("iptables has none of that name; -m multiport goes with -p udplite");
     }
     let names = catalogue::MATCHES
         .iter()

@@ -2,10 +2,10 @@
 
 use palisade_wire::Family;
 
-use super::command::apply;
+use super::command::{Place, apply};
 use super::{Parser, rule};
 use crate::diagnostic::{Severity, nearest};
-use crate::lex::{ShellLine, Word, shell_words};
+use crate::lex::{Before, ShellLine, Word, shell_words};
 use crate::model::TableKind;
 
 /// Words that begin what is no plain command.
@@ -55,14 +55,40 @@ fn line(parser: &mut Parser<'_>, text: &str, base: usize) {
             }
         }
         ShellLine::Commands(commands) => {
-            for words in commands {
-                command(parser, &words);
+            // Status of the list so far, as a shell keeps it.
+            let mut succeeded = true;
+            for (at, (before, words)) in commands.iter().enumerate() {
+                let runs = match before {
+                    Before::Nothing => true,
+                    Before::And => succeeded,
+                    Before::Or => !succeeded,
+                };
+                if !runs {
+                    continue;
+                }
+                let reported = parser.diagnostics.len();
+                succeeded = command(parser, words);
+                // `-C RULE || -A RULE`: the failure is an answer.
+                if matches!(commands.get(at + 1), Some((Before::Or, _))) {
+                    forgive(parser, reported);
+                }
             }
         }
     }
 }
 
-fn command(parser: &mut Parser<'_>, words: &[Word]) {
+/// Takes back what was said about the state of the tables, where the script is prepared for it.
+fn forgive(parser: &mut Parser<'_>, reported: usize) {
+    let state = ["no-rule", "no-chain", "chain-exists", "chain-in-use"];
+    let mut at = 0;
+    parser.diagnostics.retain(|d| {
+        at += 1;
+        at <= reported || !state.contains(&d.code)
+    });
+}
+
+/// Runs a command; whether it succeeds, as far as that is known.
+fn command(parser: &mut Parser<'_>, words: &[Word]) -> bool {
     let mut words = words;
     // Environment assignments and sudo before the command.
     while let Some(first) = words.first() {
@@ -71,14 +97,30 @@ fn command(parser: &mut Parser<'_>, words: &[Word]) {
         });
         let sudo = matches!(
             first.text.as_str(),
-            "sudo" | "doas" | "exec" | "$" | "then" | "do" | "else"
+            "sudo"
+                | "doas"
+                | "exec"
+                | "env"
+                | "command"
+                | "nohup"
+                | "time"
+                | "$"
+                | "then"
+                | "do"
+                | "else"
         );
         if !assignment && !sudo {
             break;
         }
         words = &words[1..];
+        // `sudo -n`, `env -i`.
+        while sudo && words.len() > 1 && words[0].text.starts_with('-') {
+            words = &words[1..];
+        }
     }
-    let Some(name) = words.first() else { return };
+    let Some(name) = words.first() else {
+        return true;
+    };
     let program = name.text.rsplit('/').next().unwrap_or(&name.text);
     let family = match program {
         "iptables" | "iptables-legacy" | "iptables-nft" => Some(Family::V4),
@@ -86,7 +128,7 @@ fn command(parser: &mut Parser<'_>, words: &[Word]) {
         _ => None,
     };
     if let Some(family) = family {
-        return run(parser, &words[1..], family);
+        return run(parser, &words[1..], name, family);
     }
     // Bare rules, as people quote them.
     if name.text.starts_with('-')
@@ -94,10 +136,12 @@ fn command(parser: &mut Parser<'_>, words: &[Word]) {
         && name.text.is_char_boundary(2)
         && "AIDRCFZNXEPLSt".contains(&name.text[1..2])
     {
-        return run(parser, words, Family::V4);
+        return run(parser, words, name, Family::V4);
     }
     let span = (name.start, name.end);
     match program {
+        "false" => return false,
+        "true" | ":" => {}
         "modprobe" | "insmod" => modprobe(parser, words),
         p if SHELL_WORDS.contains(&p) => {
             let note = parser
@@ -135,30 +179,38 @@ fn command(parser: &mut Parser<'_>, words: &[Word]) {
             parser.report(note);
         }
     }
+    true
 }
 
-fn run(parser: &mut Parser<'_>, words: &[Word], family: Family) {
-    let Some(command) = rule::read(parser, words, family) else {
-        return;
+fn run(parser: &mut Parser<'_>, words: &[Word], name: &Word, family: Family) -> bool {
+    let place = Place {
+        family,
+        kind: TableKind::Filter,
+        restore: false,
     };
-    let kind = match &command.table {
-        None => TableKind::Filter,
-        Some(word) => match TableKind::by_name(&word.text) {
-            Some(kind) => kind,
-            None => {
-                let mut error = parser.error(
-                    "no-table",
-                    (word.start, word.end),
-                    format!("there is no table '{}'", word.text),
-                );
-                error.help = nearest(&word.text, TableKind::ALL.iter().map(|t| t.name()))
-                    .map(str::to_string);
-                parser.report(error);
-                return;
-            }
-        },
-    };
-    apply(parser, command, family, kind, None);
+    if words.is_empty() {
+        let error = parser
+            .error(
+                "no-command",
+                (name.start, name.end),
+                "no command in this line",
+            )
+            .help("-A CHAIN, -I CHAIN, -P CHAIN …")
+            .said("no command specified");
+        parser.report(error);
+        return false;
+    }
+    match rule::read(parser, words, place, None) {
+        Ok(Some(command)) => {
+            let place = Place {
+                kind: command.kind,
+                ..place
+            };
+            apply(parser, &command, place, None)
+        }
+        Ok(None) => true,
+        Err(rule::Refused) => false,
+    }
 }
 
 /// `modprobe ip_conntrack_ftp` used to be enough for RELATED; it is not any more.

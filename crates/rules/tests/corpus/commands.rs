@@ -11,7 +11,7 @@ use crate::share;
 const EXCEPTIONS: &[(&str, Tools, &str)] = &[];
 
 /// Differences that remain to be mended; may only fall.
-const LEFT: usize = 221;
+const LEFT: usize = 182;
 
 #[test]
 fn scripts_leave_what_the_real_tools_leave() {
@@ -27,6 +27,8 @@ fn scripts_leave_what_the_real_tools_leave() {
         for tools in Tools::BOTH {
             let options = parse::Options {
                 tools,
+                // The machine that the real tools ran on had none.
+                sets: Some(Vec::new()),
                 ..parse::Options::default()
             };
             let parsed = parse::script_as(&text, &options);
@@ -43,7 +45,11 @@ fn scripts_leave_what_the_real_tools_leave() {
             let mut ours: BTreeMap<u32, &palisade_rules::Diagnostic> = BTreeMap::new();
             for d in &parsed.diagnostics {
                 if d.severity == Severity::Error {
-                    ours.entry(d.line).or_insert(d);
+                    // The real program says its first error only.
+                    let first = ours.entry(d.line).or_insert(d);
+                    if first.said.is_none() {
+                        *first = d;
+                    }
                 }
             }
             lines += text.lines().count();

@@ -9,7 +9,7 @@ use crate::share;
 const EXCEPTIONS: &[(&str, Tools, &str)] = &[];
 
 /// Differences that remain to be mended; may only fall.
-const LEFT: usize = 309;
+const LEFT: usize = 38;
 
 /// The text with the repairs that were made before the real tool took it.
 fn repaired(text: &str, repairs: &[&str]) -> String {
@@ -84,6 +84,7 @@ fn rulesets_are_taken_and_printed_as_the_real_tools_do() {
                 family,
                 tools,
                 noflush: entry["restore_flags"] == "--noflush",
+                counters: false,
                 ..parse::Options::default()
             };
             let mut parsed = parse::save_file_as(&text, &options);

@@ -26,16 +26,17 @@ pub fn show() -> bool {
 }
 
 /// The entry of one of the tools, by the index's names.
-pub fn of<'a>(entry: &'a serde_json::Value, tools: Tools) -> &'a serde_json::Value {
+pub fn of(entry: &serde_json::Value, tools: Tools) -> &serde_json::Value {
     &entry[tools.name()]
 }
 
 /// The recorded message without the program's name and version.
 pub fn message(recorded: &str) -> &str {
-    match recorded.split_once("): ") {
+    let text = match recorded.split_once("): ") {
         Some((program, rest)) if program.contains(" v1.") => rest,
         _ => recorded,
-    }
+    };
+    text.trim_end_matches('\n')
 }
 
 /// The first line in which two texts differ.

@@ -177,6 +177,7 @@ fn engine_of(source: &mut Source<'_>) -> Option<Engine> {
         host: prepared.host,
         conntrack: prepared.conntrack,
         reassembly,
+        ipsets: prepared.ipsets,
     })
     .ok()?;
     engine.set_explain(kind & 2 != 0);

@@ -45,6 +45,7 @@ use palisade_capture::script::{
     Action, CheckKind, ConnectionSeen, Direction, FrameKind, Item, Observed, RuleName, RulesSource,
     Script, Seen, Sent, State, Step, Subject, Verdict, Way,
 };
+use palisade_rules::ipset;
 use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::Tcp, tcp::flags};
 
 pub use self::namespace::Tools;
@@ -52,7 +53,7 @@ use self::namespace::{Device, Namespace};
 use self::shown::{Connection, Rule};
 use self::watch::Line;
 use crate::compare::{Counted, CounterName, Counters, Extras};
-use crate::tables::Tables;
+use crate::tables::{Tables, of_sets};
 
 /// Hardware address of everybody who sends to the firewall, unless the script says another.
 pub(crate) const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
@@ -92,6 +93,7 @@ pub struct KernelSubject {
     tools: Tools,
     /// Whether anybody asks for connections: looking takes longer than sending.
     connections_wanted: bool,
+    has_sets: bool,
     rules: BTreeMap<CounterName, Rule>,
     /// Sockets that the firewall's own packets leave by, by user and group.
     raw: BTreeMap<(u32, u32), [OwnedFd; 2]>,
@@ -118,6 +120,7 @@ impl KernelSubject {
                 .tests
                 .iter()
                 .any(|t| asks(&t.steps, about_connection)),
+            has_sets: !script.ipsets.is_empty(),
             rules: BTreeMap::new(),
             raw: BTreeMap::new(),
             clock: None,
@@ -380,7 +383,15 @@ impl Counted for KernelSubject {
 
     fn tables(&mut self, _: Timestamp) -> Tables {
         let read = tables::read(&mut self.namespace.asking);
-        self.kept("tables", read)
+        let mut tables = self.kept("tables", read);
+        if self.has_sets {
+            let saved = self.namespace.feed("ipset", &["save"], "");
+            let parsed = ipset::parse(&self.kept("sets", saved));
+            let faults = parsed.diagnostics.iter().map(ToString::to_string);
+            self.faults.extend(faults);
+            tables.sets = of_sets(&parsed.sets);
+        }
+        tables
     }
 
     fn elapsed(&self) -> Duration {

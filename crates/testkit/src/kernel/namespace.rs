@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, unshare};
-use palisade_capture::script::{Interface, Prefix, RulesFamily, RulesSource, Script};
+use palisade_capture::script::{Interface, MTU, Prefix, RulesFamily, RulesSource, Script};
 use palisade_rules::Family;
 use tappers::Tap;
 
@@ -17,6 +17,7 @@ use super::chains;
 use super::netlink::{self, Asking};
 use super::options::{self, Options};
 use super::watch::Watch;
+use crate::engine::text_of;
 
 /// What a machine that forwards, and only forwards, has set. Rates of errors are not part of the
 /// rules, so they are unbounded; the kernel's own talk is off where it can be.
@@ -65,9 +66,6 @@ impl Tools {
 
 /// Number of the routing table by which everything is for this host.
 const LOCAL_TABLE: u32 = 77;
-
-/// Largest MTU of a TAP device: packets are judged, not cut.
-const MTU: u32 = 65_521;
 
 /// One interface of the firewall, held open.
 pub struct Device {
@@ -167,9 +165,10 @@ impl Namespace {
             let device = open(interface, index)?;
             let name = &device.name;
             let mac = device.mac.map(|b| format!("{b:02x}")).join(":");
+            let mtu = interface.mtu.unwrap_or(MTU);
             let group = interface.group;
             commands +=
-                &format!("link set {name} address {mac} mtu {MTU} group {group} arp off up\n");
+                &format!("link set {name} address {mac} mtu {mtu} group {group} arp off up\n");
             for prefix in &interface.addresses {
                 let (address, length) = (prefix.address, prefix.length);
                 // As every network manager sets them up: with their broadcast address.
@@ -239,6 +238,9 @@ impl Namespace {
     fn load(&self, script: &Script, base: &Path) -> Result<()> {
         self.feed("iptables", &["-w", "-S"], "")?;
         self.feed("ip6tables", &["-w", "-S"], "")?;
+        for statement in &script.ipsets {
+            self.feed("ipset", &["restore"], &text_of(&statement.source, base)?)?;
+        }
         for rules in &script.rules {
             let text = match &rules.source {
                 RulesSource::Inline { text, .. } => text.clone(),

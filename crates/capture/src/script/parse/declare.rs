@@ -11,7 +11,8 @@ use super::cursor::{Cursor, Parsed, duration, mac, number, prefix, unknown};
 use crate::script::diagnostic::ScriptDiagnostic;
 use crate::script::lex::{Kind, Lines, Token};
 use crate::script::model::{
-    HostName, Interface, KernelUse, Prefix, Route, Rules, RulesFamily, RulesSource, SocketLine,
+    HostName, Interface, Ipset, KernelUse, MTU, Prefix, Route, Rules, RulesFamily, RulesSource,
+    SocketLine,
     Span, Sysctl, Timeout,
 };
 
@@ -31,7 +32,7 @@ impl Parser {
         Ok(())
     }
 
-    /// `interface wan0 203.0.113.1/24 2001:db8::1/64 mac 02:…`.
+    /// `interface wan0 203.0.113.1/24 2001:db8::1/64 mac 02:… mtu 1492`.
     pub(super) fn interface(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
         let name = cursor.word("an interface's name")?;
         if name.text.len() > MAX_INTERFACE_NAME {
@@ -47,6 +48,7 @@ impl Parser {
             addresses: Vec::new(),
             mac: None,
             group: 0,
+            mtu: None,
             span,
         };
         while let Some(word) = cursor.next() {
@@ -55,6 +57,8 @@ impl Parser {
                 interface.mac = Some(mac(word.text, word.span)?);
             } else if word.text == "group" {
                 interface.group = cursor.number("a group's number", u32::MAX.into())? as u32;
+            } else if word.text == "mtu" {
+                interface.mtu = Some(cursor.number("an MTU", u64::from(MTU))? as u32);
             } else {
                 interface.addresses.push(prefix(word.text, word.span)?);
             }
@@ -335,35 +339,24 @@ impl Parser {
         family: RulesFamily,
         lines: &mut Lines<'_>,
     ) -> Parsed<()> {
-        let source = match cursor.next() {
-            Some(t) if t.kind == Kind::Open => {
-                // Taken before anything else is judged: the lines are not ours to read.
-                let source = inline(lines, span)?;
-                cursor.finish()?;
-                source
-            }
-            Some(t) if t.kind == Kind::Word => {
-                cursor.finish()?;
-                RulesSource::File(t.text.to_owned())
-            }
-            Some(Token {
-                kind: Kind::Text(bytes),
-                span,
-                ..
-            }) => {
-                cursor.finish()?;
-                let path = String::from_utf8(bytes.clone());
-                RulesSource::File(path.map_err(|_| {
-                    ScriptDiagnostic::new("bad-text", *span, "a path in UTF-8 is needed")
-                })?)
-            }
-            _ => return Err(cursor.missing("a file's name, or `{` and rules,")),
-        };
+        let source = source(cursor, span, lines, "rules")?;
         self.script.rules.push(Rules {
             family,
             source,
             span,
         });
+        self.early(span)
+    }
+
+    /// `ipset FILE`, `ipset {`.
+    pub(super) fn ipset(
+        &mut self,
+        cursor: &mut Cursor<'_, '_>,
+        span: Span,
+        lines: &mut Lines<'_>,
+    ) -> Parsed<()> {
+        let source = source(cursor, span, lines, "sets")?;
+        self.script.ipsets.push(Ipset { source, span });
         self.early(span)
     }
 
@@ -398,8 +391,41 @@ impl Parser {
     }
 }
 
+/// A file, or the lines of a block.
+fn source(
+    cursor: &mut Cursor<'_, '_>,
+    span: Span,
+    lines: &mut Lines<'_>,
+    what: &str,
+) -> Parsed<RulesSource> {
+    Ok(match cursor.next() {
+        Some(t) if t.kind == Kind::Open => {
+            // Taken before anything else is judged: the lines are not ours to read.
+            let source = inline(lines, span, what)?;
+            cursor.finish()?;
+            source
+        }
+        Some(t) if t.kind == Kind::Word => {
+            cursor.finish()?;
+            RulesSource::File(t.text.to_owned())
+        }
+        Some(Token {
+            kind: Kind::Text(bytes),
+            span,
+            ..
+        }) => {
+            cursor.finish()?;
+            let path = String::from_utf8(bytes.clone());
+            RulesSource::File(path.map_err(|_| {
+                ScriptDiagnostic::new("bad-text", *span, "a path in UTF-8 is needed")
+            })?)
+        }
+        _ => return Err(cursor.missing(&format!("a file's name, or `{{` and {what},"))),
+    })
+}
+
 /// The lines up to one that holds only `}`.
-fn inline(lines: &mut Lines<'_>, span: Span) -> Parsed<RulesSource> {
+fn inline(lines: &mut Lines<'_>, span: Span, what: &str) -> Parsed<RulesSource> {
     let lines_before = lines.line.saturating_sub(1);
     let mut text = String::new();
     while let Some((line, _, _)) = lines.raw() {
@@ -410,7 +436,7 @@ fn inline(lines: &mut Lines<'_>, span: Span) -> Parsed<RulesSource> {
         text.push('\n');
     }
     Err(
-        ScriptDiagnostic::new("unclosed-block", span, "these rules never end")
+        ScriptDiagnostic::new("unclosed-block", span, format!("these {what} never end"))
             .help("add `}` on a line of its own"),
     )
 }

@@ -23,13 +23,16 @@ impl TypeSet {
         "XRESOLVE",
     ];
 
+    /// Types that the kernel refuses for IPv6: BROADCAST, BLACKHOLE and those from PROHIBIT on.
+    const FOURTH_ONLY: TypeSet = TypeSet(1 << 3 | 1 << 6 | 0xff00);
+
     fn bits() -> impl Iterator<Item = (&'static str, u64)> {
         Self::NAMES.iter().enumerate().map(|(i, n)| (*n, 1u64 << i))
     }
 
     fn read(text: &str) -> Value<Self> {
         let table: Vec<(&str, u64)> = Self::bits().collect();
-        value::names(text, &table, "address type").map(|set| TypeSet(set as u16))
+        value::short_names(text, &table, "address type").map(|set| TypeSet(set as u16))
     }
 
     fn write(&self) -> String {
@@ -76,7 +79,29 @@ impl Spec for Addrtype {
         if found.source.is_none() && found.destination.is_none() {
             return Err(loaded.missing("src-type"));
         }
+        let six = loaded.family == Family::V6;
+        for option in ["src-type", "dst-type"] {
+            let set = loaded.plain(option, TypeSet::read)?.unwrap_or_default();
+            if let (true, Some(given), true) = (
+                six,
+                loaded.find(option),
+                set.0 & TypeSet::FOURTH_ONLY.0 != 0,
+            ) {
+                let kinds = TypeSet(set.0 & TypeSet::FOURTH_ONLY.0).write();
+                return Err(given.fault(Bad::new(format!("IPv6 has no addresses of type {kinds}"))));
+            }
+        }
         Ok(found)
+    }
+
+    fn hooks(&self) -> &'static [Hook] {
+        if self.limit_in {
+            &[Hook::Prerouting, Hook::Input, Hook::Forward]
+        } else if self.limit_out {
+            &[Hook::Forward, Hook::Output, Hook::Postrouting]
+        } else {
+            &[]
+        }
     }
 
     fn write(&self, out: &mut Out) {
@@ -87,6 +112,22 @@ impl Spec for Addrtype {
         }
         if self.limit_out {
             out.flag("limit-iface-out");
+        }
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word("ADDRTYPE match");
+        for (word, value) in [("src-type", &self.source), ("dst-type", &self.destination)] {
+            if let Some(not) = value {
+                let bang = if not.negated { "!" } else { "" };
+                out.word(format_args!("{word} {bang}{}", not.value.write()));
+            }
+        }
+        if self.limit_in {
+            out.word("limit-in");
+        }
+        if self.limit_out {
+            out.word("limit-out");
         }
     }
 }

@@ -11,10 +11,14 @@ impl Spec for Comment {
         .options(&[opt("comment", "TEXT", "at most 255 bytes").required()]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        loaded.need("comment", read::limited(255)).map(Comment)
+        loaded.need("comment", read::cut(255)).map(Comment)
     }
 
     fn write(&self, out: &mut Out) {
         out.opt("comment", write::quoted(&self.0));
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("/* {} */", self.0));
     }
 }

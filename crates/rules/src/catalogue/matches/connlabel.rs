@@ -26,9 +26,13 @@ impl Spec for Connlabel {
     .needs(&[Need::Connection]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        let label = |t: &str| match t.parse::<u64>() {
-            Ok(128..) => Err(Bad::new(format!("label {t} is too large"))
+        let label = |t: &str| match value::leading_number(t) {
+            Some((128.., "")) => Err(Bad::new(format!("label {t} is too large"))
                 .help("a number from 0 to 127, or a name")),
+            Some((number, "")) => Ok(number.to_string()),
+            _ if t.is_empty() => {
+                Err(Bad::new("a label without a name").help("a number from 0 to 127, or a name"))
+            }
             _ => Ok(t.to_string()),
         };
         Ok(Connlabel {
@@ -42,6 +46,14 @@ impl Spec for Connlabel {
         out.not("label", &self.label, |l| format!("\"{l}\""));
         if self.set {
             out.flag("set");
+        }
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.bang(self.label.negated);
+        out.word(format_args!("connlabel {}", self.label.value));
+        if self.set {
+            out.word("set");
         }
     }
 }

@@ -34,7 +34,7 @@ impl StateSet {
     ];
 
     fn read(text: &str, names: &[(&str, u8)]) -> Value<Self> {
-        value::names(text, names, "connection state").map(|set| StateSet(set as u8))
+        value::short_names(text, names, "connection state").map(|set| StateSet(set as u8))
     }
 
     fn write(&self) -> String {
@@ -72,6 +72,10 @@ impl Spec for State {
     fn write(&self, out: &mut Out) {
         out.not("state", &self.0, StateSet::write);
     }
+
+    fn list(&self, out: &mut Out) {
+        out.listed("state", &self.0, StateSet::write);
+    }
 }
 
 /// Status words of `--ctstatus` as a set.
@@ -88,10 +92,9 @@ impl StatusSet {
     ];
 
     fn read(text: &str) -> Value<Self> {
-        if text.eq_ignore_ascii_case("NONE") {
-            return Ok(StatusSet(0));
-        }
-        value::names(text, &Self::NAMES, "connection status").map(|s| StatusSet(s as u8))
+        let [a, b, c, d] = Self::NAMES;
+        let names = [("NONE", 0), a, b, c, d];
+        value::short_names(text, &names, "connection status").map(|s| StatusSet(s as u8))
     }
 
     fn write(&self) -> String {
@@ -183,12 +186,12 @@ impl Spec for Conntrack {
             "time that is left to the connection",
         )
         .not(),
-        opt("ctdir", "DIRECTION", "ORIGINAL or REPLY").not(),
+        opt("ctdir", "DIRECTION", "ORIGINAL or REPLY"),
     ])
     .needs(&[Need::Connection]);
 
     fn read(l: &Loaded) -> Result<Self, Fault> {
-        let net = |t: &str| value::net(t, l.family);
+        let net = |t: &str| value::host_mask(t, l.family);
         let direction = |t: &str| match t.to_ascii_uppercase().as_str() {
             "ORIGINAL" => Ok(true),
             "REPLY" => Ok(false),
@@ -197,7 +200,10 @@ impl Spec for Conntrack {
         let expire = l.not("ctexpire", |t| {
             value::number_range(t, u64::from(u32::MAX)).map(|(a, b)| (a as u32, b as u32))
         })?;
-        let original = l.not("ctdir", direction)?;
+        let original = l.plain("ctdir", direction)?;
+        if l.given.is_empty() {
+            return Err(l.missing("ctstate, or another"));
+        }
         Ok(Conntrack {
             state: l.not("ctstate", |t| StateSet::read(t, &StateSet::NAMES))?,
             protocol: l.not("ctproto", value::protocol)?,
@@ -205,13 +211,13 @@ impl Spec for Conntrack {
             orig_destination: l.not("ctorigdst", net)?,
             repl_source: l.not("ctreplsrc", net)?,
             repl_destination: l.not("ctrepldst", net)?,
-            orig_source_port: l.not("ctorigsrcport", value::port_range)?,
-            orig_destination_port: l.not("ctorigdstport", value::port_range)?,
-            repl_source_port: l.not("ctreplsrcport", value::port_range)?,
-            repl_destination_port: l.not("ctrepldstport", value::port_range)?,
+            orig_source_port: l.not("ctorigsrcport", value::resolved_ports)?,
+            orig_destination_port: l.not("ctorigdstport", value::resolved_ports)?,
+            repl_source_port: l.not("ctreplsrcport", value::resolved_ports)?,
+            repl_destination_port: l.not("ctrepldstport", value::resolved_ports)?,
             status: l.not("ctstatus", StatusSet::read)?,
             expire,
-            original: original.map(|not| not.value != not.negated),
+            original,
         })
     }
 
@@ -231,6 +237,26 @@ impl Spec for Conntrack {
         match self.original {
             Some(true) => out.opt("ctdir", "ORIGINAL"),
             Some(false) => out.opt("ctdir", "REPLY"),
+            None => {}
+        }
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.maybe_listed("ctstate", &self.state, StateSet::write);
+        out.maybe_listed("ctproto", &self.protocol, u8::to_string);
+        out.maybe_listed("ctorigsrc", &self.orig_source, write::bare_net);
+        out.maybe_listed("ctorigdst", &self.orig_destination, write::bare_net);
+        out.maybe_listed("ctreplsrc", &self.repl_source, write::bare_net);
+        out.maybe_listed("ctrepldst", &self.repl_destination, write::bare_net);
+        out.maybe_listed("ctorigsrcport", &self.orig_source_port, write::ports);
+        out.maybe_listed("ctorigdstport", &self.orig_destination_port, write::ports);
+        out.maybe_listed("ctreplsrcport", &self.repl_source_port, write::ports);
+        out.maybe_listed("ctrepldstport", &self.repl_destination_port, write::ports);
+        out.maybe_listed("ctstatus", &self.status, StatusSet::write);
+        out.maybe_listed("ctexpire", &self.expire, |(a, b)| write::range(a, b));
+        match self.original {
+            Some(true) => out.word("ctdir ORIGINAL"),
+            Some(false) => out.word("ctdir REPLY"),
             None => {}
         }
     }

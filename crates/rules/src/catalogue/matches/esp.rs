@@ -1,11 +1,14 @@
 //! `-m esp`.
 
+use super::numbers::{self, Range};
 use super::prelude::*;
-use crate::catalogue::words::Words;
 
-/// `-m esp`: the security parameters index of an encrypted payload.
+/// `-m esp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Esp(pub Words);
+pub struct Esp {
+    /// `--espspi`.
+    pub spi: Not<Range>,
+}
 
 impl Spec for Esp {
     const ROW: Extension = Extension::new(
@@ -13,14 +16,30 @@ impl Spec for Esp {
         Families::Both,
         "The security parameters index of an encrypted payload.",
     )
-    .options(&[opt("espspi", "value", "").not().many()])
-    .kept("its evaluation is not written yet");
+    .options(&[opt(
+        "espspi",
+        "SPI[:SPI]",
+        "the index, or the indices of a range",
+    )
+    .not()])
+    .protocols(&[proto::ESP])
+    .needs(&[Need::Transport]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Esp(Words::of(loaded)))
+        let spi = loaded.not("espspi", numbers::range)?;
+        Ok(Esp {
+            spi: spi.unwrap_or_else(Range::any),
+        })
     }
 
     fn write(&self, out: &mut Out) {
-        self.0.write(out);
+        numbers::save(out, "espspi", &self.spi);
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word("esp");
+        if let Some(text) = numbers::listed("spi", &self.spi) {
+            out.word(text);
+        }
     }
 }

@@ -1,26 +1,27 @@
 //! `-m eui64`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
 
-/// `-m eui64`: the IPv6 source's last half is made of the MAC address.
+/// `-m eui64`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Eui64(pub Words);
+pub struct Eui64;
 
 impl Spec for Eui64 {
     const ROW: Extension = Extension::new(
         "eui64",
         Families::V6,
-        "The IPv6 source's last half is made of the MAC address.",
+        "The last half of the source address is made of the frame's source MAC.",
     )
-    .options(&[])
-    .kept("its evaluation is not written yet");
+    .hooks(&[Hook::Prerouting, Hook::Input, Hook::Forward])
+    .needs(&[Need::Network, Need::Link]);
 
-    fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Eui64(Words::of(loaded)))
+    fn read(_: &Loaded) -> Result<Self, Fault> {
+        Ok(Eui64)
     }
 
-    fn write(&self, out: &mut Out) {
-        self.0.write(out);
+    fn write(&self, _: &mut Out) {}
+
+    fn list(&self, out: &mut Out) {
+        out.text.push_str("eui64 ");
     }
 }

@@ -24,4 +24,9 @@ impl Spec for Helper {
     fn write(&self, out: &mut Out) {
         out.not("helper", &self.0, |name| write::quoted(name));
     }
+
+    fn list(&self, out: &mut Out) {
+        let bang = if self.0.negated { "! " } else { "" };
+        out.word(format_args!("helper match {bang}\"{}\"", self.0.value));
+    }
 }

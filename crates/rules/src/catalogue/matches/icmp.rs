@@ -22,6 +22,30 @@ impl Type {
     }
 }
 
+impl Type {
+    /// By its name, where that is asked for and there is one.
+    fn list(&self, out: &mut Out, word: &str, names: &[(&str, u8, u8, u8)], negated: bool) {
+        let kind = self.kind.unwrap_or(255);
+        let (first, last) = self.codes;
+        let bang = if negated { " !" } else { "" };
+        let known = names
+            .iter()
+            .find(|row| (row.1, row.2, row.3) == (kind, first, last));
+        out.word(word);
+        if let Some((name, ..)) = known.filter(|_| !out.numeric) {
+            out.word(format_args!("{}{name}", bang.trim_start()));
+            return;
+        }
+        out.text.push_str(bang);
+        out.text.push_str(&format!("type {kind}"));
+        if first == last {
+            out.word(format_args!("code {first}"));
+        } else if (first, last) != (0, 255) {
+            out.word(format_args!("codes {first}-{last}"));
+        }
+    }
+}
+
 /// `-m icmp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Icmp(pub Not<Type>);
@@ -33,28 +57,29 @@ impl Spec for Icmp {
             "TYPE[/CODE]",
             "a number, a number and a code, or a name",
         )
-        .not()])
+        .not()
+        .required()])
         .protocols(&[proto::ICMP])
         .needs(&[Need::Transport]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        let given = loaded.not("icmp-type", |t| value::icmp_type(t, names::ICMP))?;
-        let not = given.unwrap_or(Not {
-            negated: false,
-            value: (255, 0, 255),
-        });
-        let (kind, first, last) = not.value;
+        let not = loaded.need_not("icmp-type", |t| value::icmp_type(t, names::ICMP))?;
+        let (kind, codes) = not.value;
         Ok(Icmp(Not {
             negated: not.negated,
             value: Type {
                 kind: (kind != 255).then_some(kind),
-                codes: (first, last),
+                codes,
             },
         }))
     }
 
     fn write(&self, out: &mut Out) {
         out.not("icmp-type", &self.0, Type::write);
+    }
+
+    fn list(&self, out: &mut Out) {
+        self.0.value.list(out, "icmp", names::ICMP, self.0.negated);
     }
 }
 
@@ -77,17 +102,23 @@ impl Spec for Icmp6 {
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
         let not = loaded.need_not("icmpv6-type", |t| value::icmp_type(t, names::ICMPV6))?;
-        let (kind, first, last) = not.value;
+        let (kind, codes) = not.value;
         Ok(Icmp6(Not {
             negated: not.negated,
             value: Type {
                 kind: Some(kind),
-                codes: (first, last),
+                codes,
             },
         }))
     }
 
     fn write(&self, out: &mut Out) {
         out.not("icmpv6-type", &self.0, Type::write);
+    }
+
+    fn list(&self, out: &mut Out) {
+        self.0
+            .value
+            .list(out, "ipv6-icmp", names::ICMPV6, self.0.negated);
     }
 }

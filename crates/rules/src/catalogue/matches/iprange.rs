@@ -34,8 +34,20 @@ impl Spec for Iprange {
     }
 
     fn write(&self, out: &mut Out) {
-        let range = |(first, last): &(IpAddr, IpAddr)| format!("{first}-{last}");
+        let range = |(first, last): &(IpAddr, IpAddr)| {
+            format!("{}-{}", write::address(first), write::address(last))
+        };
         out.maybe("src-range", &self.source, range);
         out.maybe("dst-range", &self.destination, range);
+    }
+
+    fn list(&self, out: &mut Out) {
+        for (word, value) in [("source", &self.source), ("destination", &self.destination)] {
+            if let Some(not) = value {
+                let bang = if not.negated { "! " } else { "" };
+                let (first, last) = not.value;
+                out.word(format_args!("{word} IP range {bang}{first}-{last}"));
+            }
+        }
     }
 }

@@ -23,4 +23,10 @@ impl Spec for Length {
     fn write(&self, out: &mut Out) {
         out.not("length", &self.0, |(a, b)| write::range(a, b));
     }
+
+    fn list(&self, out: &mut Out) {
+        let (first, last) = self.0.value;
+        let bang = if self.0.negated { "!" } else { "" };
+        out.word(format_args!("length {bang}{}", write::range(first, last)));
+    }
 }

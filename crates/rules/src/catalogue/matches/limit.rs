@@ -32,16 +32,30 @@ impl Spec for Limit {
     .needs(&[Need::Memory, Need::Clock]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        let burst = |t: &str| match value::number(t, 10_000) {
-            Ok(0) => Err(Bad::new("a burst of 0 never lets a packet pass")),
-            other => other,
+        let average = loaded.plain("limit", value::rate)?;
+        let average = average.unwrap_or(10_000 * 3600 / 3);
+        let burst = loaded.plain("limit-burst", |t| value::number(t, 10_000))?;
+        let burst = burst.unwrap_or(5) as u32;
+        if loaded.tools == Tools::Nft {
+            // The kernel's other packet filter takes 0 for the common burst.
+            let burst = if burst == 0 { 5 } else { burst };
+            return Ok(Limit { average, burst });
+        }
+        let at = loaded.find("limit-burst").or(loaded.find("limit"));
+        let fault = |bad: Bad| match at {
+            Some(given) => given.fault(bad),
+            None => loaded.fault(bad),
         };
-        Ok(Limit {
-            average: loaded
-                .plain("limit", value::rate)?
-                .unwrap_or(10_000 * 3600 / 3),
-            burst: loaded.plain("limit-burst", burst)?.unwrap_or(5) as u32,
-        })
+        if burst == 0 {
+            return Err(fault(Bad::new("a burst of 0 never lets a packet pass")));
+        }
+        if credits(average.wrapping_mul(burst)) < credits(average) {
+            return Err(fault(
+                Bad::new("the kernel cannot count so many packets at once at so slow a rate")
+                    .help("a smaller --limit-burst"),
+            ));
+        }
+        Ok(Limit { average, burst })
     }
 
     fn write(&self, out: &mut Out) {
@@ -49,6 +63,22 @@ impl Spec for Limit {
         if self.burst != 5 {
             out.opt("limit-burst", self.burst);
         }
+    }
+
+    fn list(&self, out: &mut Out) {
+        let average = rate(self.average);
+        out.word(format_args!("limit: avg {average} burst {}", self.burst));
+    }
+}
+
+/// What the kernel counts a span of ten-thousandths of a second as, at 250 jiffies a second, in the
+/// width in which it counts (kernel `user2credits`).
+fn credits(span: u32) -> u32 {
+    const PER_SECOND: u32 = 250 * 128;
+    if span > u32::MAX / PER_SECOND {
+        (span / 10_000).wrapping_mul(PER_SECOND)
+    } else {
+        span * PER_SECOND / 10_000
     }
 }
 

@@ -21,8 +21,15 @@ impl Spec for Mac {
     }
 
     fn write(&self, out: &mut Out) {
-        out.not("mac-source", &self.0, |[a, b, c, d, e, f]| {
-            format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
-        });
+        out.not("mac-source", &self.0, address);
     }
+
+    fn list(&self, out: &mut Out) {
+        let bang = if self.0.negated { "! " } else { "" };
+        out.word(format_args!("MAC {bang}{}", address(&self.0.value)));
+    }
+}
+
+fn address([a, b, c, d, e, f]: &[u8; 6]) -> String {
+    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }

@@ -24,4 +24,12 @@ impl Spec for Mark {
     fn write(&self, out: &mut Out) {
         out.not("mark", &self.0, write::masked);
     }
+
+    fn list(&self, out: &mut Out) {
+        let bang = if self.0.negated { "! " } else { "" };
+        out.word(format_args!(
+            "mark match {bang}{}",
+            write::masked(&self.0.value)
+        ));
+    }
 }

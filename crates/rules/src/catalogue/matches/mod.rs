@@ -15,7 +15,6 @@ pub mod cpu;
 pub mod dccp;
 pub mod devgroup;
 pub mod dscp;
-pub mod dst;
 pub mod ecn;
 pub mod esp;
 pub mod eui64;
@@ -35,6 +34,7 @@ pub mod mark;
 pub mod mh;
 pub mod multiport;
 pub mod nfacct;
+pub mod numbers;
 pub mod osf;
 pub mod owner;
 pub mod physdev;
@@ -60,12 +60,11 @@ pub mod tos;
 pub mod ttl;
 pub mod u32;
 pub mod udp;
-pub mod udplite;
 
 use super::read::Loaded;
 use super::row::{Extension, Reader};
 use super::{Out, Spec, prelude};
-use crate::model::Hook;
+use crate::model::{Hook, TableKind};
 use crate::value::Fault;
 
 /// Which end a match looks at.
@@ -111,6 +110,20 @@ macro_rules! matches {
                 }
             }
 
+            /// What `iptables -L` prints of it.
+            pub(crate) fn list(&self, out: &mut Out) {
+                match self {
+                    $(Match::$variant(m) => m.list(out)),*
+                }
+            }
+
+            /// Tables that take it; empty: all.
+            pub fn tables(&self) -> &'static [TableKind] {
+                match self {
+                    $(Match::$variant(m) => m.tables()),*
+                }
+            }
+
             /// Hooks that take it; empty: all.
             pub fn hooks(&self) -> &'static [Hook] {
                 match self {
@@ -124,6 +137,7 @@ macro_rules! matches {
 matches! {
     Addrtype(addrtype::Addrtype),
     Ah(ah::Ah),
+    Ah6(ah::Ah6),
     Bpf(bpf::Bpf),
     Cgroup(cgroup::Cgroup),
     Cluster(cluster::Cluster),
@@ -137,7 +151,7 @@ matches! {
     Dccp(dccp::Dccp),
     Devgroup(devgroup::Devgroup),
     Dscp(dscp::Dscp),
-    Dst(dst::Dst),
+    Dst(hbh::Dst),
     Ecn(ecn::Ecn),
     Esp(esp::Esp),
     Eui64(eui64::Eui64),
@@ -184,7 +198,6 @@ matches! {
     Ttl(ttl::Ttl),
     U32(u32::U32),
     Udp(udp::Udp),
-    Udplite(udplite::Udplite),
 }
 
 impl Match {

@@ -1,7 +1,7 @@
 //! `-m multiport`.
 
-use super::Side;
 use super::prelude::*;
+use super::{Side, ports};
 
 /// `-m multiport`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +21,29 @@ const SIDES: [(Side, &str); 3] = [
     (Side::Either, "ports"),
 ];
 
-fn list(text: &str) -> Value<Vec<PortRange>> {
+fn list(text: &str, protocol: Option<u8>) -> Value<Vec<PortRange>> {
     let mut ports = Vec::new();
     let mut cost = 0;
     for part in text.split(',') {
-        cost += if part.contains(':') { 2 } else { 1 };
-        ports.push(value::port_range(part)?);
+        let port = |text: &str| value::port_of(text, protocol);
+        let (first, last) = match part.split_once(':') {
+            Some((first, last)) => {
+                cost += 2;
+                let (first, last) = (port(first)?, port(last)?);
+                if first >= last {
+                    return Err(Bad::new(format!(
+                        "the port range {first}:{last} does not go up"
+                    )));
+                }
+                (first, last)
+            }
+            None => {
+                cost += 1;
+                let port = port(part)?;
+                (port, port)
+            }
+        };
+        ports.push(PortRange { first, last });
     }
     if cost > MAX {
         return Err(Bad::new(format!(
@@ -66,8 +83,9 @@ impl Spec for Multiport {
     .needs(&[Need::Transport]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
+        let protocol = loaded.protocol.as_ref().map(|p| p.value);
         for (side, name) in SIDES {
-            if let Some(ports) = loaded.not(name, list)? {
+            if let Some(ports) = loaded.not(name, |t| list(t, protocol))? {
                 return Ok(Multiport { side, ports });
             }
         }
@@ -80,5 +98,19 @@ impl Spec for Multiport {
             let list: Vec<String> = list.iter().map(write::ports).collect();
             list.join(",")
         });
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word("multiport");
+        let name = SIDES.iter().find(|(s, _)| *s == self.side);
+        out.word(name.map_or("ports", |(_, n)| n));
+        let list: Vec<String> = self
+            .ports
+            .value
+            .iter()
+            .map(|r| write::range(ports::listed(out, r.first), ports::listed(out, r.last)))
+            .collect();
+        let bang = if self.ports.negated { " !" } else { "" };
+        out.word(format_args!("{bang}{}", list.join(",")));
     }
 }

@@ -11,12 +11,19 @@ pub enum Kind {
     Broadcast,
     /// Multicast.
     Multicast,
+    /// To another host: no such packet gets as far as the rules.
+    Otherhost,
 }
 
-const KINDS: [(&str, Kind); 3] = [
+/// Words that `--pkt-type` takes; the first of a kind is printed.
+const KINDS: [(&str, Kind); 7] = [
     ("unicast", Kind::Unicast),
     ("broadcast", Kind::Broadcast),
     ("multicast", Kind::Multicast),
+    ("otherhost", Kind::Otherhost),
+    ("host", Kind::Unicast),
+    ("bcast", Kind::Broadcast),
+    ("mcast", Kind::Multicast),
 ];
 
 /// `-m pkttype`.
@@ -49,5 +56,14 @@ impl Spec for Pkttype {
             let known = KINDS.iter().find(|(_, k)| k == kind);
             known.map_or("", |(n, _)| n).to_string()
         });
+    }
+
+    fn list(&self, out: &mut Out) {
+        let known = KINDS.iter().find(|(_, k)| *k == self.0.value);
+        let sign = if self.0.negated { "!=" } else { "=" };
+        out.word(format_args!(
+            "PKTTYPE {sign} {}",
+            known.map_or("", |(n, _)| n)
+        ));
     }
 }

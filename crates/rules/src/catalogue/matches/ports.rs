@@ -2,6 +2,17 @@
 
 use super::prelude::*;
 
+/// `--sport` or `--dport`. All ports are left out: iptables-save 1.8.9 does so whether they are
+/// negated or not.
+pub(super) fn write(out: &mut Out, name: &str, ports: &Option<Not<PortRange>>) {
+    match ports {
+        Some(not) if (not.value.first, not.value.last) != (0, u16::MAX) => {
+            out.not(name, not, write::ports);
+        }
+        _ => {}
+    }
+}
+
 /// `--sport`.
 pub(super) const SPORT: Opt = opt(
     "sport",
@@ -19,3 +30,39 @@ pub(super) const DPORT: Opt = opt(
 )
 .alias(&["destination-port"])
 .not();
+
+/// ` spt:80`, ` dpts:!1:9`, as `iptables -L` has them, nothing for all ports; ports by name, where that is asked for.
+pub(super) fn list(out: &mut Out, what: &str, not: &Option<Not<PortRange>>) {
+    list_by(out, what, not, crate::names::service_name);
+}
+
+/// As [`list`], with the names that `service` knows.
+pub(super) fn list_by(
+    out: &mut Out,
+    what: &str,
+    not: &Option<Not<PortRange>>,
+    service: impl Fn(u16) -> Option<&'static str>,
+) {
+    let Some(not) = not else { return };
+    let PortRange { first, last } = not.value;
+    let bang = if not.negated { "!" } else { "" };
+    if (first, last) == (0, u16::MAX) && !not.negated {
+        return;
+    }
+    let name = |port| named(out, port, &service);
+    let text = match first == last {
+        true => format!("{what}:{bang}{}", name(first)),
+        false => format!("{what}s:{bang}{}:{}", name(first), name(last)),
+    };
+    out.word(text);
+}
+
+/// A port as `iptables -L` prints it.
+pub(super) fn listed(out: &Out, port: u16) -> String {
+    named(out, port, crate::names::service_name)
+}
+
+fn named(out: &Out, port: u16, service: impl Fn(u16) -> Option<&'static str>) -> String {
+    let name = (!out.numeric).then(|| service(port)).flatten();
+    name.map_or_else(|| port.to_string(), str::to_string)
+}

@@ -64,8 +64,8 @@ impl Spec for Recent {
         opt("hitcount", "NUMBER", "seen at least so often"),
         flag("rttl", "with the same time to live as then"),
         opt("name", "NAME", "of the list; DEFAULT without it"),
-        flag("rsource", "the source is looked at").excludes(&["rdest"]),
-        flag("rdest", "the destination is looked at").excludes(&["rsource"]),
+        flag("rsource", "the source is looked at").many(),
+        flag("rdest", "the destination is looked at").many(),
         opt("mask", "MASK", "what of the address counts"),
     ])
     .needs(&[Need::Network, Need::Memory, Need::Clock]);
@@ -82,26 +82,33 @@ impl Spec for Recent {
                 "only one of --set, --rcheck, --update and --remove can stand in a rule",
             )));
         }
-        let seconds = l.plain("seconds", read::word)?;
-        let reap = l.has("reap");
-        if reap && seconds.is_none() {
-            return Err(l.fault(Bad::new("--reap needs --seconds")));
-        }
-        if !matches!(action, Action::Check | Action::Update) {
-            for option in ["seconds", "hitcount", "rttl", "reap"] {
-                if let Some(given) = l.find(option) {
-                    let bad = format!("--{option} goes with --rcheck or --update only");
-                    return Err(given.fault(Bad::new(bad)));
-                }
-            }
-        }
+        let seconds = l.plain("seconds", |t| {
+            value::number_from(t, 1, u64::from(u32::MAX)).map(|n| n as u32)
+        })?;
         let hitcount = l.plain("hitcount", |t| match read::word(t)? {
             count @ 65_536.. => Err(Bad::new(format!(
                 "--hitcount {count}: the kernel remembers at most 65535 packets"
             ))),
             count => Ok(count),
         })?;
-        let mask = l.plain("mask", |t| value::address(t, l.family))?;
+        // As many as none.
+        let hitcount = hitcount.filter(|count| *count != 0);
+        let reap = l.has("reap");
+        if reap && seconds.is_none() {
+            return Err(l.fault(Bad::new("--reap needs --seconds")));
+        }
+        if !matches!(action, Action::Check | Action::Update) {
+            for option in ["seconds", "hitcount", "rttl", "reap"] {
+                if option == "hitcount" && hitcount.is_none() {
+                    continue;
+                }
+                if let Some(given) = l.find(option) {
+                    let bad = format!("--{option} goes with --rcheck or --update only");
+                    return Err(given.fault(Bad::new(bad)));
+                }
+            }
+        }
+        let mask = l.plain("mask", |t| value::host(t, l.family))?;
         Ok(Recent {
             action,
             negated: first.negated,
@@ -110,17 +117,23 @@ impl Spec for Recent {
             hitcount,
             rttl: l.has("rttl"),
             name: l
-                .plain("name", read::limited(199))?
+                .plain("name", name)?
                 .unwrap_or_else(|| "DEFAULT".to_string()),
             mask: mask.unwrap_or(match l.family {
                 Family::V4 => IpAddr::V4(Ipv4Addr::BROADCAST),
                 Family::V6 => IpAddr::V6(Ipv6Addr::from(u128::MAX)),
             }),
-            side: if l.has("rdest") {
-                Side::Destination
-            } else {
-                Side::Source
-            },
+            // The last one counts.
+            side: l
+                .given
+                .iter()
+                .rev()
+                .find_map(|g| match g.option.name {
+                    "rdest" => Some(Side::Destination),
+                    "rsource" => Some(Side::Source),
+                    _ => None,
+                })
+                .unwrap_or(Side::Source),
         })
     }
 
@@ -129,7 +142,8 @@ impl Spec for Recent {
         let name = ACTIONS.iter().find(|(_, a)| *a == self.action);
         out.flag(name.map_or("", |(n, _)| n));
         if let Some(seconds) = self.seconds {
-            out.opt("seconds", seconds);
+            // Printed as a signed number.
+            out.opt("seconds", seconds as i32);
         }
         if self.reap {
             out.flag("reap");
@@ -140,11 +154,52 @@ impl Spec for Recent {
         if self.rttl {
             out.flag("rttl");
         }
-        out.opt("name", write::as_word(&self.name));
-        out.opt("mask", self.mask);
+        out.opt("name", &self.name);
+        out.opt("mask", write::address(&self.mask));
         out.flag(match self.side {
             Side::Destination => "rdest",
             _ => "rsource",
         });
     }
+
+    fn list(&self, out: &mut Out) {
+        out.bang(self.negated);
+        out.word("recent:");
+        out.word(match self.action {
+            Action::Set => "SET",
+            Action::Check => "CHECK",
+            Action::Update => "UPDATE",
+            Action::Remove => "REMOVE",
+        });
+        if let Some(seconds) = self.seconds {
+            out.word(format_args!("seconds: {seconds}"));
+        }
+        if self.reap {
+            out.word("reap");
+        }
+        if let Some(hits) = self.hitcount {
+            out.word(format_args!("hit_count: {hits}"));
+        }
+        if self.rttl {
+            out.word("TTL-Match");
+        }
+        let side = match self.side {
+            Side::Destination => "dest",
+            _ => "source",
+        };
+        out.word(format_args!(
+            "name: {} side: {side} mask: {}",
+            self.name, self.mask
+        ));
+    }
+}
+
+/// A list's name, which is a file's name under `/proc` (kernel `recent_mt_check`).
+fn name(text: &str) -> Value<String> {
+    let name = read::cut(199)(text)?;
+    if matches!(name.as_str(), "" | "." | "..") || name.contains('/') {
+        return Err(Bad::new(format!("'{name}' cannot be the name of a list"))
+            .help("a name that a file may have"));
+    }
+    Ok(name)
 }

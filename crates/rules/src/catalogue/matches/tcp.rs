@@ -69,7 +69,16 @@ impl Spec for Tcp {
                 value: Flags::SYN,
             }),
             (None, Some(given)) => {
-                let names = |t: &str| value::names(t, &FLAGS, "TCP flag").map(|set| set as u8);
+                let names = |t: &str| {
+                    // Empty places between commas do not count.
+                    let words: Vec<&str> = t.split(',').filter(|w| !w.is_empty()).collect();
+                    match words.is_empty() {
+                        true => Ok(0),
+                        false => {
+                            value::names(&words.join(","), &FLAGS, "TCP flag").map(|s| s as u8)
+                        }
+                    }
+                };
                 Some(Not {
                     negated: given.negated,
                     value: Flags {
@@ -80,24 +89,49 @@ impl Spec for Tcp {
             }
             _ => None,
         };
+        let ports = |t: &str| value::port_range_of(t, Some(proto::TCP));
+        let option = |t: &str| value::number_from(t, 1, 255).map(|n| n as u8);
         Ok(Tcp {
-            source: loaded.not("sport", value::port_range)?,
-            destination: loaded.not("dport", value::port_range)?,
+            source: loaded.not("sport", ports)?,
+            destination: loaded.not("dport", ports)?,
             flags,
-            option: loaded.not("tcp-option", read::byte)?,
+            option: loaded.not("tcp-option", option)?,
         })
     }
 
     fn write(&self, out: &mut Out) {
-        let flags = |bits: u8| {
-            let names = FLAGS[..6].iter().map(|(n, b)| (*n, u64::from(*b)));
-            write::named(u64::from(bits), names)
-        };
-        out.maybe("sport", &self.source, write::ports);
-        out.maybe("dport", &self.destination, write::ports);
+        ports::write(out, "sport", &self.source);
+        ports::write(out, "dport", &self.destination);
         out.maybe("tcp-option", &self.option, u8::to_string);
-        out.maybe("tcp-flags", &self.flags, |f| {
-            format!("{} {}", flags(f.mask), flags(f.set))
-        });
+        // Flags of which none counts are left out, unless they are negated.
+        let flagged = |not: &&Not<Flags>| not.negated || not.value.mask != 0;
+        if let Some(not) = self.flags.as_ref().filter(flagged) {
+            out.not("tcp-flags", not, |f| {
+                format!("{} {}", flag_names(f.mask), flag_names(f.set))
+            });
+        }
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("tcp");
+        ports::list(out, "spt", &self.source);
+        ports::list(out, "dpt", &self.destination);
+        let bang = |negated| if negated { "!" } else { "" };
+        if let Some(not) = &self.option {
+            out.word(format_args!("option={}{}", bang(not.negated), not.value));
+        }
+        if let Some(not) = &self.flags {
+            let Flags { mask, set } = not.value;
+            let text = match out.numeric {
+                true => format!("0x{mask:02X}/0x{set:02X}"),
+                false => format!("{}/{}", flag_names(mask), flag_names(set)),
+            };
+            out.word(format_args!("flags:{}{text}", bang(not.negated)));
+        }
+    }
+}
+
+fn flag_names(bits: u8) -> String {
+    let names = FLAGS[..6].iter().map(|(n, b)| (*n, u64::from(*b)));
+    write::named(u64::from(bits), names)
 }

@@ -31,6 +31,16 @@ impl Test {
         l.required(value.map(Test::Greater), equal)
     }
 
+    fn list(self, out: &mut Out, word: &str) {
+        let (sign, value) = match self {
+            Test::Equal(n) => ("==", n),
+            Test::Differs(n) => ("!=", n),
+            Test::Less(n) => ("<", n),
+            Test::Greater(n) => (">", n),
+        };
+        out.word(format_args!("{word} match {word} {sign} {value}"));
+    }
+
     fn write(self, out: &mut Out, [equal, less, greater]: [&str; 3]) {
         match self {
             Test::Equal(n) => out.opt(equal, n),
@@ -69,6 +79,10 @@ impl Spec for Ttl {
     fn write(&self, out: &mut Out) {
         self.0.write(out, TTL);
     }
+
+    fn list(&self, out: &mut Out) {
+        self.0.list(out, "TTL");
+    }
 }
 
 /// `-m hl`.
@@ -95,5 +109,9 @@ impl Spec for Hl {
 
     fn write(&self, out: &mut Out) {
         self.0.write(out, HL);
+    }
+
+    fn list(&self, out: &mut Out) {
+        self.0.list(out, "HL");
     }
 }

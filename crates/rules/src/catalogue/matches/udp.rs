@@ -20,13 +20,19 @@ impl Spec for Udp {
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
         Ok(Udp {
-            source: loaded.not("sport", value::port_range)?,
-            destination: loaded.not("dport", value::port_range)?,
+            source: loaded.not("sport", value::resolved_ports)?,
+            destination: loaded.not("dport", value::resolved_ports)?,
         })
     }
 
     fn write(&self, out: &mut Out) {
-        out.maybe("sport", &self.source, write::ports);
-        out.maybe("dport", &self.destination, write::ports);
+        ports::write(out, "sport", &self.source);
+        ports::write(out, "dport", &self.destination);
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word("udp");
+        ports::list(out, "spt", &self.source);
+        ports::list(out, "dpt", &self.destination);
     }
 }

@@ -1,27 +1,26 @@
 //! `-j CHECKSUM`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
 
-/// `-j CHECKSUM`: fills in the checksum of the transport header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checksum(pub Words);
+/// `-j CHECKSUM`: a checksum that was left to the network card is computed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checksum;
 
 impl Spec for Checksum {
     const ROW: Extension = Extension::new(
         "CHECKSUM",
         Families::Both,
-        "Fills in the checksum of the transport header.",
+        "Computes a checksum that was left to the network card.",
     )
     .tables(&[TableKind::Mangle])
-    .options(&[flag("checksum-fill", "").not().many()])
-    .kept("its evaluation is not written yet");
+    .options(&[flag("checksum-fill", "compute it now").required()])
+    .needs(&[Need::Transport]);
 
-    fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Checksum(Words::of(loaded)))
+    fn read(_: &Loaded) -> Result<Self, Fault> {
+        Ok(Checksum)
     }
 
     fn write(&self, out: &mut Out) {
-        self.0.write(out);
+        out.flag("checksum-fill");
     }
 }

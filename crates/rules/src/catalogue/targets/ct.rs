@@ -25,10 +25,53 @@ pub struct Ct {
     pub zone: Option<(Option<u16>, ZoneDirection)>,
     /// `--timeout`.
     pub timeout: Option<String>,
-    /// `--ctevents`, as written.
-    pub events: Option<String>,
-    /// `--expevents`, as written.
-    pub expect_events: Option<String>,
+    /// `--ctevents`.
+    pub events: Option<EventSet>,
+    /// `--expevents`; there is but one event, of a new expectation.
+    pub expect_events: bool,
+}
+
+/// Events of a connection as a set, by position in [`EventSet::NAMES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct EventSet(pub u16);
+
+impl EventSet {
+    /// Words in the order in which they are printed (kernel `enum ip_conntrack_events`).
+    pub const NAMES: [&'static str; 10] = [
+        "new",
+        "related",
+        "destroy",
+        "reply",
+        "assured",
+        "protoinfo",
+        "helper",
+        "mark",
+        "natseqinfo",
+        "secmark",
+    ];
+
+    fn bits() -> impl Iterator<Item = (&'static str, u64)> {
+        Self::NAMES.iter().enumerate().map(|(i, n)| (*n, 1u64 << i))
+    }
+
+    fn read(text: &str) -> Value<Self> {
+        let mut set = 0;
+        for word in text.split(',') {
+            match Self::bits().find(|(name, _)| *name == word) {
+                Some((_, bit)) => set |= bit,
+                None => return Err(unknown_event(word, &Self::NAMES)),
+            }
+        }
+        Ok(EventSet(set as u16))
+    }
+}
+
+fn unknown_event(word: &str, known: &[&str]) -> Bad {
+    let bad = Bad::new(format!("'{word}' is no event"));
+    match crate::diagnostic::nearest(word, known.iter().copied()) {
+        Some(near) => bad.help(near),
+        None => bad.help(format!("one of {}", known.join(", "))),
+    }
 }
 
 const ZONES: [(&str, ZoneDirection); 3] = [
@@ -61,26 +104,29 @@ impl Spec for Ct {
     .needs(&[Need::Connection]);
 
     fn read(l: &Loaded) -> Result<Self, Fault> {
-        let id = |t: &str| match t {
-            "mark" => Ok(None),
-            _ => read::short(t).map(Some),
-        };
-        let mut zone = None;
-        for (name, direction) in ZONES {
-            if let Some(id) = l.plain(name, id)? {
-                zone = Some((id, direction));
-            }
-        }
-        let helper = l.plain("helper", |name| {
-            helper_fits(name, l).map(|()| name.to_string())
+        let zone = zone(l)?;
+        // An empty name is none.
+        let helper = l.plain("helper", |name| match name {
+            "" => Ok(String::new()),
+            name => helper_fits(name, l).map(|()| name.to_string()),
         })?;
+        if let Some(given) = l.find("timeout")
+            && l.protocol.as_ref().is_none_or(|p| p.negated)
+        {
+            let bad = Bad::new("a policy of timeouts needs a protocol in the rule");
+            return Err(given.fault(bad.help("-p tcp, or whose timeouts they are")));
+        }
+        let expected = |text: &str| match text.split(',').find(|word| *word != "new") {
+            Some(word) => Err(unknown_event(word, &["new"])),
+            None => Ok(()),
+        };
         Ok(Ct {
             notrack: l.has("notrack"),
-            helper,
+            helper: helper.filter(|name| !name.is_empty()),
             zone,
             timeout: l.plain("timeout", read::text)?,
-            events: l.plain("ctevents", read::text)?,
-            expect_events: l.plain("expevents", read::text)?,
+            events: l.plain("ctevents", EventSet::read)?,
+            expect_events: l.plain("expevents", expected)?.is_some(),
         })
     }
 
@@ -88,22 +134,82 @@ impl Spec for Ct {
         if self.notrack {
             out.flag("notrack");
         }
-        for (option, value) in [
-            ("helper", &self.helper),
-            ("timeout", &self.timeout),
-            ("ctevents", &self.events),
-            ("expevents", &self.expect_events),
-        ] {
+        for (option, value) in [("helper", &self.helper), ("timeout", &self.timeout)] {
             if let Some(value) = value {
                 out.opt(option, value);
             }
         }
-        if let Some((id, direction)) = self.zone {
+        if let Some(events) = self.events {
+            out.opt(
+                "ctevents",
+                write::named(u64::from(events.0), EventSet::bits()),
+            );
+        }
+        if self.expect_events {
+            out.opt("expevents", "new");
+        }
+        // The common zone is not printed.
+        if let Some((id, direction)) = self.zone.filter(|(id, _)| *id != Some(0)) {
             let option = ZONES.iter().find(|(_, d)| *d == direction);
             let id = id.map_or("mark".to_string(), |id| id.to_string());
             out.opt(option.map_or("zone", |(n, _)| n), id);
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("CT");
+        if self.notrack {
+            out.word("notrack");
+        }
+        for (option, value) in [("helper", &self.helper), ("timeout", &self.timeout)] {
+            if let Some(value) = value {
+                out.word(format_args!("{option} {value}"));
+            }
+        }
+        if let Some(events) = self.events {
+            let events = write::named(u64::from(events.0), EventSet::bits());
+            out.word(format_args!("ctevents {events}"));
+        }
+        if self.expect_events {
+            out.word("expevents new");
+        }
+        if let Some((id, direction)) = self.zone.filter(|(id, _)| *id != Some(0)) {
+            let option = ZONES.iter().find(|(_, d)| *d == direction);
+            let id = id.map_or("mark".to_string(), |id| id.to_string());
+            let option = option.map_or("zone", |(n, _)| n);
+            out.word(format_args!("{option} {id}"));
+        }
+    }
+}
+
+/// The zone that the options say together: a later id takes the place of an earlier one, directions
+/// stay, and both are as good as none.
+fn zone(l: &Loaded) -> Result<Option<(Option<u16>, ZoneDirection)>, Fault> {
+    let id = |t: &str| match t.eq_ignore_ascii_case("mark") {
+        true => Ok(None),
+        false => read::short(t).map(Some),
+    };
+    let mut zone: Option<(Option<u16>, ZoneDirection)> = None;
+    for given in &l.given {
+        let Some((_, direction)) = ZONES.iter().find(|(n, _)| *n == given.option.name) else {
+            continue;
+        };
+        let id = given.parse(0, id)?;
+        zone = Some(match zone {
+            None => (id, *direction),
+            Some((earlier, before)) => {
+                let direction = match (before, *direction) {
+                    (ZoneDirection::Both, now) => now,
+                    (before, ZoneDirection::Both) => before,
+                    (before, now) if before == now => now,
+                    _ => ZoneDirection::Both,
+                };
+                // The mark, once asked for, stays.
+                (earlier.and(id), direction)
+            }
+        });
+    }
+    Ok(zone)
 }
 
 /// The kernel's helpers, as `--helper` takes them: name, protocol, whether for IPv6 too.
@@ -172,4 +278,8 @@ impl Spec for Notrack {
     }
 
     fn write(&self, _: &mut Out) {}
+
+    fn list(&self, out: &mut Out) {
+        out.word("NOTRACK");
+    }
 }

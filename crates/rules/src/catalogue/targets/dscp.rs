@@ -1,11 +1,11 @@
 //! `-j DSCP`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
+use crate::catalogue::matches::dscp::{class, point};
 
-/// `-j DSCP`: sets the differentiated services code point.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dscp(pub Words);
+/// `-j DSCP`: the differentiated services code point becomes this, 0 to 63.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dscp(pub u8);
 
 impl Spec for Dscp {
     const ROW: Extension = Extension::new(
@@ -15,16 +15,30 @@ impl Spec for Dscp {
     )
     .tables(&[TableKind::Mangle])
     .options(&[
-        opt("set-dscp", "value", "").not().many(),
-        opt("set-dscp-class", "value", "").not().many(),
+        opt("set-dscp", "NUMBER", "0 to 63").excludes(&["set-dscp-class"]),
+        opt(
+            "set-dscp-class",
+            "CLASS",
+            "BE, EF, CS0 to CS7, AF11 to AF43",
+        )
+        .excludes(&["set-dscp"]),
     ])
-    .kept("its evaluation is not written yet");
+    .needs(&[Need::Network]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Dscp(Words::of(loaded)))
+        match loaded.plain("set-dscp-class", class)? {
+            Some(point) => Ok(Dscp(point)),
+            None => {
+                match loaded.plain("set-dscp", point)? {
+                    Some(point) => Ok(Dscp(point)),
+                    None => Err(loaded
+                        .missing_as("set-dscp", "DSCP target: Parameter --set-dscp is required")),
+                }
+            }
+        }
     }
 
     fn write(&self, out: &mut Out) {
-        self.0.write(out);
+        out.opt("set-dscp", format_args!("0x{:02x}", self.0));
     }
 }

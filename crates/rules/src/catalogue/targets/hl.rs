@@ -1,27 +1,29 @@
 //! `-j HL`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
+use super::ttl::Change;
 
 /// `-j HL`: changes the hop limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hl(pub Words);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hl(pub Change);
+
+const NAMES: [&str; 3] = ["hl-set", "hl-inc", "hl-dec"];
 
 impl Spec for Hl {
     const ROW: Extension = Extension::new("HL", Families::V6, "Changes the hop limit.")
         .tables(&[TableKind::Mangle])
         .options(&[
-            opt("hl-set", "value", "").not().many(),
-            opt("hl-dec", "value", "").not().many(),
-            opt("hl-inc", "value", "").not().many(),
+            opt("hl-set", "LIMIT", "it becomes this").excludes(&["hl-dec", "hl-inc"]),
+            opt("hl-dec", "NUMBER", "less by 1 to 255").excludes(&["hl-set", "hl-inc"]),
+            opt("hl-inc", "NUMBER", "more by 1 to 255").excludes(&["hl-set", "hl-dec"]),
         ])
-        .kept("its evaluation is not written yet");
+        .needs(&[Need::Network]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Hl(Words::of(loaded)))
+        Change::read(loaded, NAMES).map(Hl)
     }
 
     fn write(&self, out: &mut Out) {
-        self.0.write(out);
+        self.0.write(out, NAMES);
     }
 }

@@ -34,11 +34,10 @@ const LEVELS: [(&str, u8); 9] = [
 ];
 
 fn level(text: &str) -> Value<u8> {
-    if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
-        return value::number(text, 7).map(|n| n as u8);
+    if let Ok(level) = value::number(text, 7) {
+        return Ok(level as u8);
     }
-    let lower = text.to_ascii_lowercase();
-    let known = LEVELS.iter().find(|(n, _)| n.starts_with(&lower));
+    let known = LEVELS.iter().find(|(n, _)| *n == text);
     known.map(|(_, l)| *l).ok_or_else(|| {
         Bad::new(format!("'{text}' is no log level")).help(
             "a number from 0 to 7, or emerg, alert, crit, error, warning, notice, info, debug",
@@ -69,7 +68,7 @@ impl Spec for Log {
     fn read(l: &Loaded) -> Result<Self, Fault> {
         Ok(Log {
             level: l.plain("log-level", level)?.unwrap_or(4),
-            prefix: l.plain("log-prefix", read::cut(29))?.unwrap_or_default(),
+            prefix: l.plain("log-prefix", read::prefix(29))?.unwrap_or_default(),
             tcp_sequence: l.has("log-tcp-sequence"),
             tcp_options: l.has("log-tcp-options"),
             ip_options: l.has("log-ip-options"),
@@ -95,6 +94,37 @@ impl Spec for Log {
             if set {
                 out.flag(option);
             }
+        }
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word("LOG");
+        let flags = [
+            (self.tcp_sequence, 1, "tcp-sequence"),
+            (self.tcp_options, 2, "tcp-options"),
+            (self.ip_options, 4, "ip-options"),
+            (self.uid, 8, "uid"),
+            (self.macdecode, 0x20, "macdecode"),
+        ];
+        let set = || flags.iter().filter(|(set, ..)| *set);
+        if out.numeric {
+            let bits: u32 = set().map(|(_, bit, _)| bit).sum();
+            out.word(format_args!("flags {bits} level {}", self.level));
+        } else {
+            let name = match self.level {
+                4 => "warn",
+                level => LEVELS
+                    .iter()
+                    .find(|(_, l)| *l == level)
+                    .map_or("", |(n, _)| n),
+            };
+            out.word(format_args!("level {name}"));
+            for (_, _, word) in set() {
+                out.word(word);
+            }
+        }
+        if !self.prefix.is_empty() {
+            out.word(format_args!("prefix \"{}\"", self.prefix));
         }
     }
 }

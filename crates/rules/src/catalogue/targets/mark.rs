@@ -13,6 +13,8 @@ pub struct Mark {
     pub mask: u32,
 }
 
+const SETS: [&str; 5] = ["set-xmark", "set-mark", "and-mark", "or-mark", "xor-mark"];
+
 /// The change that --set-mark and its siblings make, as value and mask.
 fn change(l: &Loaded) -> Result<Option<(u32, u32)>, Fault> {
     if let Some((value, mask)) = l.plain("set-xmark", value::mark)? {
@@ -80,6 +82,11 @@ impl Spec for Mark {
             format_args!("0x{:x}/0x{:x}", self.value, self.mask),
         );
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("MARK");
+        list_change(out, self.value, self.mask);
+    }
 }
 
 /// `-j CONNMARK`.
@@ -120,8 +127,22 @@ impl Spec for Connmark {
         AND_MARK,
         OR_MARK,
         XOR_MARK,
-        flag("save-mark", "copy the packet's mark to the connection").excludes(&["restore-mark"]),
-        flag("restore-mark", "copy the connection's mark to the packet").excludes(&["save-mark"]),
+        flag("save-mark", "copy the packet's mark to the connection").excludes(&[
+            "restore-mark",
+            "set-xmark",
+            "set-mark",
+            "and-mark",
+            "or-mark",
+            "xor-mark",
+        ]),
+        flag("restore-mark", "copy the connection's mark to the packet").excludes(&[
+            "save-mark",
+            "set-xmark",
+            "set-mark",
+            "and-mark",
+            "or-mark",
+            "xor-mark",
+        ]),
         opt("mask", "BITS", "both masks at once").excludes(&["nfmask", "ctmask"]),
         opt("nfmask", "BITS", "bits of the packet's mark").excludes(&["mask"]),
         opt("ctmask", "BITS", "bits of the connection's mark").excludes(&["mask"]),
@@ -129,7 +150,14 @@ impl Spec for Connmark {
     .needs(&[Need::Mark, Need::Connection]);
 
     fn read(l: &Loaded) -> Result<Self, Fault> {
-        if let Some((value, mask)) = change(l)? {
+        if let Some((value, mut mask)) = change(l)? {
+            // A mask of its own counts if it stands behind the value.
+            let behind = |g: &&read::Given| !SETS.contains(&g.option.name);
+            for given in l.given.iter().rev().take_while(behind) {
+                if matches!(given.option.name, "mask" | "ctmask") {
+                    mask = given.parse(0, read::word)?;
+                }
+            }
             return Ok(Connmark::Set { value, mask });
         }
         let both = l.plain("mask", read::word)?;
@@ -159,4 +187,33 @@ impl Spec for Connmark {
             }
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("CONNMARK");
+        let (word, (first, one), (second, other)) = match *self {
+            Connmark::Set { value, mask } => return list_change(out, value, mask),
+            Connmark::Save { nfmask, ctmask } => ("save", ("nfmask", nfmask), ("ctmask", ctmask)),
+            Connmark::Restore { nfmask, ctmask } => {
+                ("restore", ("ctmask", ctmask), ("nfmask", nfmask))
+            }
+        };
+        out.word(word);
+        match (one, other) {
+            (u32::MAX, u32::MAX) => {}
+            (one, other) if one == other => out.word(format_args!("mask 0x{one:x}")),
+            _ => out.word(format_args!("{first} 0x{one:x} {second} ~0x{other:x}")),
+        }
+    }
+}
+
+/// A change as `iptables -L` tells it: by the plainest word for it.
+fn list_change(out: &mut Out, value: u32, mask: u32) {
+    let text = match (value, mask) {
+        (0, mask) => format!("and 0x{:x}", !mask),
+        (value, mask) if value == mask => format!("or 0x{value:x}"),
+        (value, 0) => format!("xor 0x{value:x}"),
+        (value, u32::MAX) => format!("set 0x{value:x}"),
+        (value, mask) => format!("xset 0x{value:x}/0x{mask:x}"),
+    };
+    out.word(text);
 }

@@ -36,7 +36,7 @@ pub mod ulog;
 use super::read::Loaded;
 use super::row::{Extension, Reader};
 use super::{Out, Spec, prelude};
-use crate::model::Hook;
+use crate::model::{Hook, TableKind};
 use crate::value::Fault;
 
 /// From a list of variants and their models: the enum, the catalogue in the same order, reading and printing.
@@ -82,6 +82,22 @@ macro_rules! targets {
                 match self {
                     $(Target::$variant(t) => t.write(out),)*
                     _ => {}
+                }
+            }
+
+            /// What `iptables -L` prints of it.
+            pub(crate) fn list(&self, out: &mut Out) {
+                match self {
+                    $(Target::$variant(t) => t.list(out),)*
+                    _ => {}
+                }
+            }
+
+            /// Tables that take it; empty: all.
+            pub fn tables(&self) -> &'static [TableKind] {
+                match self {
+                    $(Target::$variant(t) => t.tables(),)*
+                    _ => &[],
                 }
             }
 

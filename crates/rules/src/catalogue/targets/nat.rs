@@ -73,6 +73,11 @@ impl Spec for Snat {
     fn write(&self, out: &mut Out) {
         self.0.write(out, "to-source");
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("to:{}", self.0.text(true)));
+        self.0.list_flags(out);
+    }
 }
 
 impl Spec for Dnat {
@@ -102,6 +107,11 @@ impl Spec for Dnat {
     fn write(&self, out: &mut Out) {
         self.0.write(out, "to-destination");
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("to:{}", self.0.text(true)));
+        self.0.list_flags(out);
+    }
 }
 
 impl Spec for Masquerade {
@@ -121,6 +131,13 @@ impl Spec for Masquerade {
 
     fn write(&self, out: &mut Out) {
         self.0.write(out, "to-ports");
+    }
+
+    fn list(&self, out: &mut Out) {
+        if self.0.ports.is_some() {
+            out.word(format_args!("masq ports: {}", self.0.text(false)));
+        }
+        self.0.list_flags(out);
     }
 }
 
@@ -142,6 +159,13 @@ impl Spec for Redirect {
     fn write(&self, out: &mut Out) {
         self.0.write(out, "to-ports");
     }
+
+    fn list(&self, out: &mut Out) {
+        if self.0.ports.is_some() {
+            out.word(format_args!("redir ports {}", self.0.text(false)));
+        }
+        self.0.list_flags(out);
+    }
 }
 
 impl Spec for Netmap {
@@ -162,12 +186,16 @@ impl Spec for Netmap {
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
         loaded
-            .need("to", |t| value::net(t, loaded.family))
-            .map(Netmap)
+            .need("to", |t| value::host_mask(t, loaded.family))
+            .map(|net| Netmap(net.masked()))
     }
 
     fn write(&self, out: &mut Out) {
         out.opt("to", write::net(&self.0));
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("to:{}", write::net(&self.0)));
     }
 }
 
@@ -189,27 +217,36 @@ impl Range {
     fn to_ports(loaded: &Loaded) -> Result<Self, Fault> {
         let ports = loaded.plain("to-ports", |t| {
             let (range, base) = port_range(t)?;
-            if base.is_some() {
+            if base.is_some() && loaded.extension.name == "REDIRECT" {
                 return Err(Bad::new("a base port goes with DNAT --to-destination only"));
             }
-            Ok(range)
+            Ok((range, base))
         })?;
         let range = Range {
-            ports,
+            ports: ports.map(|(range, _)| range),
+            base_port: ports.and_then(|(_, base)| base),
             ..Range::default()
         };
         range.with_flags(loaded)
     }
 
     fn with_flags(self, loaded: &Loaded) -> Result<Self, Fault> {
-        if self.ports.is_some() && !loaded.is_protocol(&WITH_PORTS) {
+        // Whether `!` stands before the protocol is not looked at.
+        let protocol = loaded.protocol.as_ref().map_or(0, |p| p.value);
+        if self.ports.is_some() && !WITH_PORTS.contains(&protocol) {
             return Err(loaded.fault(
                 Bad::new("ports can be translated for a protocol that has them only")
                     .help("-p tcp, udp, sctp, dccp or icmp in the rule")
                     .code("target-needs-protocol"),
             ));
         }
+        // Only DNAT has room for the base port: SNAT and MASQUERADE reckon from port 0.
+        let base_port = match loaded.extension.name {
+            "DNAT" => self.base_port,
+            _ => self.base_port.map(|_| 0),
+        };
         Ok(Range {
+            base_port,
             random: loaded.has("random"),
             random_fully: loaded.has("random-fully"),
             persistent: loaded.has("persistent"),
@@ -217,7 +254,8 @@ impl Range {
         })
     }
 
-    fn write(&self, out: &mut Out, option: &str) {
+    /// Addresses and ports; a colon in front of the ports with `colon`.
+    fn text(&self, colon: bool) -> String {
         use std::fmt::Write;
         let mut to = String::new();
         if let Some((first, last)) = self.addresses {
@@ -225,16 +263,16 @@ impl Range {
             if brackets {
                 to.push('[');
             }
-            let _ = write!(to, "{first}");
+            to.push_str(&write::address(&first));
             if last != first {
-                let _ = write!(to, "-{last}");
+                let _ = write!(to, "-{}", write::address(&last));
             }
             if brackets {
                 to.push(']');
             }
         }
         if let Some((first, last)) = self.ports {
-            if option != "to-ports" {
+            if colon {
                 to.push(':');
             }
             let _ = write!(to, "{first}");
@@ -245,17 +283,32 @@ impl Range {
                 let _ = write!(to, "/{base}");
             }
         }
-        if !to.is_empty() {
-            out.opt(option, to);
-        }
-        for (set, name) in [
+        to
+    }
+
+    fn flags(&self) -> impl Iterator<Item = &'static str> {
+        [
             (self.random, "random"),
             (self.random_fully, "random-fully"),
             (self.persistent, "persistent"),
-        ] {
-            if set {
-                out.flag(name);
-            }
+        ]
+        .into_iter()
+        .filter_map(|(set, name)| set.then_some(name))
+    }
+
+    fn write(&self, out: &mut Out, option: &str) {
+        let to = self.text(option != "to-ports");
+        if !to.is_empty() {
+            out.opt(option, to);
+        }
+        for name in self.flags() {
+            out.flag(name);
+        }
+    }
+
+    fn list_flags(&self, out: &mut Out) {
+        for name in self.flags() {
+            out.word(name);
         }
     }
 }
@@ -269,13 +322,8 @@ fn destination(text: &str, family: Family) -> Value<Range> {
                 return Err(Bad::new(format!("'{text}' is no address"))
                     .help("brackets go around an IPv6 address"));
             };
-            let ports = after.split_once(':').map(|(_, ports)| ports);
-            if ports.is_none() && !after.is_empty() {
-                return Err(Bad::new(format!(
-                    "'{after}' behind the address is too much"
-                )));
-            }
-            (inside, ports)
+            // What stands there without a colon is not looked at.
+            (inside, after.split_once(':').map(|(_, ports)| ports))
         }
         // One colon is in front of a port; more belong to an IPv6 address.
         None => match text.split_once(':') {
@@ -313,8 +361,7 @@ type Ports = ((u16, u16), Option<u16>);
 /// `port`, `first-last` or `first-last/base`. Names stand for single ports and the base only.
 fn port_range(text: &str) -> Value<Ports> {
     let number = |t: &str| value::number(t, 65_535).map(|n| n as u16);
-    let starts_with_number = text.bytes().next().is_some_and(|b| b.is_ascii_digit());
-    if !starts_with_number {
+    if value::leading_number(text).is_none() {
         let port = value::port(text)?;
         return Ok(((port, port), None));
     }

@@ -25,9 +25,13 @@ impl Spec for Nflog {
     )
     .options(&[
         opt("nflog-group", "NUMBER", "netlink group, 0 to 65535"),
-        opt("nflog-prefix", "TEXT", "at most 63 bytes"),
-        opt("nflog-range", "BYTES", "does nothing; see --nflog-size"),
-        opt("nflog-size", "BYTES", "how much of the packet is copied"),
+        opt(
+            "nflog-prefix",
+            "TEXT",
+            "at most 63 bytes, 127 with iptables-nft",
+        ),
+        opt("nflog-range", "BYTES", "does nothing; see --nflog-size").excludes(&["nflog-size"]),
+        opt("nflog-size", "BYTES", "how much of the packet is copied").excludes(&["nflog-range"]),
         opt(
             "nflog-threshold",
             "NUMBER",
@@ -36,12 +40,16 @@ impl Spec for Nflog {
     ]);
 
     fn read(l: &Loaded) -> Result<Self, Fault> {
+        // Where the kernel's other packet filter does the work there is more room, and no place for a range.
+        let nft = l.tools == Tools::Nft;
+        let longest = if nft { 127 } else { 63 };
+        let range = l.plain("nflog-range", read::word)?;
         Ok(Nflog {
             group: l.plain("nflog-group", read::short)?.unwrap_or(0),
             prefix: l
-                .plain("nflog-prefix", read::limited(63))?
+                .plain("nflog-prefix", read::prefix(longest))?
                 .unwrap_or_default(),
-            range: l.plain("nflog-range", read::word)?,
+            range: range.filter(|bytes| *bytes != 0 && !nft),
             size: l.plain("nflog-size", read::word)?,
             threshold: l.plain("nflog-threshold", read::short)?.unwrap_or(0),
         })
@@ -60,8 +68,26 @@ impl Spec for Nflog {
         if let Some(size) = self.size {
             out.opt("nflog-size", size);
         }
-        if self.threshold > 1 {
+        if self.threshold != 0 {
             out.opt("nflog-threshold", self.threshold);
+        }
+    }
+
+    fn list(&self, out: &mut Out) {
+        if !self.prefix.is_empty() {
+            out.word(format_args!("nflog-prefix {}", write::quoted(&self.prefix)));
+        }
+        if self.group != 0 {
+            out.word(format_args!("nflog-group {}", self.group));
+        }
+        if let Some(range) = self.range {
+            out.word(format_args!("nflog-range {}", range));
+        }
+        if let Some(size) = self.size {
+            out.word(format_args!("nflog-size {}", size));
+        }
+        if self.threshold > 1 {
+            out.word(format_args!("nflog-threshold {}", self.threshold));
         }
     }
 }

@@ -74,6 +74,11 @@ impl Spec for Snpt {
     fn write(&self, out: &mut Out) {
         write(out, &self.from, &self.to);
     }
+
+    fn list(&self, out: &mut Out) {
+        let [(from, a), (to, b)] = [self.from, self.to];
+        out.word(format_args!("SNPT src-pfx {from}/{a} dst-pfx {to}/{b}"));
+    }
 }
 
 impl Spec for Dnpt {
@@ -94,6 +99,11 @@ impl Spec for Dnpt {
 
     fn write(&self, out: &mut Out) {
         write(out, &self.from, &self.to);
+    }
+
+    fn list(&self, out: &mut Out) {
+        let [(from, a), (to, b)] = [self.from, self.to];
+        out.word(format_args!("DNPT src-pfx {from}/{a} dst-pfx {to}/{b}"));
     }
 }
 

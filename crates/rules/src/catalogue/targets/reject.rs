@@ -29,9 +29,10 @@ impl Reject {
     }
 
     fn parse(text: &str, family: Family) -> Value<Self> {
-        if matches!(text, "tcp-reset" | "tcp-rst") {
-            return Ok(Reject::TcpReset);
-        }
+        let begins = |name: &str| {
+            name.get(..text.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(text))
+        };
         let table = match family {
             Family::V4 => names::REJECT_V4,
             Family::V6 => names::REJECT_V6,
@@ -39,12 +40,16 @@ impl Reject {
         // Names may be cut short, as the real program allows.
         let known = table
             .iter()
-            .find(|(name, alias, _)| name.starts_with(text) || alias.starts_with(text));
+            .find(|(name, alias, _)| begins(name) || begins(alias));
         if let Some((.., code)) = known {
             return Ok(match family {
                 Family::V4 => Reject::Icmp(*code),
                 Family::V6 => Reject::Icmp6(*code),
             });
+        }
+        // ip6tables has one name for it only.
+        if begins("tcp-reset") || (begins("tcp-rst") && family == Family::V4) {
+            return Ok(Reject::TcpReset);
         }
         let all = table
             .iter()
@@ -91,5 +96,9 @@ impl Spec for Reject {
 
     fn write(&self, out: &mut Out) {
         out.opt("reject-with", self.name());
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("reject-with {}", self.name()));
     }
 }

@@ -1,29 +1,52 @@
 //! `-j TOS`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
+use crate::catalogue::matches::tos::{VALUE, bits, shown};
 
-/// `-j TOS`: changes the type of service byte.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tos(pub Words);
+/// `-j TOS`: tos = (tos & !mask) ^ value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tos {
+    /// Value.
+    pub value: u8,
+    /// Mask.
+    pub mask: u8,
+}
 
 impl Spec for Tos {
     const ROW: Extension =
         Extension::new("TOS", Families::Both, "Changes the type of service byte.")
             .tables(&[TableKind::Mangle])
             .options(&[
-                opt("set-tos", "value", "").not().many(),
-                opt("and-tos", "value", "").not().many(),
-                opt("or-tos", "value", "").not().many(),
-                opt("xor-tos", "value", "").not().many(),
+                opt(
+                    "set-tos",
+                    VALUE,
+                    "take the bits of MASK out, turn those of NUMBER over",
+                )
+                .excludes(&["and-tos", "or-tos", "xor-tos"]),
+                opt("and-tos", "BITS", "keep these bits only")
+                    .excludes(&["set-tos", "or-tos", "xor-tos"]),
+                opt("or-tos", "BITS", "put these bits in")
+                    .excludes(&["set-tos", "and-tos", "xor-tos"]),
+                opt("xor-tos", "BITS", "turn these bits over")
+                    .excludes(&["set-tos", "and-tos", "or-tos"]),
             ])
-            .kept("its evaluation is not written yet");
+            .needs(&[Need::Network]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Tos(Words::of(loaded)))
+        let (value, mask) = if let Some(bits) = loaded.plain("and-tos", read::byte)? {
+            (0, !bits)
+        } else if let Some(bits) = loaded.plain("or-tos", read::byte)? {
+            (bits, bits)
+        } else if let Some(bits) = loaded.plain("xor-tos", read::byte)? {
+            (bits, 0)
+        } else {
+            let bits = loaded.plain("set-tos", bits)?;
+            bits.ok_or_else(|| loaded.missing_as("set-tos", "TOS: An action is required"))?
+        };
+        Ok(Tos { value, mask })
     }
 
     fn write(&self, out: &mut Out) {
-        self.0.write(out);
+        out.opt("set-tos", shown(&(self.value, self.mask)));
     }
 }

@@ -1,17 +1,21 @@
-//! The words of one command, read as the real program's getopt reads them: short options with
-//! joined or separate values, long options by any unambiguous beginning, options of matches once
-//! they are loaded by `-m`, by `-j`, or by `-p` on first use.
+//! The words of one command, read as the real program's getopt_long reads them (iptables `do_parse`):
+//! in order, short options with joined or separate values, long options by any unambiguous
+//! beginning, options of matches and targets once they are loaded by `-m`, by `-j`, or by `-p` on
+//! first use. An option takes the next word as its value, whatever it is.
 
 mod base;
 mod check;
+mod long;
 
 use palisade_wire::Family;
 
-use self::base::BASE;
-use crate::catalogue::read::{Given, Loaded};
+use self::base::{BASE, Values};
+use crate::catalogue::read::Loaded;
 use crate::catalogue::{self, Extension, Opt};
+use crate::diagnostic::Diagnostic;
 use crate::lex::Word;
 use crate::model::*;
+use crate::parse::command::Place;
 use crate::parse::{Parser, repair};
 use crate::value::{self, Bad, Fault};
 
@@ -38,7 +42,6 @@ pub(crate) struct Command {
     pub(crate) verb_word: Word,
     /// Chain and further plain arguments of the verb.
     pub(crate) arguments: Vec<Word>,
-    pub(crate) table: Option<Word>,
     pub(crate) sources: Vec<Not<Net>>,
     pub(crate) destinations: Vec<Not<Net>>,
     pub(crate) base: Base,
@@ -48,8 +51,13 @@ pub(crate) struct Command {
     pub(crate) target: Option<TargetWord>,
     pub(crate) built_target: Option<Target>,
     pub(crate) counters: Counters,
-    pub(crate) interface_words: [Option<Word>; 2],
+    /// Whether `-c` stands in the command.
+    pub(crate) counters_given: bool,
+    /// Letters of the options, as often as they stand there; verbs among them.
+    pub(crate) letters: String,
     pub(crate) span: (usize, usize),
+    /// Table of the command.
+    pub(crate) kind: TableKind,
 }
 
 /// `-j` or `-g` with its name.
@@ -59,102 +67,154 @@ pub(crate) struct TargetWord {
     pub(crate) goto: bool,
 }
 
-/// An option found among the base options and the loaded extensions.
-enum Found {
-    Base(char, u8),
-    Match(usize, &'static Opt),
-    Target(&'static Opt),
-}
+/// The command is refused, and what is wrong with it reported.
+#[derive(Debug)]
+pub(crate) struct Refused;
 
-/// Reads the words of one command. Errors are reported; `None` means that nothing can be
-/// applied.
-pub(crate) fn read(parser: &mut Parser<'_>, words: &[Word], family: Family) -> Option<Command> {
-    let (Some(first), Some(last)) = (words.first(), words.last()) else {
-        return None;
-    };
+/// Reads the words of one command. `Ok(None)` is a command that changes nothing: a version asked for,
+/// a line for the other family. `table` is the one of a save file.
+pub(crate) fn read(
+    parser: &mut Parser<'_>,
+    words: &[Word],
+    place: Place,
+    table: Option<TableKind>,
+) -> Result<Option<Command>, Refused> {
     let mut reader = Reader {
         parser,
-        family,
+        place,
+        given_table: table,
         words,
         at: 0,
         bang: None,
         verb: None,
         failed: false,
+        spoken: false,
+        ignored: false,
         arguments: Vec::new(),
         strays: Vec::new(),
         table: None,
-        sources: Vec::new(),
-        destinations: Vec::new(),
+        source: None,
+        destination: None,
         base: Base::default(),
         protocol: None,
+        protocol_word: None,
+        protocol_loaded: false,
         matches: Vec::new(),
         target: None,
         target_options: None,
+        loads: Vec::new(),
+        seen: Vec::new(),
+        verbs: String::new(),
+        wait_interval: None,
         counters: Counters::default(),
-        interface_words: [None, None],
     };
     reader.run();
-    reader.finish((first.start, last.end))
+    if reader.ignored && !reader.failed {
+        return Ok(None);
+    }
+    reader.finish().map(Some)
+}
+
+/// What was loaded, in the order in which getopt learnt of the options.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Load {
+    /// A match, by its name; a second one of the same name brings no new options.
+    Match(&'static str),
+    Target,
+}
+
+/// `-s` or `-d` with its word.
+struct Addresses {
+    word: Word,
+    negated: bool,
 }
 
 struct Reader<'p, 'a, 'w> {
     parser: &'p mut Parser<'a>,
-    family: Family,
+    place: Place,
+    given_table: Option<TableKind>,
     words: &'w [Word],
     at: usize,
-    bang: Option<Word>,
-    verb: Option<(Verb, Word)>,
+    bang: Option<&'w Word>,
+    verb: Option<(Verb, char, Word)>,
     failed: bool,
+    /// Whether what the real program says has been told.
+    spoken: bool,
+    /// The command changes nothing.
+    ignored: bool,
     arguments: Vec<Word>,
     strays: Vec<usize>,
     table: Option<Word>,
-    sources: Vec<Not<Net>>,
-    destinations: Vec<Not<Net>>,
+    source: Option<Addresses>,
+    destination: Option<Addresses>,
     base: Base,
     protocol: Option<Not<u8>>,
+    protocol_word: Option<String>,
+    protocol_loaded: bool,
     matches: Vec<Loaded>,
     target: Option<TargetWord>,
     target_options: Option<Loaded>,
+    loads: Vec<Load>,
+    /// Base options that stand in the command.
+    seen: Vec<(char, Word)>,
+    /// Letters of the commands.
+    verbs: String,
+    wait_interval: Option<Word>,
     counters: Counters,
-    interface_words: [Option<Word>; 2],
 }
 
-impl Reader<'_, '_, '_> {
+impl<'w> Reader<'_, '_, 'w> {
+    fn family(&self) -> Family {
+        self.place.family
+    }
+
+    fn tools(&self) -> Tools {
+        self.parser.options.tools
+    }
+
     fn run(&mut self) {
-        while let Some(word) = self.words.get(self.at) {
-            let word = word.clone();
+        let words: &'w [Word] = self.words;
+        while let Some(word) = words.get(self.at) {
             self.at += 1;
             if word.text == "!" {
-                if let Some(earlier) = self.bang.replace(word.clone()) {
-                    self.fail("double-negation", &earlier, Bad::new("'!' stands twice"));
+                if let Some(earlier) = self.bang.replace(word) {
+                    let bad =
+                        Bad::new("'!' stands twice").said("multiple consecutive ! not allowed");
+                    self.fail("double-negation", earlier, bad);
                 }
-            } else if let Some(long) = word.text.strip_prefix("--").filter(|l| !l.is_empty()) {
-                let (name, value) = match long.split_once('=') {
-                    Some((name, value)) => (name.to_string(), Some(value.to_string())),
-                    None => (long.to_string(), None),
-                };
-                self.long(&word, &name, value);
+            } else if word.text == "--" {
+                if let Some(next) = words.get(self.at) {
+                    let bad = Bad::new("nothing may follow '--'")
+                        .said("unknown arguments found on commandline");
+                    self.fail("stray-word", next, bad);
+                }
+                break;
+            } else if let Some(long) = word.text.strip_prefix("--") {
+                match long.split_once('=') {
+                    Some((name, value)) => self.long(word, name, Some(value)),
+                    None => self.long(word, long, None),
+                }
             } else if word.text.len() > 1 && word.text.starts_with('-') {
-                self.short(&word);
+                self.short(word);
             } else {
                 if let Some(bang) = self.bang.take() {
                     // `-s ! address`, the spelling of long ago.
-                    self.old_negation(&bang);
+                    self.old_negation(bang, word);
                 }
                 self.strays.push(self.at - 1);
             }
+            if self.ignored {
+                return;
+            }
         }
         if let Some(bang) = self.bang.take() {
-            self.fail(
-                "stray-negation",
-                &bang,
-                Bad::new("'!' stands before nothing"),
-            );
+            let bad = Bad::new("'!' stands before nothing").said("nothing appropriate following !");
+            self.fail("stray-negation", bang, bad);
         }
         for i in std::mem::take(&mut self.strays) {
-            let diagnostic = repair::stray(self.parser, self.words, i, self.verb.is_some());
-            self.failed = true;
-            self.parser.report(diagnostic);
+            let diagnostic = repair::stray(self.parser, self.words, i, self.verb.is_some())
+                .said(format!("Bad argument `{}'", words[i].text));
+            self.report(diagnostic);
         }
     }
 
@@ -162,321 +222,146 @@ impl Reader<'_, '_, '_> {
         self.failed = true;
         let mut diagnostic = self.parser.error(code, (word.start, word.end), bad.message);
         diagnostic.help = bad.help;
-        diagnostic.said = bad.said;
+        diagnostic.said = bad.said.map(String::from);
+        self.report(diagnostic);
+    }
+
+    /// Reports an error; the real program says only its first one.
+    fn report(&mut self, mut diagnostic: Diagnostic) {
+        self.failed = true;
+        if self.spoken {
+            diagnostic.said = None;
+        }
+        self.spoken |= diagnostic.said.is_some();
         self.parser.report(diagnostic);
     }
 
-    fn old_negation(&mut self, bang: &Word) {
-        self.fail(
-            "old-negation",
-            bang,
-            Bad::new("'!' stands behind its option")
-                .help("write it before the option: ! -s 192.0.2.0/24"),
-        );
+    fn old_negation(&mut self, bang: &Word, next: &Word) {
+        let bad = Bad::new("'!' stands behind its option")
+            .help("write it before the option: ! -s 192.0.2.0/24")
+            .said(format!("Bad argument `{}'", next.text));
+        self.fail("old-negation", bang, bad);
     }
 
-    /// The next word as a value. `!` in its place is the old spelling of negation.
-    fn value(&mut self, option: &Word) -> Option<Word> {
-        let none_follows = self
-            .words
-            .get(self.at)
-            .is_none_or(|w| w.text.starts_with('-'));
+    /// The next word as a value, whatever it is: getopt does not ask.
+    fn value(&mut self, option: &Word) -> Option<&'w Word> {
+        let words: &'w [Word] = self.words;
+        let next = words.get(self.at);
         // `-m state NEW --state`: the value was passed as a stray word just before.
-        if none_follows
+        if next.is_none_or(|w| w.text.starts_with('-'))
             && let Some(&stray) = self.strays.last()
             && stray + 2 == self.at
-            && let Some(diagnostic) = repair::value_first(self.parser, &self.words[stray], option)
+            && let Some(diagnostic) = repair::value_first(self.parser, &words[stray], option)
         {
             self.strays.pop();
             self.failed = true;
-            self.parser.report(diagnostic);
+            let said = format!("Bad argument `{}'", words[stray].text);
+            self.report(diagnostic.said(said));
             return None;
         }
-        let Some(word) = self.words.get(self.at) else {
-            let diagnostic = self.parser.error(
-                "missing-value",
-                (option.start, option.end),
-                format!("option '{}' needs a value", option.text),
-            );
-            self.failed = true;
-            self.parser.report(diagnostic);
+        let Some(word) = next else {
+            let diagnostic = self
+                .parser
+                .error(
+                    "missing-value",
+                    (option.start, option.end),
+                    format!("option '{}' needs a value", option.text),
+                )
+                .said(format!("option \"{}\" requires an argument", option.text));
+            self.report(diagnostic);
             return None;
         };
-        if word.text == "!" && self.words.get(self.at + 1).is_some() {
-            let (bang, value) = (word.clone(), self.words[self.at + 1].clone());
-            let mut diagnostic = self.parser.error(
-                "old-negation",
-                (bang.start, bang.end),
-                "'!' stands between an option and its value",
-            );
-            diagnostic = diagnostic
-                .help(format!("! {} {}", option.text, value.text))
-                .replace(
-                    option.start,
-                    value.end,
-                    format!("! {} {}", option.text, value.text),
-                );
-            self.failed = true;
-            self.parser.report(diagnostic);
+        // `!` in its place is the old spelling of negation, when another word follows.
+        if word.text == "!"
+            && let Some(value) = words.get(self.at + 1)
+            && !value.text.starts_with('-')
+        {
+            let fixed = format!("! {} {}", option.text, value.text);
+            let diagnostic = self
+                .parser
+                .error(
+                    "old-negation",
+                    (word.start, word.end),
+                    "'!' stands between an option and its value",
+                )
+                .help(fixed.clone())
+                .said(format!("Bad argument `{}'", value.text))
+                .replace(option.start, value.end, fixed);
+            self.report(diagnostic);
             self.at += 2;
             return None;
         }
         self.at += 1;
-        Some(word.clone())
+        Some(word)
     }
 
-    fn short(&mut self, word: &Word) {
+    /// The next word, if it looks like a value (iptables `xs_has_arg`).
+    fn argument(&mut self) -> Option<&'w Word> {
+        let words: &'w [Word] = self.words;
+        let next = words.get(self.at)?;
+        if next.text.starts_with(['-', '!']) {
+            return None;
+        }
+        self.at += 1;
+        Some(next)
+    }
+
+    fn short(&mut self, word: &'w Word) {
         // `-dport 22` is read as `-d port`: tell before it confuses anything.
         if let Some(diagnostic) = repair::one_dash(self.parser, word) {
             self.failed = true;
             self.bang = None;
-            self.parser.report(diagnostic);
-            if self
-                .words
-                .get(self.at)
-                .is_some_and(|w| !w.text.starts_with('-'))
-            {
-                self.at += 1;
-            }
+            let next = self.argument();
+            let said = next.map(|n| format!("Bad argument `{}'", n.text));
+            let mut diagnostic = diagnostic;
+            diagnostic.said = said;
+            self.report(diagnostic);
             return;
         }
-        let letters: Vec<(usize, char)> = word.text.char_indices().skip(1).collect();
-        let mut i = 0;
-        while let Some(&(offset, letter)) = letters.get(i) {
-            i += 1;
-            let Some(&(_, _, arity)) = BASE
+        for (offset, letter) in word.text.char_indices().skip(1) {
+            let found = BASE
                 .iter()
-                .find(|(l, ..)| *l == letter && *l != '0' && *l != 'M')
-            else {
-                self.fail(
-                    "unknown-option",
-                    word,
-                    Bad::new(format!("unknown option '-{letter}'")),
-                );
+                .find(|b| b.letter == letter && !matches!(letter, '0'));
+            let Some(option) = found else {
+                self.unknown(word, &letter.to_string(), false);
                 return;
             };
-            let rest = &word.text[offset + letter.len_utf8()..];
-            if arity == 0 {
-                self.base_option(letter, word, None);
+            let behind = offset + letter.len_utf8();
+            let rest = &word.text[behind..];
+            if option.values == Values::None {
+                self.base_option(letter, word, None, word);
                 continue;
             }
-            let value = if rest.is_empty() {
-                None
-            } else {
-                Some(Word {
-                    text: rest.to_string(),
-                    start: word.start + offset + letter.len_utf8(),
-                    end: word.end,
-                })
-            };
-            self.with_value(letter, arity, word, value);
+            let joined = (!rest.is_empty()).then(|| Word {
+                text: rest.to_string(),
+                start: word.start + behind,
+                end: word.end,
+            });
+            self.with_value(letter, option.values, word, joined);
             return;
         }
     }
 
-    fn with_value(&mut self, letter: char, arity: u8, word: &Word, joined: Option<Word>) {
-        let value = match (joined, arity) {
-            (Some(value), _) => Some(value),
-            (None, 8) => match self.words.get(self.at) {
-                Some(next) if !next.text.starts_with('-') && next.text != "!" => {
-                    self.at += 1;
-                    Some(next.clone())
-                }
-                _ => None,
+    /// A base option that takes a value.
+    fn with_value(&mut self, letter: char, values: Values, word: &'w Word, joined: Option<Word>) {
+        match (joined, values) {
+            (Some(value), _) => self.base_option(letter, word, Some(&value), word),
+            (None, Values::Joined | Values::None) => self.base_option(letter, word, None, word),
+            (None, Values::One) => match self.value(word) {
+                Some(value) => self.base_option(letter, word, Some(value), value),
+                None => self.bang = None,
             },
-            (None, _) => match self.value(word) {
-                Some(value) => Some(value),
-                None => {
-                    self.bang = None;
-                    return;
-                }
-            },
-        };
-        self.base_option(letter, word, value);
-    }
-
-    fn long(&mut self, word: &Word, name: &str, joined: Option<String>) {
-        match self.find_long(name) {
-            Ok(Some(found)) => self.found_long(word, found, joined),
-            Ok(None) => {
-                // The match of the protocol is loaded when one of its options appears.
-                if let Some(extension) = self.implicit()
-                    && extension
-                        .options
-                        .iter()
-                        .any(|o| o.names().any(|n| n.starts_with(name)))
-                {
-                    self.matches
-                        .push(Loaded::new(extension, word.clone(), self.family));
-                    if let Ok(Some(found)) = self.find_long(name) {
-                        self.found_long(word, found, joined);
-                        return;
-                    }
-                }
-                self.bang = None;
-                self.failed = true;
-                let next = self.words.get(self.at).cloned();
-                let known: Vec<&str> = self.known_options();
-                let diagnostic = repair::unknown_option(
-                    self.parser,
-                    word,
-                    name,
-                    next.as_ref(),
-                    self.protocol.as_ref().map(|p| p.value),
-                    &known,
-                );
-                self.parser.report(diagnostic);
-                if joined.is_none()
-                    && next.is_some_and(|w| !w.text.starts_with('-') && w.text != "!")
-                {
-                    self.at += 1;
-                }
-            }
-            Err(candidates) => {
-                self.bang = None;
-                self.fail(
-                    "ambiguous-option",
-                    word,
-                    Bad::new(format!("option '--{name}' is ambiguous"))
-                        .help(format!("one of {}", candidates.join(", "))),
-                );
-            }
         }
     }
 
-    fn implicit(&self) -> Option<&'static Extension> {
-        let protocol = self.protocol.as_ref().filter(|p| !p.negated)?;
-        let extension = catalogue::protocol_match(protocol.value, self.family)?;
-        (!self
-            .matches
-            .iter()
-            .any(|m| m.extension.name == extension.name))
-        .then_some(extension)
-    }
-
-    fn known_options(&self) -> Vec<&'static str> {
-        let mut known: Vec<&'static str> = BASE.iter().flat_map(|b| b.1.iter().copied()).collect();
-        for loaded in self.matches.iter().chain(&self.target_options) {
-            known.extend(loaded.extension.options.iter().flat_map(Opt::names));
+    fn finish(mut self) -> Result<Command, Refused> {
+        self.check_nat();
+        if let Some(word) = self.wait_interval.take() {
+            let bad = Bad::new("-W means nothing without -w")
+                .help("-w too")
+                .said("--wait-interval only makes sense with --wait");
+            self.fail("bad-value", &word, bad);
         }
-        if let Some(extension) = self.implicit() {
-            known.extend(extension.options.iter().flat_map(Opt::names));
-        }
-        known
-    }
-
-    /// An option by its name or an unambiguous beginning; the latest loaded extension goes first.
-    fn find_long(&self, name: &str) -> Result<Option<Found>, Vec<String>> {
-        let mut partial: Vec<(Found, &'static str)> = Vec::new();
-        if let Some(target) = &self.target_options {
-            for (option, spelled) in spellings(target.extension) {
-                if spelled == name {
-                    return Ok(Some(Found::Target(option)));
-                }
-                if spelled.starts_with(name) {
-                    partial.push((Found::Target(option), spelled));
-                }
-            }
-        }
-        for (i, loaded) in self.matches.iter().enumerate().rev() {
-            for (option, spelled) in spellings(loaded.extension) {
-                if spelled == name {
-                    return Ok(Some(Found::Match(i, option)));
-                }
-                if spelled.starts_with(name) && !partial.iter().any(|(_, n)| *n == spelled) {
-                    partial.push((Found::Match(i, option), spelled));
-                }
-            }
-        }
-        for (letter, names, arity) in BASE {
-            for option in *names {
-                if *option == name {
-                    return Ok(Some(Found::Base(*letter, *arity)));
-                }
-                if option.starts_with(name) && !partial.iter().any(|(_, n)| n == option) {
-                    partial.push((Found::Base(*letter, *arity), option));
-                }
-            }
-        }
-        if partial.len() > 1 {
-            // Two spellings of one base option do not make it ambiguous.
-            let first = match &partial[0].0 {
-                Found::Base(letter, _) => Some(*letter),
-                _ => None,
-            };
-            let same = first.is_some_and(|l| {
-                partial
-                    .iter()
-                    .all(|(f, _)| matches!(f, Found::Base(letter, _) if *letter == l))
-            });
-            if !same {
-                return Err(partial.iter().map(|(_, n)| format!("--{n}")).collect());
-            }
-        }
-        Ok(partial.into_iter().next().map(|(found, _)| found))
-    }
-
-    fn found_long(&mut self, word: &Word, found: Found, joined: Option<String>) {
-        let joined = joined.map(|text| Word {
-            start: word.end - text.len().min(word.end - word.start),
-            end: word.end,
-            text,
-        });
-        match found {
-            Found::Base(letter, 0) => self.base_option(letter, word, None),
-            Found::Base(letter, arity) => self.with_value(letter, arity, word, joined),
-            Found::Match(at, option) => {
-                if let Some(given) = self.option(word, option, joined) {
-                    self.matches[at].given.push(given);
-                }
-            }
-            Found::Target(option) => {
-                if let Some(given) = self.option(word, option, joined)
-                    && let Some(loaded) = &mut self.target_options
-                {
-                    loaded.given.push(given);
-                }
-            }
-        }
-    }
-
-    fn option(&mut self, word: &Word, option: &'static Opt, joined: Option<Word>) -> Option<Given> {
-        let negated = self.bang.take().is_some();
-        let mut values: Vec<Word> = joined.into_iter().collect();
-        while values.len() < usize::from(option.values) {
-            values.push(self.value(word)?);
-        }
-        Some(Given {
-            option,
-            negated,
-            word: word.clone(),
-            values,
-        })
-    }
-
-    fn twice(&mut self, word: &Word) {
-        self.fail(
-            "repeated-option",
-            word,
-            Bad::new(format!("{} stands twice in one rule", word.text)),
-        );
-    }
-
-    fn load_match(&mut self, name: &Word) {
-        match catalogue::find_match(&name.text, self.family) {
-            Some(extension) => {
-                self.matches
-                    .push(Loaded::new(extension, name.clone(), self.family));
-            }
-            None => {
-                let diagnostic = repair::unknown_match(self.parser, name, self.family);
-                self.failed = true;
-                self.parser.report(diagnostic);
-            }
-        }
-    }
-
-    fn finish(mut self, span: (usize, usize)) -> Option<Command> {
         let mut matches = Vec::with_capacity(self.matches.len());
         let mut match_words = Vec::with_capacity(self.matches.len());
         for mut loaded in std::mem::take(&mut self.matches) {
@@ -489,7 +374,7 @@ impl Reader<'_, '_, '_> {
                     matches.push(built);
                     match_words.push(loaded.word);
                 }
-                Err(fault) => self.fault(fault),
+                Err(fault) => self.fault(&loaded, fault),
             }
         }
         let mut built_target = None;
@@ -498,61 +383,73 @@ impl Reader<'_, '_, '_> {
             self.check_protocol(&loaded);
             match Target::read(&loaded) {
                 Ok(built) => {
+                    self.check_syn(&loaded, &built, &matches);
                     self.parser
                         .note_kept("target", loaded.extension, &loaded.word);
                     built_target = Some(built);
                 }
-                Err(fault) => self.fault(fault),
+                Err(fault) => self.fault(&loaded, fault),
             }
         }
-        let (verb, verb_word) = match self.verb {
-            Some(found) => found,
-            None => {
-                if !self.failed {
-                    let word = &self.words[0];
-                    let error = self
-                        .parser
-                        .error(
-                            "no-command",
-                            (word.start, word.end),
-                            "no command in this line",
-                        )
-                        .help("-A CHAIN, -I CHAIN, -P CHAIN …");
-                    self.parser.report(error);
-                }
-                return None;
-            }
+        let (Some(first), Some(last)) = (self.words.first(), self.words.last()) else {
+            return Err(Refused);
         };
-        (!self.failed).then_some(Command {
+        let span = (first.start, last.end);
+        let Some((verb, letter, verb_word)) = self.verb.take() else {
+            if !self.failed {
+                let bad = Bad::new("no command in this line")
+                    .help("-A CHAIN, -I CHAIN, -P CHAIN …")
+                    .said("no command specified");
+                self.fail("no-command", first, bad);
+            }
+            return Err(Refused);
+        };
+        let (sources, destinations) = self.addresses();
+        self.check_command(verb, letter);
+        let kind = self.kind();
+        if self.failed {
+            return Err(Refused);
+        }
+        let options = self.seen.iter().map(|(l, _)| *l);
+        let letters: String = self.verbs.chars().chain(options).collect();
+        let counters_given = self.seen.iter().any(|(l, _)| *l == 'c');
+        Ok(Command {
             verb,
             verb_word,
             arguments: self.arguments,
-            table: self.table,
-            sources: self.sources,
-            destinations: self.destinations,
+            sources,
+            destinations,
             base: self.base,
             matches,
             match_words,
             target: self.target,
             built_target,
             counters: self.counters,
-            interface_words: self.interface_words,
+            counters_given,
+            letters,
             span,
+            kind: kind.ok_or(Refused)?,
         })
     }
 
-    fn fault(&mut self, (word, bad): Fault) {
+    fn fault(&mut self, loaded: &Loaded, (word, mut bad): Fault) {
         if bad.missing && self.failed {
             return;
         }
+        let option = loaded
+            .given
+            .iter()
+            .find(|g| g.values.contains(&word))
+            .map_or("", |g| g.option.name);
+        bad.said = bad.said.map(|said| {
+            match &*said {
+                "{kernel}" => self.refused(),
+                said => said
+                    .replace("{extension}", loaded.extension.name)
+                    .replace("{option}", option),
+            }
+            .into()
+        });
         self.fail(bad.code.unwrap_or("bad-value"), &word, bad);
     }
-}
-
-/// The options of an extension under all their names.
-fn spellings(extension: &'static Extension) -> impl Iterator<Item = (&'static Opt, &'static str)> {
-    extension
-        .options
-        .iter()
-        .flat_map(|o| o.names().map(move |n| (o, n)))
 }
