@@ -38,9 +38,9 @@ mod path;
 mod program;
 mod reject;
 mod routing;
+mod sets;
 pub mod socket;
 mod synproxy;
-mod sets;
 mod targets;
 
 pub use palisade_conntrack as conntrack;
@@ -52,8 +52,8 @@ pub use matches::{Jiffies, Limits, RecentLists};
 pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
 pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
 pub use program::SetupError;
-pub use socket::{Owner, Socket};
 pub use sets::Sets;
+pub use socket::{Owner, Socket};
 
 use palisade_conntrack::defrag::Defrag;
 use palisade_conntrack::{Config, Conntrack};

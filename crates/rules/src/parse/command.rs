@@ -790,8 +790,11 @@ fn resolve(
     let exact = names.iter().find(|n| n.eq_ignore_ascii_case(name)).cloned();
     let near =
         exact.or_else(|| nearest(name, names.iter().map(String::as_str)).map(str::to_string));
-    error = match near {
-        Some(near) if !target.goto => error.help(near.clone()).replace(span.0, span.1, near),
+    error = match (super::removed::target_now(name), near) {
+        (Some(now), _) => error.help(format!("'{name}' is gone; now {now}")),
+        (None, Some(near)) if !target.goto => {
+            error.help(near.clone()).replace(span.0, span.1, near)
+        }
         _ => error.help(format!("make the chain first: -N {name}")),
     };
     let said = match (tools, target.goto) {

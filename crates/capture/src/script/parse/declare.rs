@@ -12,8 +12,7 @@ use crate::script::diagnostic::ScriptDiagnostic;
 use crate::script::lex::{Kind, Lines, Token};
 use crate::script::model::{
     HostName, Interface, Ipset, KernelUse, MTU, Prefix, Route, Rules, RulesFamily, RulesSource,
-    SocketLine,
-    Span, Sysctl, Timeout,
+    SocketLine, Span, Sysctl, Timeout,
 };
 
 /// Longest name of an interface (kernel `IFNAMSIZ` less its terminator).

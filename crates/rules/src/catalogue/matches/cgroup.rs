@@ -33,6 +33,20 @@ impl Spec for Cgroup {
         l.need_not("cgroup", read::word).map(Cgroup::Class)
     }
 
+    fn list(&self, out: &mut Out) {
+        out.word("cgroup");
+        match self {
+            Cgroup::Path(path) => {
+                out.bang(path.negated);
+                out.word(&path.value);
+            }
+            Cgroup::Class(class) => {
+                out.bang(class.negated);
+                out.word(class.value);
+            }
+        }
+    }
+
     fn write(&self, out: &mut Out) {
         match self {
             Cgroup::Path(path) => out.not("path", path, |p| write::quoted(p)),

@@ -42,6 +42,22 @@ impl Spec for Devgroup {
         })
     }
 
+    fn list(&self, out: &mut Out) {
+        for (name, group) in [
+            ("src-group", &self.source),
+            ("dst-group", &self.destination),
+        ] {
+            if let Some(group) = group {
+                out.bang(group.negated);
+                let names: &[_] = if out.numeric { &[] } else { &NAMES };
+                out.word(format_args!(
+                    "{name} {}",
+                    write::named_mark(&group.value, names)
+                ));
+            }
+        }
+    }
+
     fn write(&self, out: &mut Out) {
         let show = |group: &(u32, u32)| write::named_mark(group, &NAMES);
         out.maybe("src-group", &self.source, show);

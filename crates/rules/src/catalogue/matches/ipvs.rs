@@ -111,6 +111,12 @@ impl Spec for Ipvs {
         Ok(ipvs)
     }
 
+    fn list(&self, out: &mut Out) {
+        let mut saved = Out::new(out.tools, out.family);
+        self.write(&mut saved);
+        out.text.push_str(&saved.text.replace(" --", " "));
+    }
+
     fn write(&self, out: &mut Out) {
         if self.only_whether() {
             out.bang(self.not_ipvs);

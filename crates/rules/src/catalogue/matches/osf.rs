@@ -43,6 +43,12 @@ impl Spec for Osf {
         })
     }
 
+    fn list(&self, out: &mut Out) {
+        out.word("OS fingerprint match");
+        out.bang(self.genre.negated);
+        out.word(&self.genre.value);
+    }
+
     fn write(&self, out: &mut Out) {
         out.not("genre", &self.genre, String::clone);
         if let Some(ttl) = self.ttl {

@@ -168,6 +168,31 @@ impl Spec for Owner {
         })
     }
 
+    fn list(&self, out: &mut Out) {
+        if let Some(not) = &self.socket {
+            out.bang(not.negated);
+            out.word("owner socket exists");
+        }
+        for (what, not, known) in [
+            ("owner UID match", &self.user, &USERS[..]),
+            ("owner GID match", &self.group, &GROUPS[..]),
+        ] {
+            let Some(not) = not else { continue };
+            let name = match not.value {
+                Who::Range(first, last) if first == last && !out.numeric => {
+                    known.iter().find(|(_, id)| *id == first)
+                }
+                _ => None,
+            };
+            let shown = name.map_or_else(|| show(&not.value), |(name, _)| (*name).to_string());
+            out.bang(not.negated);
+            out.word(format_args!("{what} {shown}"));
+        }
+        if self.further_groups {
+            out.word("incl. suppl. groups");
+        }
+    }
+
     fn write(&self, out: &mut Out) {
         if let Some(not) = &self.socket {
             out.bang(not.negated);

@@ -49,6 +49,11 @@ impl Spec for Physdev {
         })
     }
 
+    fn list(&self, out: &mut Out) {
+        out.word("PHYSDEV match");
+        self.write(out);
+    }
+
     fn write(&self, out: &mut Out) {
         let flag = |out: &mut Out, name, not: &Option<Not<()>>| {
             if let Some(not) = not {

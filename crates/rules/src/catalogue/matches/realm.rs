@@ -22,6 +22,15 @@ impl Spec for Realm {
         l.need_not("realm", realm).map(Realm)
     }
 
+    fn list(&self, out: &mut Out) {
+        out.bang(self.0.negated);
+        let names: &[_] = if out.numeric { &[] } else { &NAMES };
+        out.word(format_args!(
+            "realm {}",
+            write::named_mark(&self.0.value, names)
+        ));
+    }
+
     fn write(&self, out: &mut Out) {
         out.not("realm", &self.0, |realm| write::named_mark(realm, &NAMES));
     }

@@ -15,6 +15,17 @@ pub struct Rpfilter {
     pub invert: bool,
 }
 
+impl Rpfilter {
+    fn flags(&self) -> [(&'static str, bool); 4] {
+        [
+            ("loose", self.loose),
+            ("validmark", self.mark),
+            ("accept-local", self.accept_local),
+            ("invert", self.invert),
+        ]
+    }
+}
+
 impl Spec for Rpfilter {
     const ROW: Extension = Extension::new(
         "rpfilter",
@@ -40,13 +51,17 @@ impl Spec for Rpfilter {
         })
     }
 
+    fn list(&self, out: &mut Out) {
+        out.word("rpfilter");
+        for (name, given) in self.flags() {
+            if given {
+                out.word(name);
+            }
+        }
+    }
+
     fn write(&self, out: &mut Out) {
-        for (name, given) in [
-            ("loose", self.loose),
-            ("validmark", self.mark),
-            ("accept-local", self.accept_local),
-            ("invert", self.invert),
-        ] {
+        for (name, given) in self.flags() {
             if given {
                 out.flag(name);
             }

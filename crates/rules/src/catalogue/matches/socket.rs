@@ -35,6 +35,11 @@ impl Spec for Socket {
         })
     }
 
+    fn list(&self, out: &mut Out) {
+        out.word("socket");
+        self.write(out);
+    }
+
     fn write(&self, out: &mut Out) {
         for (name, given) in [
             ("transparent", self.transparent),

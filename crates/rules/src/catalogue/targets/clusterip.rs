@@ -114,6 +114,21 @@ impl Spec for Clusterip {
         }
     }
 
+    fn list(&self, out: &mut Out) {
+        out.word("CLUSTERIP");
+        let Some(cluster) = &self.0 else { return };
+        let mode = MODES.iter().find(|(_, m)| *m == cluster.mode);
+        let [a, b, c, d, e, f] = cluster.mac;
+        out.word(format_args!(
+            "hashmode={} clustermac={a:02X}:{b:02X}:{c:02X}:{d:02X}:{e:02X}:{f:02X} total_nodes={} \
+             local_node={} hash_init={}",
+            mode.map_or("", |(name, _)| *name),
+            cluster.nodes,
+            cluster.node,
+            cluster.seed
+        ));
+    }
+
     fn write(&self, out: &mut Out) {
         let Some(cluster) = &self.0 else { return };
         out.flag("new");

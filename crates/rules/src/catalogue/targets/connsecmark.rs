@@ -37,6 +37,13 @@ impl Spec for Connsecmark {
         Err(l.fault(bad))
     }
 
+    fn list(&self, out: &mut Out) {
+        out.word(match self {
+            Connsecmark::Save => "CONNSECMARK save",
+            Connsecmark::Restore => "CONNSECMARK restore",
+        });
+    }
+
     fn write(&self, out: &mut Out) {
         out.flag(match self {
             Connsecmark::Save => "save",

@@ -76,6 +76,21 @@ impl Spec for Nfqueue {
         })
     }
 
+    fn list(&self, out: &mut Out) {
+        out.word("NFQUEUE");
+        if self.first == self.last {
+            out.word(format_args!("num {}", self.first));
+        } else {
+            out.word(format_args!("balance {}:{}", self.first, self.last));
+        }
+        if self.bypass {
+            out.word("bypass");
+        }
+        if self.by_processor {
+            out.word("cpu-fanout");
+        }
+    }
+
     fn write(&self, out: &mut Out) {
         if self.first == self.last {
             out.opt("queue-num", self.first);

@@ -1,7 +1,6 @@
 //! `-j QUEUE`.
 
 use super::prelude::*;
-use crate::model::Tools;
 
 /// `-j QUEUE`: hands the packet to a program, as `-j NFQUEUE --queue-num 0` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,6 +16,10 @@ impl Spec for Secmark {
         l.need("selctx", read::cut(255)).map(Secmark)
     }
 
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("SECMARK selctx {}", self.0));
+    }
+
     fn write(&self, out: &mut Out) {
         out.opt("selctx", &self.0);
     }

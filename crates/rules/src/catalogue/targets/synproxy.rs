@@ -45,6 +45,14 @@ impl Spec for Synproxy {
         })
     }
 
+    fn list(&self, out: &mut Out) {
+        let mut saved = Out::new(out.tools, out.family);
+        self.write(&mut saved);
+        out.word("SYNPROXY");
+        out.text.push_str(&saved.text.replace(" --", " "));
+        out.text.push(' ');
+    }
+
     fn write(&self, out: &mut Out) {
         if self.sack {
             out.flag("sack-perm");

@@ -48,6 +48,14 @@ impl Spec for Tproxy {
         })
     }
 
+    fn list(&self, out: &mut Out) {
+        let (value, mask) = self.mark;
+        out.word(format_args!(
+            "TPROXY redirect {}:{} mark 0x{value:x}/0x{mask:x}",
+            self.address, self.port
+        ));
+    }
+
     fn write(&self, out: &mut Out) {
         out.opt("on-port", self.port);
         out.opt("on-ip", self.address);
