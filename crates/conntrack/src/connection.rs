@@ -1,5 +1,6 @@
 //! One connection: two tuples, what is known of its state, and when it ends.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use palisade_wire::Timestamp;
@@ -141,6 +142,8 @@ pub struct Connection {
     /// The helper of the connection that announced this one: known even when that one is gone, as the
     /// kernel keeps it for as long as this one lives.
     pub master_helper: Option<&'static str>,
+    /// The original source of the connection that announced this one, kept likewise.
+    pub(crate) master_source: Option<Box<IpAddr>>,
     /// When the first packet came.
     pub created: Timestamp,
     /// The interface whose address it is masqueraded with.
@@ -175,6 +178,14 @@ impl Connection {
     /// The zone's id, whichever direction it holds in.
     pub fn zone_id(&self) -> Zone {
         self.zones[0].max(self.zones[1])
+    }
+
+    /// The original source of the connection that announced this one, and without one its own.
+    pub fn first_source(&self) -> IpAddr {
+        self.master_source
+            .as_deref()
+            .copied()
+            .unwrap_or(self.tuples[0].source)
     }
 
     /// Whether the entry is in the table.

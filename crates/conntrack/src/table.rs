@@ -211,6 +211,12 @@ impl Conntrack {
         ((u64::from(hash) * self.buckets.len() as u64) >> 32) as usize
     }
 
+    /// The connection in the table that has `tuple` in one of its directions (kernel `nf_conntrack_find_get`).
+    pub fn lookup(&mut self, tuple: &Tuple, zones: [Zone; 2], now: Timestamp) -> Option<ConnId> {
+        let (index, _) = self.find(tuple, zones, now)?;
+        self.slot(index).map(Connection::id)
+    }
+
     /// A confirmed, living entry that has `tuple` in one of its directions.
     pub(crate) fn find(
         &mut self,
@@ -305,6 +311,7 @@ impl Conntrack {
             master: None,
             master_id: None,
             master_helper: None,
+            master_source: None,
             created: now,
             masquerade: None,
             // An announced connection too has the policy that a rule gives its first packet.
@@ -334,6 +341,7 @@ impl Conntrack {
             let master = self.connection(expectation.master);
             connection.mark = master.map_or(0, |master| master.mark);
             connection.master_helper = master.and_then(|master| master.helper);
+            connection.master_source = master.map(|master| Box::new(master.tuples[0].source));
             connection.helper = expectation.assign;
             let text = Arc::from(expectation.announced.as_str());
             connection.announced = Some(Box::new((expectation.helper, text)));

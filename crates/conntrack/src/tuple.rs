@@ -86,6 +86,11 @@ pub struct Tuple {
 }
 
 impl Tuple {
+    /// What tracking would look a packet up by (kernel `nf_ct_get_tuplepr`); `None` of what it cannot look up.
+    pub fn of(packet: &palisade_wire::Packet<'_>) -> Option<Tuple> {
+        crate::extract::tuple(packet).ok()
+    }
+
     /// Address family.
     #[inline]
     pub fn family(&self) -> Family {

@@ -40,6 +40,7 @@ impl Engine {
             accepted,
             unknown,
             further,
+            copies,
             ..
         } = journey;
         // A packet that came all the way is told by its way's own hook.
@@ -147,6 +148,7 @@ impl Engine {
             visited,
             reassembled: None,
             output,
+            copies: copies.unwrap_or_default(),
         }
     }
 }
@@ -177,6 +179,7 @@ impl Outcome {
             visited: 0,
             reassembled: None,
             output: None,
+            copies: Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use palisade_conntrack::helper::Surroundings;
 use palisade_wire::link::PacketType;
 
+use crate::matches::Account;
 use crate::socket::Socket;
 
 /// An interface.
@@ -52,6 +53,12 @@ pub struct Host {
     pub local_marks: Vec<(u32, u32)>,
     /// No fingerprints of operating systems are loaded.
     pub no_fingerprints: bool,
+    /// Its processors, if known (`-m cpu`).
+    pub processors: Option<u32>,
+    /// The kernel's time zone, in minutes west of Greenwich (`-m time --kerneltz`).
+    pub minutes_west: i32,
+    /// Accounting objects with what they have counted (`-m nfacct`); others that rules name begin with nothing.
+    pub accounts: Vec<Account>,
 }
 
 /// Where a route leads (kernel `fib_lookup`).
@@ -138,6 +145,14 @@ impl Host {
                 .interfaces
                 .iter()
                 .any(|i| broadcast_network(i, v4).is_some())
+    }
+
+    /// Whether an address is the last of an IPv4 prefix that an interface is connected to.
+    pub(crate) fn is_broadcast_of(&self, address: IpAddr, interface: &str) -> bool {
+        match (address, self.interface(interface)) {
+            (IpAddr::V4(v4), Some(interface)) => broadcast_network(interface, v4).is_some(),
+            _ => false,
+        }
     }
 
     /// What kind of frame carries a packet to an address on an interface's link: a network's own broadcast

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use palisade_conntrack::{State, Track, TrackHook};
 use palisade_rules::targets::reject::Reject;
 use palisade_rules::{Hook, TableKind};
-use palisade_wire::{Buffer, Packet, Timestamp};
+use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
 
 use crate::host::Around;
 use crate::input::{Bridge, LinkInfo};
@@ -109,6 +109,8 @@ impl Engine {
             raw: &mut journey.raw,
             mark: journey.mark,
             socket: journey.socket,
+            frame_is_ours: false,
+            copies: journey.copies.as_ref().map(|_| Vec::new()),
         };
         let decision = linear::run(
             table,
@@ -120,6 +122,16 @@ impl Engine {
             observer,
         );
         (journey.mark, journey.socket) = (shared.mark, shared.socket);
+        if shared.frame_is_ours {
+            journey.link.packet_type = Some(PacketType::Host);
+            journey.to_group = false;
+        }
+        for asked in shared.copies.into_iter().flatten() {
+            let copied = self.send_copy(asked, now);
+            if let Some(copies) = &mut journey.copies {
+                copies.extend(copied);
+            }
+        }
         decision
     }
 
@@ -301,6 +313,7 @@ impl Engine {
             depth: journey.depth + 1,
             accepted: None,
             unknown: None,
+            copies: Some(Vec::new()),
         };
         let step = self.travel(&mut own, now, &mut ());
         if let Some(track) = &own.track {

@@ -26,6 +26,7 @@ mod conclude;
 mod extension;
 pub mod host;
 mod input;
+mod jhash;
 mod judge;
 mod linear;
 mod matches;
@@ -42,18 +43,20 @@ mod sets;
 pub mod socket;
 mod synproxy;
 mod targets;
+mod tee;
 
 pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;
 
 pub use host::{Host, Interface};
 pub use input::{Bridge, Input, LinkInfo, Route};
-pub use matches::{Jiffies, Limits, RecentLists};
+pub use matches::{Account, AccountQuota, Jiffies, Limits, RecentLists};
 pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
 pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
 pub use program::SetupError;
 pub use sets::Sets;
 pub use socket::{Owner, Socket};
+pub use tee::Copied;
 
 use palisade_conntrack::defrag::Defrag;
 use palisade_conntrack::{Config, Conntrack};
@@ -111,14 +114,22 @@ impl Engine {
     /// [`SetupError`] when chains call each other in a circle, a ruleset is of the other family, or a rule names
     /// a timeout policy or a label that the settings do not have.
     pub fn new(setup: Setup) -> Result<Self, SetupError> {
+        let mut setup = setup;
         let mut states = matches::States {
             sets: Sets::new(&setup.ipsets),
+            draws: matches::Draws::new(setup.conntrack.hash_seed),
             ..Default::default()
         };
+        for account in &setup.host.accounts {
+            states.accounts.add(account);
+        }
         let config = &setup.conntrack;
         states.cookies = synproxy::Cookies::new(config.hash_seed);
         let four = program::Program::new(setup.rules4, Family::V4, config, &mut states)?;
         let six = program::Program::new(setup.rules6, Family::V6, config, &mut states)?;
+        if four.counts_traffic || six.counts_traffic {
+            setup.conntrack.acct = 1;
+        }
         let reassemble = [&four, &six].map(|p| match setup.reassembly {
             Reassembly::Always => true,
             Reassembly::Never => false,
@@ -156,6 +167,18 @@ impl Engine {
     /// whose secret is not ours.
     pub fn prefer_cookie(&mut self, cookie: Option<(u32, Option<u32>)>) {
         self.states.cookies.preferred = cookie;
+    }
+
+    /// What the next draws of `-m statistic --mode random` are, one a rule that is asked: the kernel's
+    /// `get_random_u32`, of which the lower 31 bits count. A rule matches when its draw is less than its
+    /// probability times 2^31.
+    pub fn draw(&mut self, draws: impl IntoIterator<Item = u32>) {
+        self.states.draws.say(draws);
+    }
+
+    /// The accounting objects of `-m nfacct`, by the order in which the host and then rules name them.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.states.accounts.iter()
     }
 
     /// Removes connections that ended by `now`.

@@ -124,8 +124,9 @@ impl Engine {
             Some(Target::Snat(Snat(range)) | Target::Dnat(Dnat(range))) => range_of(&range),
             Some(Target::Masquerade(Masquerade(range))) => {
                 let original = self.conntrack.connection(id).map(|c| c.tuples[0].source);
-                if original.is_some_and(|a| a.is_unspecified()) {
-                    // Not to be masqueraded: it has no address yet.
+                if original.is_some_and(|a| a.is_ipv4() && a.is_unspecified()) {
+                    // Not to be masqueraded: it has no address yet. Kernel `nf_nat_masquerade_ipv6` does
+                    // not ask.
                     return Ok(());
                 }
                 let out = journey.out_interface.as_deref().unwrap_or_default();

@@ -1,6 +1,8 @@
 //! The observer: the same evaluator, watched. The ordinary path passes `()`, and everything here
 //! compiles away.
 
+use std::net::IpAddr;
+
 use palisade_conntrack::Track;
 use palisade_rules::{Hook, Rule, TableKind};
 
@@ -96,7 +98,9 @@ pub enum Effect {
         /// How many.
         options: u32,
     },
-    /// A target that is not evaluated and cannot change the verdict.
+    /// A copy was sent to another host.
+    Copied(IpAddr),
+    /// A target whose work neither packets nor rules see.
     Passed(String),
 }
 

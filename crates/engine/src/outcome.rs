@@ -12,6 +12,8 @@ use palisade_conntrack::{
 use palisade_rules::{Family, Hook, TableKind};
 use palisade_wire::IpError;
 
+use crate::tee::Copied;
+
 /// The verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -360,4 +362,6 @@ pub struct Outcome {
     /// The packet as it leaves or is delivered, when that is not how it came: put together from
     /// fragments, translated, its time to live lowered. `None` too when it does not pass.
     pub output: Option<Vec<u8>>,
+    /// Copies that TEE sent.
+    pub copies: Vec<Copied>,
 }

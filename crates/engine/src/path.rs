@@ -27,6 +27,7 @@ use crate::options;
 use crate::outcome::{Ended, Outcome, Path, Reply, Verdict};
 use crate::routing::refused_at_once;
 use crate::socket::{Ends, Sender};
+use crate::tee::Copied;
 
 /// What is known of a packet on its way, and the packet.
 pub(crate) struct Journey<'a> {
@@ -62,6 +63,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) accepted: Option<(TableKind, linear::Decision)>,
     /// A rule that would decide and is not evaluated, while its way goes on.
     pub(crate) unknown: Option<(TableKind, linear::Decision)>,
+    /// Copies that were sent of it; `None` for a copy, of which none is made.
+    pub(crate) copies: Option<Vec<Copied>>,
 }
 
 /// Keeps fragments for this host apart from those that tracking puts together.
@@ -147,6 +150,7 @@ impl Engine {
             depth: 0,
             accepted: None,
             unknown: None,
+            copies: Some(Vec::new()),
         };
         let step = self.travel(&mut journey, input.time, observer);
         self.visited += u64::from(journey.visited);
@@ -459,6 +463,7 @@ impl Engine {
             depth: journey.depth,
             accepted: None,
             unknown: None,
+            copies: Some(Vec::new()),
         };
         let out = self.postrouting(&mut copy, now, &mut ());
         // Who confirms a connection first has confirmed it for both.

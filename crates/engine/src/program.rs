@@ -64,6 +64,20 @@ pub enum SetupError {
         /// As the rule has it.
         label: String,
     },
+    /// A rule shares something with others by its name, and they do not agree.
+    #[error("rule {rule} of chain '{chain}' in table {table}{}: {why}", at_line(*line))]
+    Disagreement {
+        /// Table.
+        table: &'static str,
+        /// Chain.
+        chain: String,
+        /// Number of the rule, from 1.
+        rule: usize,
+        /// Source line; 0 when it is not known.
+        line: u32,
+        /// What is wrong.
+        why: String,
+    },
 }
 
 fn at_line(line: u32) -> String {
@@ -110,6 +124,8 @@ pub(crate) struct Program {
     pub(crate) needs_whole: bool,
     /// SYNPROXY minds connections.
     pub(crate) proxies: bool,
+    /// A rule makes the kernel count the traffic of connections (`nf_ct_set_acct`).
+    pub(crate) counts_traffic: bool,
 }
 
 impl Program {
@@ -121,6 +137,7 @@ impl Program {
     ) -> Result<Self, SetupError> {
         let mut tables = [None, None, None, None, None];
         let (mut needs_tracking, mut needs_whole, mut proxies) = (false, false, false);
+        let mut counts_traffic = false;
         if let Some(ruleset) = &source {
             if ruleset.family != family {
                 return Err(SetupError::Family {
@@ -144,7 +161,10 @@ impl Program {
                     .iter()
                     .flat_map(|c| &c.rules)
                     .any(looks_for_sockets);
-                tables[table.kind as usize] = Some(compile(table, config, states, bytes_seen));
+                counts_traffic |= table.chains.iter().flat_map(|c| &c.rules).any(counts);
+                check_agreement(table, family, states)?;
+                tables[table.kind as usize] =
+                    Some(compile(table, family, config, states, bytes_seen));
             }
         }
         Ok(Program {
@@ -153,6 +173,7 @@ impl Program {
             needs_tracking,
             needs_whole,
             proxies,
+            counts_traffic,
         })
     }
 
@@ -178,7 +199,13 @@ impl Program {
     }
 }
 
-fn compile(table: &Table, config: &Config, states: &mut States, bytes_seen: bool) -> ProgramTable {
+fn compile(
+    table: &Table,
+    family: Family,
+    config: &Config,
+    states: &mut States,
+    bytes_seen: bool,
+) -> ProgramTable {
     let mut hooks = [None; 5];
     let chains: Vec<ProgramChain> = table
         .chains
@@ -199,7 +226,7 @@ fn compile(table: &Table, config: &Config, states: &mut States, bytes_seen: bool
                         slots: rule
                             .matches
                             .iter()
-                            .map(|m| states.prepare(m, config))
+                            .map(|m| states.prepare(m, family, config))
                             .collect(),
                         counters: rule.counters,
                         rule: rule.clone(),
@@ -250,6 +277,34 @@ fn tracks(rule: &Rule) -> bool {
 fn looks_for_sockets(rule: &Rule) -> bool {
     matches!(rule.target, Target::Tproxy(_))
         || rule.matches.iter().any(|m| matches!(m, Match::Socket(_)))
+}
+
+/// Whether a rule has the traffic of connections counted.
+fn counts(rule: &Rule) -> bool {
+    let counts = |m: &Match| matches!(m, Match::Connbytes(_));
+    rule.matches.iter().any(counts)
+}
+
+/// What rules share by a name is the same to all of them, in the order in which the kernel takes them.
+fn check_agreement(table: &Table, family: Family, states: &mut States) -> Result<(), SetupError> {
+    for chain in &table.chains {
+        for (at, rule) in chain.rules.iter().enumerate() {
+            let by_match = rule
+                .matches
+                .iter()
+                .find_map(|m| states.disagreement(m, family));
+            if let Some(why) = by_match.or_else(|| states.target_disagreement(&rule.target)) {
+                return Err(SetupError::Disagreement {
+                    table: table.kind.name(),
+                    chain: chain.name.clone(),
+                    rule: at + 1,
+                    line: rule.position.line,
+                    why,
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Timeout policies and labels that rules name are there.

@@ -1,6 +1,7 @@
 //! `palisade`: arguments in, rendering out.
 
 mod args;
+mod check;
 mod diagnostics;
 mod expression;
 mod host;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse_from(programs::by_name(std::env::args_os()));
     let result = match &arguments.command {
         Command::Trace(trace) => trace::run(trace),
-        Command::Check(check) => rules::check(check),
+        Command::Check(check) => check::run(check),
         Command::Fmt(fmt) => rules::fmt(fmt),
         Command::Iptables(line) => programs::run(line, Program::Tables, Family::V4),
         Command::Ip6tables(line) => programs::run(line, Program::Tables, Family::V6),

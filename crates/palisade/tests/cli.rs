@@ -464,3 +464,113 @@ fn a_host_file_declares_timeout_policies_and_labels() {
         assert!(shown.contains(says), "{shown}");
     }
 }
+
+#[test]
+fn what_targets_change_is_told_and_the_host_file_says_an_mtu() {
+    let rules = rules_file(
+        "*mangle\n:PREROUTING ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n\
+         -A PREROUTING -j TTL --ttl-set 9\n\
+         -A PREROUTING -j DSCP --set-dscp-class EF\n\
+         -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu\n\
+         -A FORWARD -p tcp -j TCPOPTSTRIP --strip-options timestamp,wscale\nCOMMIT\n",
+    );
+    for (host, mss) in [
+        (
+            "[interfaces.lan0]\nprefixes = [\"0.0.0.0/0\"]\nmtu = 1400\n",
+            true,
+        ),
+        ("[interfaces.lan0]\nprefixes = [\"0.0.0.0/0\"]\n", false),
+    ] {
+        let host = rules_file(host);
+        let output = palisade(&[
+            "trace",
+            "--rules",
+            rules.path().to_str().unwrap(),
+            "--pcap",
+            "examples/captures/ftp-active.pcap",
+            "--host",
+            host.path().to_str().unwrap(),
+            "--only",
+            "1",
+        ]);
+        let shown = text(&output.stdout);
+        for line in [
+            "TTL 64 → 9",
+            "DSCP 0x00 → 0x2e",
+            "2 TCP options overwritten",
+        ] {
+            assert!(shown.contains(line), "{shown}");
+        }
+        assert_eq!(shown.contains("MSS 1460 → 1360"), mss, "{shown}");
+    }
+}
+
+#[test]
+fn a_set_that_is_not_given_leaves_packets_unknown_and_says_which() {
+    let rules = rules_file(
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+         -A FORWARD -m set --match-set bad src -j DROP\n-A INPUT -m set --match-set bad src -j DROP\n\
+         -A OUTPUT -m set --match-set bad src -j DROP\nCOMMIT\n",
+    );
+    let sets = rules_file("create bad hash:net\nadd bad 0.0.0.0/1\nadd bad 128.0.0.0/1\n");
+    let other = rules_file("create bat hash:net\n");
+    let broken = rules_file("create bad hash:ne\n");
+    let host = rules_file(&format!("ipsets = \"{}\"\n", sets.path().display()));
+    let path = |file: &tempfile::NamedTempFile| file.path().to_str().unwrap().to_string();
+    for (extra, code, out, err) in [
+        (None, 0, "UNKNOWN", "set bad is not given"),
+        (Some(("--ipset", path(&sets))), 0, "DROP", ""),
+        (Some(("--host", path(&host))), 0, "DROP", ""),
+        (
+            Some(("--ipset", path(&other))),
+            2,
+            "",
+            "set bad does not exist",
+        ),
+        (
+            Some(("--ipset", path(&broken))),
+            2,
+            "",
+            "there is no set type 'hash:ne'",
+        ),
+    ] {
+        let rules = path(&rules);
+        let mut arguments = vec!["trace", "--rules", &rules, "--summary", "--pcap"];
+        arguments.push("examples/captures/ftp-active.pcap");
+        if let Some((option, file)) = &extra {
+            arguments.extend([*option, file.as_str()]);
+        }
+        let run = palisade(&arguments);
+        assert_eq!(
+            run.status.code(),
+            Some(code),
+            "{extra:?}: {}",
+            text(&run.stderr)
+        );
+        assert!(
+            text(&run.stdout).contains(out),
+            "{extra:?}: {}",
+            text(&run.stdout)
+        );
+        assert!(
+            text(&run.stderr).contains(err),
+            "{extra:?}: {}",
+            text(&run.stderr)
+        );
+    }
+    let unknown = palisade(&[
+        "trace",
+        "--rules",
+        &path(&rules),
+        "--pcap",
+        "examples/captures/ftp-active.pcap",
+        "--only",
+        "1",
+    ]);
+    let shown = text(&unknown.stdout);
+    assert!(shown.contains("set bad is not given"), "{shown}");
+    let check = palisade(&["check", "--ipset", &path(&sets), &path(&rules)]);
+    assert_eq!(check.status.code(), Some(0), "{}", text(&check.stdout));
+    let check = palisade(&["check", "--deny", "warnings", &path(&rules)]);
+    assert_eq!(check.status.code(), Some(1), "{}", text(&check.stdout));
+}

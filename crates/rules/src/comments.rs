@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::model::{Ruleset, TableKind};
 
 /// What may follow a comment in the text that is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 enum Place<'a> {
     /// `*table`.
     Table(TableKind),
@@ -16,6 +16,7 @@ enum Place<'a> {
     /// `COMMIT` of a table.
     Commit(TableKind),
     /// Nothing.
+    #[default]
     End,
 }
 
@@ -27,12 +28,6 @@ enum Place<'a> {
 pub struct Comments<'a> {
     blocks: HashMap<Place<'a>, Vec<&'a str>>,
     told: HashSet<Place<'a>>,
-}
-
-impl Default for Place<'_> {
-    fn default() -> Self {
-        Place::End
-    }
 }
 
 /// Whether iptables-save wrote the line.

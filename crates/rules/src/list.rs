@@ -171,7 +171,7 @@ fn row(out: &mut String, table: &Table, family: Family, number: usize, rule: &Ru
     }
     let mut parts = Out::new(how.tools, family);
     parts.numeric = how.numeric;
-    for m in &rule.matches {
+    for m in crate::catalogue::matches::shown(&rule.matches).iter() {
         m.list(&mut parts);
     }
     rule.target.list(&mut parts);

@@ -114,7 +114,7 @@ pub(crate) fn with_counters(
     out.text.push_str("-A ");
     out.text.push_str(&chain.name);
     base(&mut out, &rule.base);
-    for m in &rule.matches {
+    for m in crate::catalogue::matches::shown(&rule.matches).iter() {
         out.text.push_str(" -m ");
         out.text.push_str(m.name());
         m.write(&mut out);

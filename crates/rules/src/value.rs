@@ -117,7 +117,7 @@ pub(crate) fn mark(text: &str) -> Value<(u32, u32)> {
 pub(crate) fn port_of(text: &str, protocol: Option<u8>) -> Value<u16> {
     if let Some((value, "")) = leading_number(text) {
         return u16::try_from(value)
-            .map_err(|_| Bad::new(format!("'{text}' is not a number from 0 to 65535")))
+            .map_err(|_| unknown_port(text))
             .map_err(|bad| bad.said(format!("invalid port/service `{text}' specified")));
     }
     crate::services::port(text, protocol)
@@ -165,6 +165,20 @@ pub(crate) fn port(text: &str) -> Value<u16> {
 }
 
 fn unknown_port(text: &str) -> Bad {
+    if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
+        let bad = Bad::new(format!(
+            "'{text}' is not a port, which is a number from 0 to 65535"
+        ));
+        return match text.split_once([',', '-']) {
+            Some(_) if text.contains(',') => bad.help(format!(
+                "several ports need multiport: -m multiport --dports {text} (or --sports)"
+            )),
+            Some((first, last)) => {
+                bad.help(format!("a range is written with a colon: {first}:{last}"))
+            }
+            None => bad,
+        };
+    }
     let bad = Bad::new(format!("'{text}' is neither a port nor a known service"));
     match crate::services::nearest(text) {
         Some(near) if near != text => bad.help(near),
@@ -236,22 +250,23 @@ pub(crate) fn port_range_by(text: &str, port: impl Fn(&str) -> Value<u16>) -> Va
     Ok(PortRange { first, last })
 }
 
-/// `first[:last]`, either side optional, with the names of any service.
-#[allow(dead_code)]
-pub(crate) fn port_range(text: &str) -> Value<PortRange> {
-    port_range_of(text, None)
-}
-
 /// Two numbers `a[:b]`, with a default for a missing end; `b` may be less than `a` (iptables
 /// `XTTYPE_UINT32RC` and its siblings).
 pub(crate) fn number_range(text: &str, max: u64) -> Value<(u64, u64)> {
-    let part = |text: &str, missing: u64| match text {
+    // The program shows all from the number that it could not read.
+    let part = |part: &str, missing: u64, near: &str| {
+        match part {
         "" => Ok(missing),
-        text => number(text, max),
+        part => number(part, max).map_err(|bad| {
+            bad.said(format!(
+                "{{extension}}: bad value for option \"--{{option}}\" near \"{near}\", or out of range (0-{max})."
+            ))
+        }),
+    }
     };
     match text.split_once(':') {
-        None => part(text, 0).map(|value| (value, value)),
-        Some((first, last)) => Ok((part(first, 0)?, part(last, max)?)),
+        None => part(text, 0, text).map(|value| (value, value)),
+        Some((first, last)) => Ok((part(first, 0, text)?, part(last, max, last)?)),
     }
 }
 
@@ -355,7 +370,11 @@ pub(crate) fn address(text: &str, family: Family) -> Value<IpAddr> {
             ))
             .help("write its address")
         } else {
-            Bad::new(format!("'{text}' is not an {family} address"))
+            let bad = Bad::new(format!("'{text}' is not an {family} address"));
+            match family {
+                Family::V4 => bad.help("four numbers from 0 to 255, as in 192.0.2.1"),
+                Family::V6 => bad.help("as in 2001:db8::1"),
+            }
         }
     };
     match family {
@@ -439,6 +458,27 @@ pub(crate) fn net(text: &str, family: Family) -> Value<Net> {
     }
 }
 
+/// Length of a prefix, or a mask written out. A mask with holes counts as all of the address, and is
+/// `None` here.
+pub(crate) fn prefix(text: &str, family: Family) -> Value<Option<u8>> {
+    let bits = match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    };
+    if let Ok(length) = number(text, bits) {
+        return Ok(Some(length as u8));
+    }
+    // A number too great is an address to the real program, and as a mask it has holes.
+    if number(text, u64::from(u32::MAX)).is_ok() && family == Family::V4 {
+        return Ok(None);
+    }
+    let mask = address(text, family).map_err(|_| {
+        Bad::new(format!("'{text}' is neither a prefix length nor a mask"))
+            .help(format!("0 to {bits}"))
+    })?;
+    Ok(crate::catalogue::write::prefix_length(mask).map(|n| n as u8))
+}
+
 fn prefix32(n: u32) -> u32 {
     u32::MAX.checked_shl(32 - n).unwrap_or(0)
 }
@@ -450,6 +490,11 @@ fn prefix128(n: u32) -> u128 {
 /// `first[-last]`, in whatever order.
 pub(crate) fn address_range(text: &str, family: Family) -> Value<(IpAddr, IpAddr)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
+    if let Some(name) = [first, last].iter().find(|t| **t == "localhost") {
+        return Err(Bad::new(format!(
+            "'{name}' is a host name; a range has addresses"
+        )));
+    }
     Ok((address(first, family)?, address(last, family)?))
 }
 

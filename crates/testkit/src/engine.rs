@@ -17,7 +17,7 @@ use palisade_rules::{Chain, Family, Ruleset, TableKind, ipset, parse};
 use palisade_wire::{Packet, Timestamp, proto, tcp::Tcp, tcp::flags};
 
 use crate::compare::{Counted, CounterName, Counters, Extras, PacketRecord, TestRecord};
-use crate::kernel::{SENDER, tracks};
+use crate::kernel::{Hardware, SENDER, receiver, tracks};
 use crate::tables::{Tables, connection_key, of_connection, of_expectation, of_sets};
 
 /// The engine with a script's firewall.
@@ -30,6 +30,8 @@ pub struct EngineSubject {
     counted: bool,
     /// What another subject showed, whose clock is followed.
     led: Option<Led>,
+    /// Interfaces, by name.
+    devices: Vec<(String, Hardware)>,
     extras: Extras,
 }
 
@@ -58,7 +60,6 @@ impl EngineSubject {
         for timeout in &script.timeouts {
             conntrack.add_policy(timeout.policy.clone())?;
         }
-        let counted = conntrack.acct != 0;
         let setup = Setup {
             rules4,
             rules6,
@@ -71,13 +72,28 @@ impl EngineSubject {
             },
             ipsets: ipsets(script, base)?,
         };
+        let engine = Engine::new(setup)?;
+        // Rules may have turned it on.
+        let counted = engine.conntrack().config().acct != 0;
         Ok(EngineSubject {
-            inner: palisade_capture::script::EngineSubject::new(Engine::new(setup)?),
+            inner: palisade_capture::script::EngineSubject::new(engine),
             track,
             counted,
             led: None,
+            devices: (0..)
+                .zip(&script.firewall.interfaces)
+                .map(|(index, i)| (i.name.clone(), Hardware::of(i, index)))
+                .collect(),
             extras: Extras::default(),
         })
+    }
+
+    /// The rules of both families.
+    pub fn rulesets(&self) -> Vec<(Family, Ruleset)> {
+        [Family::V4, Family::V6]
+            .into_iter()
+            .filter_map(|family| Some((family, self.inner.engine().ruleset(family)?)))
+            .collect()
     }
 
     /// Follows another subject through the same test: packets come when they came there, and where ports
@@ -231,8 +247,10 @@ impl Subject for EngineSubject {
         self.inner.engine_mut().prefer_cookie(cookie);
         let mut input = input(sent);
         input.time = time;
-        if matches!(sent.way, Way::In(_)) {
+        if let Way::In(name) = &sent.way {
             input.link.source_mac = input.link.source_mac.or(Some(SENDER));
+            let device = self.devices.iter().find(|(device, _)| device == name);
+            input.link.destination_mac = device.map(|(_, hardware)| receiver(hardware, sent));
         }
         let mut matched = Matched::default();
         let outcome = self.inner.engine_mut().process(&input, &mut matched);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use palisade_capture::script::parse;
 
+use crate::asked::{self, Sums};
 use crate::compare::{Comparison, Property};
 use crate::engine::EngineSubject;
 use crate::generate::{Generated, script};
@@ -105,6 +106,8 @@ pub struct Found {
     pub protocols: BTreeMap<&'static str, Compared>,
     /// Scripts by what they cover: stories and kinds of rules.
     pub covers: BTreeMap<&'static str, u64>,
+    /// Extensions of the rules.
+    pub asked: Sums,
     /// Values compared and differing by protocol and property.
     pub sums: BTreeMap<(&'static str, Property), (u64, u64)>,
     /// Differences that did not show a second time, with their seeds.
@@ -118,8 +121,11 @@ pub struct Found {
 }
 
 impl Found {
-    fn add(&mut self, run: &Run, tools: Tools, covers: &[&'static str]) {
+    fn add(&mut self, run: &Run, tools: Tools, covers: &[&'static str], text: &str) {
         self.scripts += 1;
+        if let Ok(subject) = EngineSubject::new(&parse(text).0, Path::new(".")) {
+            asked::add(&mut self.asked, run, &subject.rulesets());
+        }
         for name in covers {
             *self.covers.entry(name).or_default() += 1;
         }
@@ -204,7 +210,8 @@ impl Found {
         for (name, scripts) in &self.covers {
             let _ = write!(text, "\n| {name} | {scripts} |");
         }
-        text + "\n"
+        text += "\n\n";
+        text + &asked::table(&self.asked)
     }
 }
 
@@ -264,7 +271,7 @@ fn one(hunt: &Hunt, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&str) + Sync
     let differences = differences(&ran);
     if differences.is_empty() {
         let mut found = locked();
-        found.add(&ran, tools, &covers);
+        found.add(&ran, tools, &covers, &text);
         if found.scripts.is_multiple_of(50) {
             tell(&format!(
                 "{} scripts, {} packets",
@@ -290,11 +297,12 @@ fn one(hunt: &Hunt, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&str) + Sync
             },
             tools,
             &covers,
+            &text,
         );
         return;
     }
     tell(&format!("seed {seed} ({}): {first}", tools.name()));
-    locked().add(&ran, tools, &covers);
+    locked().add(&ran, tools, &covers, &text);
     let mut failure = Failure {
         seed,
         tools,

@@ -14,6 +14,7 @@
 //!
 //! Never published; nothing of it is part of the product.
 
+pub mod asked;
 pub mod compare;
 pub mod engine;
 pub mod fuzz;

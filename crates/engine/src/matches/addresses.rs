@@ -53,9 +53,11 @@ const MULTICAST: u16 = 1 << 5;
 const UNREACHABLE: u16 = 1 << 7;
 
 fn owned(address: IpAddr, interface: &str, host: &Host) -> bool {
-    host.interfaces
-        .iter()
-        .any(|i| i.name == interface && i.addresses.contains(&address))
+    // All of 127.0.0.0/8 belongs to the loopback interface.
+    (address.is_ipv4() && address.is_loopback() && interface == "lo")
+        || host
+            .interface(interface)
+            .is_some_and(|i| i.addresses.contains(&address))
 }
 
 /// IPv4 addresses are of one type (kernel `inet_dev_addr_type`); 0.0.0.0/8 counts as broadcast.
@@ -67,6 +69,7 @@ fn type_v4(set: TypeSet, address: IpAddr, interface: Option<&str>, host: &Host) 
         (AddressKind::Local, Some(name)) if owned(address, name, host) => LOCAL,
         (AddressKind::Local, None) => LOCAL,
         (AddressKind::Broadcast, None) => BROADCAST,
+        (AddressKind::Broadcast, Some(name)) if host.is_broadcast_of(address, name) => BROADCAST,
         _ => UNICAST,
     };
     set.0 & kind != 0

@@ -4,12 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_conntrack::connection::Deadline;
 use palisade_conntrack::{Connection, Direction, State, Status, Tuple, TupleProto};
+use palisade_rules::matches::cluster::Cluster;
+use palisade_rules::matches::connbytes::{Connbytes, Counted, Whose};
 use palisade_rules::matches::connlabel::Connlabel;
 use palisade_rules::matches::conntrack::{self, StateSet};
 use palisade_rules::{Net, Not, PortRange};
-use palisade_wire::{Family, Timestamp};
+use palisade_wire::{Family, Timestamp, link::PacketType};
 
-use super::Shared;
+use super::{Context, Shared};
+use crate::jhash;
 
 /// The bit of a packet's state. A packet without any verdict of tracking (a fragment that was
 /// not reassembled) is INVALID to rules.
@@ -29,6 +32,68 @@ fn state_bit(shared: &Shared<'_>) -> u8 {
 
 pub(super) fn state(not: &Not<StateSet>, shared: &Shared<'_>) -> bool {
     not.apply(not.value.0 & state_bit(shared) != 0)
+}
+
+/// The packet's connection.
+fn own<'a>(shared: &'a Shared<'_>) -> Option<&'a Connection> {
+    shared
+        .track
+        .and_then(|t| t.connection)
+        .and_then(|id| shared.conntrack.connection(id))
+}
+
+/// Kernel `connmark_mt`: false without a connection, negated or not.
+pub(super) fn mark(rule: &Not<(u32, u32)>, shared: &Shared<'_>) -> bool {
+    let (value, mask) = rule.value;
+    own(shared).is_some_and(|connection| rule.apply(connection.mark & mask == value))
+}
+
+/// Kernel `connbytes_mt`: false without a connection, negated or not. The packet itself counts already.
+pub(super) fn bytes(rule: &Connbytes, shared: &Shared<'_>) -> bool {
+    let Some(connection) = own(shared) else {
+        return false;
+    };
+    let [original, reply] = connection.traffic;
+    let (packets, bytes) = match rule.whose {
+        Whose::Original => (original.packets, original.bytes),
+        Whose::Reply => (reply.packets, reply.bytes),
+        Whose::Both => (
+            original.packets.wrapping_add(reply.packets),
+            original.bytes.wrapping_add(reply.bytes),
+        ),
+    };
+    let counted = match rule.what {
+        Counted::Packets => packets,
+        Counted::Bytes => bytes,
+        Counted::Average => bytes.checked_div(packets).unwrap_or(0),
+    };
+    let (first, last) = rule.range.value;
+    rule.range.apply((first..=last).contains(&counted))
+}
+
+/// Kernel `xt_cluster_mt`: false without a connection, negated or not. Of a connection that another one announced
+/// that one's source counts.
+///
+/// A packet to a single host that came in a frame to a group goes on as if the frame were this host's.
+pub(super) fn cluster(rule: &Cluster, context: &Context<'_>, shared: &mut Shared<'_>) -> bool {
+    shared.frame_is_ours |= context.link.packet_type == Some(PacketType::Multicast)
+        && !context.packet.destination().is_multicast();
+    let Some(connection) = own(shared) else {
+        return false;
+    };
+    // The kernel hashes an address as it lies in memory, and of an IPv6 address the first four bytes only: it
+    // takes their number of words for one of bytes (`xt_cluster_hash_ipv6`).
+    let word = match connection.first_source() {
+        IpAddr::V4(a) => u32::from_le_bytes(a.octets()),
+        IpAddr::V6(a) => a
+            .octets()
+            .first_chunk()
+            .map_or(0, |w| u32::from_le_bytes(*w)),
+    };
+    let hash = jhash::words(&[word], rule.seed);
+    let node = jhash::scale(hash, rule.nodes);
+    rule.mine
+        .apply(rule.mine.value & 1u32.wrapping_shl(node) != 0)
 }
 
 /// Kernel `connlabel_mt`: without a connection only the negation is true. With `--set` the label is there

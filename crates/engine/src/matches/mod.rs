@@ -4,18 +4,26 @@ mod addresses;
 mod bpf;
 mod chunks;
 mod connection;
-mod header;
-mod headers;
+mod connlimit;
+mod count;
+mod fields;
+mod hashlimit;
+pub(crate) mod headers;
 mod host;
 mod ipsec;
 mod limit;
 mod link;
 mod payload;
+mod rates;
 mod recent;
 mod sets;
 mod states;
+mod time;
 mod transport;
 
+pub(crate) use count::Draws;
+pub use count::{Account, AccountQuota};
+pub(crate) use hashlimit::ports_offset;
 pub use limit::{Jiffies, Limits};
 pub(crate) use payload::Patterns;
 pub use recent::RecentLists;
@@ -24,6 +32,7 @@ pub(crate) use states::States;
 use std::net::IpAddr;
 
 use palisade_conntrack::{Conntrack, Track};
+use palisade_rules::matches::statistic::Choice;
 use palisade_rules::matches::{Side, ttl::Test};
 use palisade_rules::{Hook, Match};
 use palisade_wire::{Packet, Timestamp, proto};
@@ -32,6 +41,7 @@ use crate::host::Host;
 use crate::input::{Bridge, LinkInfo};
 use crate::linear::RawState;
 use crate::socket::Sender;
+use crate::tee;
 
 /// What a rule can look at beside the packet.
 #[derive(Clone, Copy)]
@@ -93,6 +103,10 @@ pub(crate) struct Shared<'a> {
     pub(crate) mark: u32,
     /// The socket that it is for, when that is settled.
     pub(crate) socket: Option<usize>,
+    /// The frame counts as one to this host from now on, whatever it was (`-m cluster`).
+    pub(crate) frame_is_ours: bool,
+    /// Copies that rules ask for; `None` for a copy, of which none is made.
+    pub(crate) copies: Option<Vec<tee::Asked>>,
 }
 
 /// Result of a match.
@@ -167,6 +181,51 @@ pub(crate) fn evaluate(
             Some(slot) => sets::asked(rule, slot, context, shared).into(),
             None => Answer::Unknown,
         },
+        Match::Connmark(rule) => connection::mark(&rule.0, shared).into(),
+        Match::Connbytes(rule) => connection::bytes(rule, shared).into(),
+        Match::Cluster(rule) => connection::cluster(rule, context, shared).into(),
+        Match::Connlimit(rule) => {
+            let asked = connlimit::Asked {
+                packet,
+                track: shared.track,
+                now: context.now,
+            };
+            let counts = &mut shared.states.connlimits;
+            slot.map_or(Answer::Unknown, |slot| {
+                counts.check(slot, rule, &asked, shared.conntrack)
+            })
+        }
+        Match::Hashlimit(rule) => {
+            let tables = &mut shared.states.hashlimits;
+            slot.map_or(Answer::Unknown, |slot| {
+                tables.check(slot, rule, packet, context.now)
+            })
+        }
+        Match::Statistic(rule) => {
+            let hit = match rule.0.value {
+                Choice::Random(chance) => shared.states.draws.hits(chance),
+                Choice::Nth { every, .. } => {
+                    slot.is_some_and(|slot| shared.states.counts.nth(slot, every))
+                }
+            };
+            rule.0.apply(hit).into()
+        }
+        Match::Quota(rule) => {
+            let length = ip_length(packet) as u64;
+            let enough = slot.is_some_and(|slot| shared.states.counts.spend(slot, length));
+            rule.0.apply(enough).into()
+        }
+        Match::Nfacct(_) => {
+            let length = ip_length(packet) as u64;
+            slot.is_some_and(|slot| shared.states.accounts.count(slot, length))
+                .into()
+        }
+        Match::Rateest(rule) => shared.states.estimators.compare(rule, context.now).into(),
+        Match::Time(rule) => time::time(rule, context.now, context.host.minutes_west).into(),
+        Match::Cpu(rule) => match processor(rule.0.value, context.host.processors) {
+            Some(here) => rule.0.apply(here).into(),
+            None => Answer::Unknown,
+        },
         Match::Helper(rule) => connection::helper(&rule.0, shared).into(),
         Match::Physdev(rule) => host::physdev(rule, context).into(),
         Match::Owner(rule) => host::owner(rule, context),
@@ -197,12 +256,19 @@ pub(crate) fn evaluate(
         }),
         Match::U32(rule) => payload::u32(rule, packet),
         Match::Bpf(rule) => bpf::bpf(rule, context, shared.mark),
-        Match::Dscp(rule) => header::dscp(rule, packet).into(),
-        Match::Tos(rule) => header::tos(rule, packet).into(),
-        Match::Ecn(rule) => header::ecn(rule, packet).into(),
-        Match::Tcpmss(rule) => header::tcpmss(rule, packet),
-        // Kept: the catalogue says why.
-        _ => Answer::Unknown,
+        Match::Dscp(rule) => fields::dscp(rule, packet).into(),
+        Match::Tos(rule) => fields::tos(rule, packet).into(),
+        Match::Ecn(rule) => fields::ecn(rule, packet).into(),
+        Match::Tcpmss(rule) => fields::tcpmss(rule, packet),
+    }
+}
+
+/// Whether a processor handles the packet (kernel `cpu_mt`): known of a host with a single one, and of those that a
+/// host does not have, which are 8,192 and more of any.
+fn processor(number: u32, of: Option<u32>) -> Option<bool> {
+    match of {
+        Some(1) => Some(number == 0),
+        of => (number >= of.unwrap_or(8192)).then_some(false),
     }
 }
 

@@ -5,8 +5,13 @@
 //! it. Everything is owned by the engine; what grows on behalf of strangers has its bound in its own file.
 
 use palisade_conntrack::Config;
-use palisade_rules::Match;
+use palisade_rules::matches::statistic::Choice;
+use palisade_rules::{Family, Match, Target};
 
+use super::connlimit::Connlimits;
+use super::count::{Accounts, Counts, Draws};
+use super::hashlimit::Hashlimits;
+use super::rates::Estimators;
 use super::{Limits, Patterns, RecentLists};
 use crate::sets::Sets;
 use crate::synproxy::Cookies;
@@ -20,18 +25,61 @@ pub(crate) struct States {
     pub(crate) cookies: Cookies,
     pub(crate) sets: Sets,
     pub(crate) patterns: Patterns,
+    pub(crate) connlimits: Connlimits,
+    pub(crate) hashlimits: Hashlimits,
+    pub(crate) counts: Counts,
+    pub(crate) draws: Draws,
+    pub(crate) estimators: Estimators,
+    pub(crate) accounts: Accounts,
 }
 
 impl States {
     /// Prepares a match; `None` if it needs nothing.
-    pub(crate) fn prepare(&mut self, m: &Match, config: &Config) -> Option<u32> {
+    pub(crate) fn prepare(&mut self, m: &Match, family: Family, config: &Config) -> Option<u32> {
         match m {
+            Match::Connlimit(_) => Some(self.connlimits.add()),
+            Match::Hashlimit(rule) => self.hashlimits.table(rule, family),
+            Match::Statistic(rule) => match rule.0.value {
+                Choice::Nth { .. } => Some(self.counts.add(Counts::begin(rule))),
+                Choice::Random(_) => None,
+            },
+            Match::Quota(rule) => Some(self.counts.add(rule.0.value)),
+            Match::Nfacct(rule) => Some(self.accounts.find(&rule.0)),
             Match::Limit(limit) => Some(self.limits.add(limit)),
             Match::Set(rule) => self.sets.number(&rule.set.value.name),
             Match::Recent(recent) => Some(self.recent.list(recent)),
             Match::String(rule) => Some(self.patterns.add(rule)),
             // The number that the label's name stands for.
             Match::Connlabel(rule) => config.label(&rule.label.value).map(u32::from),
+            _ => None,
+        }
+    }
+
+    /// What a rule shares with others by a name that they must agree about: why the kernel would refuse it.
+    pub(crate) fn disagreement(&mut self, m: &Match, family: Family) -> Option<String> {
+        match m {
+            Match::Hashlimit(rule) if self.hashlimits.table(rule, family).is_none() => {
+                Some(format!(
+                    "the hashlimit table '{}' is used with and without --hashlimit-rate-match",
+                    rule.name
+                ))
+            }
+            Match::Rateest(rule) => [Some(&rule.name), rule.other.as_ref()]
+                .into_iter()
+                .flatten()
+                .find(|name| !self.estimators.has(name))
+                .map(|name| format!("no rule before this one feeds the estimator '{name}'")),
+            _ => None,
+        }
+    }
+
+    /// Likewise, of a target.
+    pub(crate) fn target_disagreement(&mut self, target: &Target) -> Option<String> {
+        match target {
+            Target::Rateest(rule) if !self.estimators.add(rule) => Some(format!(
+                "the estimator '{}' has another interval or average elsewhere",
+                rule.name
+            )),
             _ => None,
         }
     }

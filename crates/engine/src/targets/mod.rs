@@ -1,5 +1,6 @@
 //! What each target does beside ending a packet's way: one function a target, with the kernel's semantics.
 
+mod hmark;
 mod host;
 mod rewrite;
 mod sets;
@@ -7,14 +8,16 @@ mod tcp_options;
 mod tracking;
 
 use palisade_rules::catalogue::Need;
+use palisade_rules::matches::bpf::Bpf;
 use palisade_rules::{Match, Target};
 use palisade_wire::Buffer;
 
 use crate::linear::Verdict;
-use crate::matches::{Facts, Shared};
+use crate::matches::{Facts, Shared, ip_length};
 use crate::npt;
 use crate::observe::Effect;
 use crate::synproxy;
+use crate::tee;
 
 /// What became of a packet at a target.
 pub(crate) enum Applied {
@@ -44,6 +47,19 @@ pub(crate) fn apply(
         Target::Connmark(rule) => tracking::connmark(*rule, shared).into(),
         Target::Notrack(_) => tracking::notrack(shared).into(),
         Target::Ct(rule) => tracking::ct(rule, shared).into(),
+        Target::Hmark(rule) => hmark::hmark(rule, &buffer.packet(), shared).into(),
+        Target::Rateest(rule) => {
+            let length = ip_length(&buffer.packet()) as u64;
+            shared.states.estimators.feed(&rule.name, length, facts.now);
+            Applied::Nothing
+        }
+        Target::Tee(rule) => match &mut shared.copies {
+            Some(copies) => {
+                tee::ask(rule, &buffer.packet(), facts.hook, shared.mark, copies);
+                Applied::Effect(Effect::Copied(rule.gateway))
+            }
+            None => Applied::Nothing,
+        },
         Target::Log(log) => Applied::Effect(Effect::Logged(log.prefix.clone())),
         Target::Nflog(nflog) => Applied::Effect(Effect::Logged(nflog.prefix.clone())),
         Target::Snpt(rule) => translated(npt::source(buffer, rule.from, rule.to), buffer, false),
@@ -99,16 +115,14 @@ fn translated(done: bool, buffer: &Buffer<'_>, destination: bool) -> Applied {
 pub(crate) fn leaves_alone(target: &Target) -> bool {
     matches!(
         target,
-        // They write elsewhere: logs, lamps, timers, statistics, copies.
+        // They write elsewhere: logs, lamps, timers, the queues of interfaces.
         Target::Audit(_)
             | Target::Trace(_)
             | Target::Led(_)
             | Target::Idletimer(_)
-            | Target::Rateest(_)
-            | Target::Tee(_)
+            | Target::Classify(_)
             | Target::Ulog(_)
             // They change what no match that is evaluated looks at.
-            | Target::Classify(_)
             | Target::Secmark(_)
             | Target::Connsecmark(_)
     )
@@ -129,8 +143,12 @@ pub(crate) fn changes_bytes(target: &Target) -> bool {
 
 /// Matches that see what [`changes_bytes`] is true of.
 pub(crate) fn sees_bytes(m: &Match) -> bool {
-    if let Match::Tcp(tcp) = m {
-        return tcp.option.is_some();
+    match m {
+        Match::Tcp(tcp) => return tcp.option.is_some(),
+        // Whatever they see, the answer is not known.
+        Match::Bpf(Bpf::Pinned(_)) => return false,
+        m if !m.extension().evaluated() => return false,
+        _ => {}
     }
     // Every match of the headers may be among them; those of the connection, the link and the host are not.
     let needs = m.extension().needs;

@@ -201,7 +201,8 @@ fn effect_text(effect: &Effect) -> String {
         },
         Effect::Stripped { options: 1 } => "one TCP option overwritten".into(),
         Effect::Stripped { options } => format!("{options} TCP options overwritten"),
-        Effect::Passed(name) => format!("{name} is not evaluated and cannot change the verdict"),
+        Effect::Copied(gateway) => format!("a copy goes to {gateway}"),
+        Effect::Passed(name) => format!("{name} does its work elsewhere"),
     }
 }
 

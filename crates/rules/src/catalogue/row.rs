@@ -71,6 +71,8 @@ pub struct Opt {
     pub value: &'static str,
     /// What it says, in a few words.
     pub help: &'static str,
+    /// Whether the word may be missing: it is there unless the next one begins with `-` or `!`.
+    pub optional: bool,
     /// Whether `!` may stand before it.
     pub invert: bool,
     /// Whether it may stand several times.
@@ -91,6 +93,7 @@ pub const fn flag(name: &'static str, help: &'static str) -> Opt {
         values: 0,
         value: "",
         help,
+        optional: false,
         invert: false,
         repeat: false,
         required: false,
@@ -118,6 +121,12 @@ impl Opt {
     /// It takes two words.
     pub const fn two(mut self) -> Self {
         self.values = 2;
+        self
+    }
+
+    /// Its word may be missing.
+    pub const fn optional(mut self) -> Self {
+        self.optional = true;
         self
     }
 

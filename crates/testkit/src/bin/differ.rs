@@ -129,7 +129,9 @@ fn report(found: &Found) -> String {
          Written by the run itself. Packet scripts by chance went through the Linux kernel and through the\n\
          engine, with the same rules and settings. A number is how many values were held against each other; all\n\
          of them were equal unless the table says that some differ. `state`, `direction`, `verdict`, `answer` and\n\
-         `bytes` are compared for every packet, counters of every rule and all tables at the end of each script.\n\n",
+         `bytes` are compared for every packet, counters of every rule and all tables at the end of each script.\n\
+         The last table tells of each match and target how many packets its rules counted (hits), and how many\n\
+         came to a rule that does nothing but ask it and were not counted (misses).\n\n",
     );
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let quoted = |word: String| match word.contains(' ') {

@@ -48,6 +48,7 @@ use palisade_capture::script::{
 use palisade_rules::ipset;
 use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::Tcp, tcp::flags};
 
+pub(crate) use self::namespace::Hardware;
 pub use self::namespace::Tools;
 use self::namespace::{Device, Namespace};
 use self::shown::{Connection, Rule};
@@ -66,6 +67,7 @@ pub fn unavailable() -> Option<String> {
         "iptables-nft",
         "ip6tables-nft",
         "nft",
+        "ipset",
         "conntrack",
         "ip",
     ] {
@@ -513,12 +515,11 @@ fn fragments_held() -> u64 {
     memory.and_then(|m| m.parse().ok()).unwrap_or(0)
 }
 
-/// The Ethernet frame around a packet.
-fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
+/// Whom the frame of a packet is for.
+pub(crate) fn receiver(hardware: &Hardware, sent: &Sent<'_>) -> [u8; 6] {
     const BROADCAST: [u8; 6] = [0xff; 6];
-    let v6 = sent.bytes.first().is_some_and(|b| b >> 4 == 6);
     let to = match Packet::parse(&sent.bytes).map(|p| p.destination()) {
-        Ok(IpAddr::V4(a)) if a.is_broadcast() || device.broadcasts.contains(&a) => BROADCAST,
+        Ok(IpAddr::V4(a)) if a.is_broadcast() || hardware.broadcasts.contains(&a) => BROADCAST,
         Ok(IpAddr::V4(a)) if a.is_multicast() => {
             let [_, b, c, d] = a.octets();
             [1, 0, 0x5e, b & 0x7f, c, d]
@@ -527,14 +528,20 @@ fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
             let [.., a, b, c, d] = a.octets();
             [0x33, 0x33, a, b, c, d]
         }
-        _ => device.mac,
+        _ => hardware.mac,
     };
-    let to = match sent.kind {
+    match sent.kind {
         FrameKind::ByAddress => to,
-        FrameKind::Host => device.mac,
+        FrameKind::Host => hardware.mac,
         FrameKind::Broadcast => BROADCAST,
         FrameKind::Multicast => [1, 0, 0x5e, 0, 0, 1],
-    };
+    }
+}
+
+/// The Ethernet frame around a packet.
+fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
+    let v6 = sent.bytes.first().is_some_and(|b| b >> 4 == 6);
+    let to = receiver(&device.hardware, sent);
     let ethertype: u16 = if v6 { 0x86dd } else { 0x0800 };
     let mut frame = to.to_vec();
     frame.extend(sent.source_mac.unwrap_or(SENDER));
@@ -547,7 +554,7 @@ fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
 ///
 /// Without either nothing may ask, or fragments would be reassembled that the rules see one by one.
 pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
-    const WORDS: [&str; 15] = [
+    const WORDS: [&str; 17] = [
         "conntrack",
         "state",
         "CT",
@@ -556,6 +563,8 @@ pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
         "CONNMARK",
         "helper",
         "connbytes",
+        "connlimit",
+        "cluster",
         "SNAT",
         "DNAT",
         "MASQUERADE",

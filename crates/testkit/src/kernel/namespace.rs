@@ -67,14 +67,21 @@ impl Tools {
 /// Number of the routing table by which everything is for this host.
 const LOCAL_TABLE: u32 = 77;
 
-/// One interface of the firewall, held open.
-pub struct Device {
-    /// Name.
-    pub name: String,
+/// Whom frames to an interface are for.
+#[derive(Debug)]
+pub struct Hardware {
     /// Its hardware address.
     pub mac: [u8; 6],
     /// Addresses of everybody in its networks.
     pub broadcasts: Vec<Ipv4Addr>,
+}
+
+/// One interface of the firewall, held open.
+pub struct Device {
+    /// Name.
+    pub name: String,
+    /// Its addresses.
+    pub hardware: Hardware,
     /// The other end of the wire.
     pub tap: Tap,
 }
@@ -164,7 +171,7 @@ impl Namespace {
         for (index, interface) in firewall.interfaces.iter().enumerate() {
             let device = open(interface, index)?;
             let name = &device.name;
-            let mac = device.mac.map(|b| format!("{b:02x}")).join(":");
+            let mac = device.hardware.mac.map(|b| format!("{b:02x}")).join(":");
             let mtu = interface.mtu.unwrap_or(MTU);
             let group = interface.group;
             commands +=
@@ -317,10 +324,19 @@ fn open(interface: &Interface, index: usize) -> Result<Device> {
     let tap = Tap::new_named(name).with_context(|| format!("TAP device {}", interface.name))?;
     Ok(Device {
         name: interface.name.clone(),
-        broadcasts: interface.addresses.iter().filter_map(last).collect(),
-        mac: interface.mac.unwrap_or([2, 0, 0, 0, 1, index as u8]),
+        hardware: Hardware::of(interface, index),
         tap,
     })
+}
+
+impl Hardware {
+    /// Those of the script's interface number `index`.
+    pub(crate) fn of(interface: &Interface, index: usize) -> Self {
+        Hardware {
+            mac: interface.mac.unwrap_or([2, 0, 0, 0, 1, index as u8]),
+            broadcasts: interface.addresses.iter().filter_map(last).collect(),
+        }
+    }
 }
 
 /// Waits until the kernel takes every IPv6 address for its own, which it does in its own time.

@@ -1,11 +1,10 @@
 //! `-m cpu`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
 
 /// `-m cpu`: the processor that handles the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cpu(pub Words);
+pub struct Cpu(pub Not<u32>);
 
 impl Spec for Cpu {
     const ROW: Extension = Extension::new(
@@ -13,14 +12,19 @@ impl Spec for Cpu {
         Families::Both,
         "The processor that handles the packet.",
     )
-    .options(&[opt("cpu", "value", "").not().many()])
-    .kept("its evaluation is not written yet");
+    .options(&[opt("cpu", "NUMBER", "its number, from 0").not().required()])
+    .needs(&[Need::Host]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Cpu(Words::of(loaded)))
+        loaded.need_not("cpu", read::word).map(Cpu)
     }
 
     fn write(&self, out: &mut Out) {
-        self.0.write(out);
+        out.not("cpu", &self.0, u32::to_string);
+    }
+
+    fn list(&self, out: &mut Out) {
+        let bang = if self.0.negated { "! " } else { "" };
+        out.word(format_args!("cpu {bang}{}", self.0.value));
     }
 }

@@ -35,7 +35,7 @@ impl Spec for Iprange {
 
     fn write(&self, out: &mut Out) {
         let range = |(first, last): &(IpAddr, IpAddr)| {
-            format!("{}-{}", write::address(first), write::address(last))
+            format!("{}-{}", write::address(*first), write::address(*last))
         };
         out.maybe("src-range", &self.source, range);
         out.maybe("dst-range", &self.destination, range);

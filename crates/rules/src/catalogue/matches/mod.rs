@@ -61,6 +61,8 @@ pub mod ttl;
 pub mod u32;
 pub mod udp;
 
+use std::borrow::Cow;
+
 use super::read::Loaded;
 use super::row::{Extension, Reader};
 use super::{Out, Spec, prelude};
@@ -198,6 +200,31 @@ matches! {
     Ttl(ttl::Ttl),
     U32(u32::U32),
     Udp(udp::Udp),
+}
+
+/// Matches as the program shows them: iptables-nft makes one of several of tcp or udp that it has written
+/// in its own words, where the later option counts, and shows none that tests nothing.
+pub(crate) fn shown(matches: &[Match]) -> Cow<'_, [Match]> {
+    let native = |m: &Match| match m {
+        Match::Tcp(tcp) => tcp.native,
+        Match::Udp(udp) => udp.native,
+        _ => false,
+    };
+    if !matches.iter().any(native) {
+        return Cow::Borrowed(matches);
+    }
+    let mut shown: Vec<Match> = Vec::with_capacity(matches.len());
+    for m in matches {
+        let earlier = shown.iter_mut().find(|e| native(e));
+        match (earlier, m) {
+            (_, Match::Tcp(tcp)) if tcp.native && tcp.empty() => {}
+            (_, Match::Udp(udp)) if udp.native && udp.empty() => {}
+            (Some(Match::Tcp(earlier)), Match::Tcp(tcp)) if tcp.native => earlier.merge(tcp),
+            (Some(Match::Udp(earlier)), Match::Udp(udp)) if udp.native => earlier.merge(udp),
+            _ => shown.push(m.clone()),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 impl Match {

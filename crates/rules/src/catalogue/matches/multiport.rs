@@ -83,8 +83,20 @@ impl Spec for Multiport {
     .needs(&[Need::Transport]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        let protocol = loaded.protocol.as_ref().map(|p| p.value);
         for (side, name) in SIDES {
+            let Some(given) = loaded.find(name) else {
+                continue;
+            };
+            // The program wants to know the protocol when it reads the ports.
+            if !Self::ROW.protocols.contains(&given.protocol) {
+                let bad = Bad::new("'multiport' needs a protocol that has ports, before it")
+                    .help("-p tcp, udp, udplite, sctp or dccp in front of the ports")
+                    .said(
+                        "multiport needs `-p tcp', `-p udp', `-p udplite', `-p sctp' or `-p dccp'",
+                    );
+                return Err(given.fault(bad.code("match-needs-protocol")));
+            }
+            let protocol = Some(given.protocol);
             if let Some(ports) = loaded.not(name, |t| list(t, protocol))? {
                 return Ok(Multiport { side, ports });
             }

@@ -1,11 +1,10 @@
 //! `-m nfacct`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
 
-/// `-m nfacct`: counts packets in a named accounting object.
+/// `-m nfacct`: counts packets in the accounting object of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nfacct(pub Words);
+pub struct Nfacct(pub String);
 
 impl Spec for Nfacct {
     const ROW: Extension = Extension::new(
@@ -13,14 +12,24 @@ impl Spec for Nfacct {
         Families::Both,
         "Counts packets in a named accounting object.",
     )
-    .options(&[opt("nfacct-name", "value", "").not().many()])
-    .kept("its evaluation is not written yet");
+    .options(&[opt("nfacct-name", "NAME", "the object's name").required()])
+    .needs(&[Need::Memory]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Nfacct(Words::of(loaded)))
+        let name = |t: &str| match t {
+            "" => Err(Bad::new("an accounting object has a name")),
+            _ if t.contains('\n') => Err(Bad::new("a name is a single line")),
+            _ => read::cut(31)(t),
+        };
+        loaded.need("nfacct-name", name).map(Nfacct)
     }
 
     fn write(&self, out: &mut Out) {
-        self.0.write(out);
+        // The real program prints two blanks before the name.
+        out.opt("nfacct-name ", write::quoted(&self.0));
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("nfacct-name  {}", write::quoted(&self.0)));
     }
 }

@@ -2,11 +2,26 @@
 
 use super::prelude::*;
 
+/// Whether a range is of all ports.
+pub(super) fn all_of(not: &Not<PortRange>) -> bool {
+    (not.value.first, not.value.last) == (0, u16::MAX)
+}
+
+/// Whether ports are not tested, or all of them are in the range.
+pub(super) fn all(ports: &Option<Not<PortRange>>) -> bool {
+    ports.as_ref().is_none_or(all_of)
+}
+
+/// Whether `!` stands before a test.
+pub(super) fn negated(ports: &Option<Not<PortRange>>) -> bool {
+    ports.as_ref().is_some_and(|not| not.negated)
+}
+
 /// `--sport` or `--dport`. All ports are left out: iptables-save 1.8.9 does so whether they are
 /// negated or not.
 pub(super) fn write(out: &mut Out, name: &str, ports: &Option<Not<PortRange>>) {
     match ports {
-        Some(not) if (not.value.first, not.value.last) != (0, u16::MAX) => {
+        Some(not) if !all_of(not) => {
             out.not(name, not, write::ports);
         }
         _ => {}

@@ -1,11 +1,11 @@
 //! `-m quota`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
 
-/// `-m quota`: matches until a number of bytes is used up.
+/// `-m quota`: matches until so many bytes have matched. What is left is never printed: save and list show
+/// the number that the rule was made with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quota(pub Words);
+pub struct Quota(pub Not<u64>);
 
 impl Spec for Quota {
     const ROW: Extension = Extension::new(
@@ -13,14 +13,20 @@ impl Spec for Quota {
         Families::Both,
         "Matches until a number of bytes is used up.",
     )
-    .options(&[opt("quota", "value", "").not().many()])
-    .kept("its evaluation is not written yet");
+    .options(&[opt("quota", "BYTES", "so many").not().required()])
+    .needs(&[Need::Memory]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Quota(Words::of(loaded)))
+        loaded
+            .need_not("quota", |t| value::number(t, u64::MAX))
+            .map(Quota)
     }
 
     fn write(&self, out: &mut Out) {
-        self.0.write(out);
+        out.not("quota", &self.0, u64::to_string);
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("quota: {} bytes", self.0.value));
     }
 }

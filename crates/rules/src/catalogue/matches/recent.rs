@@ -155,7 +155,7 @@ impl Spec for Recent {
             out.flag("rttl");
         }
         out.opt("name", &self.name);
-        out.opt("mask", write::address(&self.mask));
+        out.opt("mask", write::address(self.mask));
         out.flag(match self.side {
             Side::Destination => "rdest",
             _ => "rsource",

@@ -31,6 +31,41 @@ pub struct Tcp {
     pub flags: Option<Not<Flags>>,
     /// `--tcp-option`.
     pub option: Option<Not<u8>>,
+    /// Written by iptables-nft in words of its own, where a test of all ports or of no flags is none at
+    /// all, whatever stands before it; a match without a test is not printed.
+    pub native: bool,
+}
+
+impl Tcp {
+    /// As iptables-nft gives it to the kernel.
+    fn native(self) -> Self {
+        let plain = Tcp::default();
+        let said = |not: &Option<Not<PortRange>>| !ports::all(not) || ports::negated(not);
+        let flags = self.flags.as_ref();
+        let flagged = flags.is_some_and(|f| f.negated || f.value.mask != 0 || f.value.set != 0);
+        if self.option.is_some() || !(said(&self.source) || said(&self.destination) || flagged) {
+            return self;
+        }
+        Tcp {
+            source: self.source.filter(|not| !ports::all_of(not)),
+            destination: self.destination.filter(|not| !ports::all_of(not)),
+            flags: self.flags.filter(|not| not.value.mask != 0),
+            native: true,
+            ..plain
+        }
+    }
+
+    /// What iptables-nft makes of this and of a later one when it reads them back.
+    pub(super) fn merge(&mut self, later: &Tcp) {
+        self.source = later.source.clone().or(self.source.take());
+        self.destination = later.destination.clone().or(self.destination.take());
+        self.flags = later.flags.clone().or(self.flags.take());
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn empty(&self) -> bool {
+        self.source.is_none() && self.destination.is_none() && self.flags.is_none()
+    }
 }
 
 /// Names of the flags and their bits.
@@ -91,11 +126,16 @@ impl Spec for Tcp {
         };
         let ports = |t: &str| value::port_range_of(t, Some(proto::TCP));
         let option = |t: &str| value::number_from(t, 1, 255).map(|n| n as u8);
-        Ok(Tcp {
+        let read = Tcp {
             source: loaded.not("sport", ports)?,
             destination: loaded.not("dport", ports)?,
             flags,
             option: loaded.not("tcp-option", option)?,
+            native: false,
+        };
+        Ok(match loaded.tools {
+            Tools::Legacy => read,
+            Tools::Nft => read.native(),
         })
     }
 

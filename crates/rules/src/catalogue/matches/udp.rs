@@ -10,6 +10,34 @@ pub struct Udp {
     pub source: Option<Not<PortRange>>,
     /// `--dport`.
     pub destination: Option<Not<PortRange>>,
+    /// Written by iptables-nft in words of its own; see [`super::tcp::Tcp::native`].
+    pub native: bool,
+}
+
+impl Udp {
+    /// As iptables-nft gives it to the kernel.
+    fn native(self) -> Self {
+        let said = |not: &Option<Not<PortRange>>| !ports::all(not) || ports::negated(not);
+        if !said(&self.source) && !said(&self.destination) {
+            return self;
+        }
+        Udp {
+            source: self.source.filter(|not| !ports::all_of(not)),
+            destination: self.destination.filter(|not| !ports::all_of(not)),
+            native: true,
+        }
+    }
+
+    /// What iptables-nft makes of this and of a later one when it reads them back.
+    pub(super) fn merge(&mut self, later: &Udp) {
+        self.source = later.source.clone().or(self.source.take());
+        self.destination = later.destination.clone().or(self.destination.take());
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn empty(&self) -> bool {
+        self.source.is_none() && self.destination.is_none()
+    }
 }
 
 impl Spec for Udp {
@@ -19,9 +47,14 @@ impl Spec for Udp {
         .needs(&[Need::Transport]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Udp {
+        let read = Udp {
             source: loaded.not("sport", value::resolved_ports)?,
             destination: loaded.not("dport", value::resolved_ports)?,
+            native: false,
+        };
+        Ok(match loaded.tools {
+            Tools::Legacy => read,
+            Tools::Nft => read.native(),
         })
     }
 

@@ -231,9 +231,9 @@ impl Range {
     }
 
     fn with_flags(self, loaded: &Loaded) -> Result<Self, Fault> {
-        // Whether `!` stands before the protocol is not looked at.
-        let protocol = loaded.protocol.as_ref().map_or(0, |p| p.value);
-        if self.ports.is_some() && !WITH_PORTS.contains(&protocol) {
+        // The program asks for the protocol when it reads the ports, and not whether `!` stands before it.
+        let known = |g: &read::Given| g.option.values == 0 || WITH_PORTS.contains(&g.protocol);
+        if self.ports.is_some() && !loaded.given.iter().all(known) {
             return Err(loaded.fault(
                 Bad::new("ports can be translated for a protocol that has them only")
                     .help("-p tcp, udp, sctp, dccp or icmp in the rule")
@@ -263,9 +263,9 @@ impl Range {
             if brackets {
                 to.push('[');
             }
-            to.push_str(&write::address(&first));
+            to.push_str(&write::address(first));
             if last != first {
-                let _ = write!(to, "-{}", write::address(&last));
+                let _ = write!(to, "-{}", write::address(last));
             }
             if brackets {
                 to.push(']');

@@ -1,23 +1,19 @@
 //! `-j TRACE`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
 
-/// `-j TRACE`: has the way of a packet logged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace(pub Words);
+/// `-j TRACE`: has the way of a packet logged, which changes nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace;
 
 impl Spec for Trace {
     const ROW: Extension =
         Extension::new("TRACE", Families::Both, "Has the way of a packet logged.")
-            .options(&[])
-            .kept("its evaluation is not written yet");
+            .tables(&[TableKind::Raw]);
 
-    fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Trace(Words::of(loaded)))
+    fn read(_: &Loaded) -> Result<Self, Fault> {
+        Ok(Trace)
     }
 
-    fn write(&self, out: &mut Out) {
-        self.0.write(out);
-    }
+    fn write(&self, _: &mut Out) {}
 }

@@ -71,7 +71,14 @@ impl<'w> Reader<'_, '_, 'w> {
         let known = self.known_options();
         let protocol = self.protocol.as_ref().map(|p| p.value);
         let mut diagnostic = if word.text.starts_with("--") {
-            repair::unknown_option(self.parser, word, name, next, protocol, &known)
+            repair::unknown_option(
+                self.parser,
+                word,
+                name,
+                next,
+                (protocol, self.family()),
+                &known,
+            )
         } else {
             self.parser.error(
                 "unknown-option",
@@ -91,7 +98,10 @@ impl<'w> Reader<'_, '_, 'w> {
             false => format!("-{name}"),
         };
         diagnostic = diagnostic.said(format!("unknown option \"{option}\""));
-        self.report(diagnostic);
+        let of_a_match = || catalogue::MATCHES.iter().any(|e| e.option(name).is_some());
+        if !(self.unknown_match && of_a_match()) {
+            self.report(diagnostic);
+        }
         if value_follows {
             self.argument();
         }
@@ -110,7 +120,10 @@ impl<'w> Reader<'_, '_, 'w> {
             Err(_) => name.to_ascii_lowercase(),
         };
         self.protocol_loaded = true;
-        let Some(extension) = catalogue::find_match(&name, self.family()) else {
+        // The program has no match of UDP-Lite to load.
+        let Some(extension) =
+            catalogue::find_match(&name, self.family()).filter(|e| e.name != "udplite")
+        else {
             return false;
         };
         self.load(extension, word.clone());
@@ -200,6 +213,14 @@ impl<'w> Reader<'_, '_, 'w> {
         }
     }
 
+    /// What the value of an option is called.
+    pub(super) fn placeholder(&self, name: &str) -> Option<&'static str> {
+        match self.find_long(name) {
+            Lookup::One(Found::Match(_, option) | Found::Target(option)) => Some(option.value),
+            _ => None,
+        }
+    }
+
     fn found_long(&mut self, word: &'w Word, found: Found, joined: Option<&str>) {
         let takes_none = match found {
             Found::Base(option) => option.values == Values::None,
@@ -243,6 +264,10 @@ impl<'w> Reader<'_, '_, 'w> {
         let negated = self.bang.take().is_some();
         let mut values: Vec<Word> = joined.into_iter().collect();
         while values.len() < usize::from(option.values) {
+            let follows = |w: &Word| !w.text.starts_with(['-', '!']);
+            if option.optional && !self.words.get(self.at).is_some_and(follows) {
+                break;
+            }
             // The second value of two is taken by the extension, which looks at it.
             let next = if values.is_empty() {
                 self.value(word)?
@@ -264,6 +289,7 @@ impl<'w> Reader<'_, '_, 'w> {
             negated,
             word: word.clone(),
             values,
+            protocol: self.protocol.as_ref().map_or(0, |p| p.value),
         })
     }
 }

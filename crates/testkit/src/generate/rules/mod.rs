@@ -5,8 +5,18 @@ use std::fmt::Write;
 use palisade_conntrack::helper::CATALOGUE;
 use palisade_wire::{Family, proto};
 
+mod connection;
+mod header;
+mod memory;
+mod menu;
+mod packet;
+mod payload;
+mod probe;
+mod target;
+
 use super::chance::Chance;
 use super::nat::translation;
+use menu::{Menu, drawn};
 
 /// Where a chain is called from: which matches make sense there.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,15 +37,6 @@ impl Place {
         matches!(self.chain, "OUTPUT" | "FORWARD" | "POSTROUTING")
     }
 }
-
-const STATES: [&str; 6] = [
-    "INVALID",
-    "NEW",
-    "ESTABLISHED",
-    "RELATED",
-    "UNTRACKED",
-    "NEW,RELATED",
-];
 
 /// Adds rules of both families, and what they are about to `covers`.
 pub(super) fn add(
@@ -72,6 +73,11 @@ pub(super) fn add(
             0,
         );
         *text += ":marks - [0:0]\n";
+        let probes = !without.iter().any(|w| w == probe::ABOUT);
+        if probes {
+            *text += probe::CHAINS;
+            probe::add(chance, text, place);
+        }
         if tracked {
             for chain in ["PREROUTING", "OUTPUT"] {
                 for state in ["INVALID", "UNTRACKED"] {
@@ -105,8 +111,11 @@ pub(super) fn add(
                     prefixes(chance, chain)
                 }
                 4 if chance.one_in(4) => "-j DROP".to_owned(),
+                6 => target::change(chance, at),
                 _ => mark(chance),
             };
+            // What a target needs takes the place of other matches.
+            let matches = target::needs(&target).map_or(matches, str::to_owned);
             let _ = writeln!(text, "-A {chain} {matches}{target}");
         }
         let inner = place("mangle", "marks");
@@ -374,10 +383,19 @@ pub(super) fn matches(chance: &mut Chance, place: Place) -> String {
         text += &further(chance, place);
     }
     if place.tracked && chance.one_in(3) {
-        text += &connection(chance, place);
+        text += &drawn(chance, place, &[connection::MENUS]);
     }
     text
 }
+
+/// Every match, by what it looks at.
+const MATCHES: [&[Menu]; 5] = [
+    header::MENUS,
+    packet::MENUS,
+    payload::MENUS,
+    connection::MENUS,
+    memory::MENUS,
+];
 
 fn not(chance: &mut Chance) -> &'static str {
     if chance.one_in(4) { "! " } else { "" }
@@ -413,61 +431,14 @@ fn base(chance: &mut Chance, place: Place) -> String {
     }
 }
 
+/// A protocol, often with a match of its own, which must be the first one.
 fn protocol(chance: &mut Chance, place: Place) -> String {
     let not = not(chance);
-    let icmp = if place.six {
-        [
-            "-p ipv6-icmp ",
-            "-p ipv6-icmp -m icmp6 --icmpv6-type 128 ",
-            "-p ipv6-icmp -m icmp6 --icmpv6-type 1/4 ",
-            "-p ipv6-icmp -m icmp6 ! --icmpv6-type 129 ",
-        ]
-    } else {
-        [
-            "-p icmp ",
-            "-p icmp -m icmp --icmp-type 8 ",
-            "-p icmp -m icmp --icmp-type 3/3 ",
-            "-p icmp -m icmp ! --icmp-type 0 ",
-        ]
-    };
     match chance.below(22) {
         0..=4 => String::new(),
         5 => format!("{not}-p tcp "),
         6 => format!("{not}-p udp "),
-        7 => format!(
-            "-p tcp -m tcp {not}--dport {} ",
-            chance.pick(&["80", "20:22", "1024:65535", "0:1023"])
-        ),
-        8 => format!(
-            "-p tcp -m tcp {not}--sport {} ",
-            chance.pick(&["80", "40000:40010", "1024:65535"])
-        ),
-        9 => format!(
-            "-p udp -m udp {not}--dport {} ",
-            chance.pick(&["53", "7", "69", "1:100"])
-        ),
-        10 => "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN ".to_owned(),
-        11 => format!(
-            "-p tcp -m tcp {not}--tcp-flags {} ",
-            chance.pick(&[
-                "FIN,SYN,RST,PSH,ACK,URG NONE",
-                "FIN,SYN FIN,SYN",
-                "RST,ACK RST",
-                "ACK,URG URG",
-            ])
-        ),
-        12 => format!(
-            "-p tcp -m tcp {not}--tcp-option {} ",
-            chance.pick(&["8", "3", "2", "5"])
-        ),
-        13 => format!(
-            "-p {} -m multiport {not}--{} {} ",
-            chance.pick(&["tcp", "udp", "sctp", "udplite"]),
-            chance.pick(&["dports", "sports", "ports"]),
-            chance.pick(&["21,80:81", "53,5000", "7,3868,6000", "1:65535"])
-        ),
-        14 => chance.pick(&icmp).to_owned(),
-        15 => chance.pick(&icmp).to_owned(),
+        7..=15 => drawn(chance, place, &[header::MENUS]),
         16 => chance
             .pick(&["-p sctp ", "-p sctp ", "-p gre ", "-p 253 ", "-p esp "])
             .to_owned(),
@@ -477,128 +448,12 @@ fn protocol(chance: &mut Chance, place: Place) -> String {
 }
 
 fn further(chance: &mut Chance, place: Place) -> String {
-    let not = not(chance);
-    match chance.below(14) {
-        0 => format!(
-            "-m length {not}--length {} ",
-            chance.pick(&["40:60", "0:100", "28", "1000:65535"])
-        ),
-        1 => format!(
-            "-m mark {not}--mark {} ",
-            chance.pick(&["0x1/0x1", "0x2", "0x0", "0x10/0xf0"])
-        ),
-        2 if place.six => format!(
-            "-m hl {} ",
-            chance.pick(&["--hl-eq 64", "--hl-lt 3", "--hl-gt 62"])
-        ),
-        2 => format!(
-            "-m ttl {} ",
-            chance.pick(&["--ttl-eq 64", "--ttl-lt 3", "--ttl-gt 62"])
-        ),
-        3 => format!(
-            "-m limit --limit {} --limit-burst {} ",
-            chance.pick(&["1/min", "20/hour", "3/hour"]),
-            chance.pick(&["1", "3", "10"])
-        ),
-        4 | 5 => recent(chance, place),
-        6 => {
-            let side = chance.pick(&["--src-type", "--dst-type"]);
-            let kind = chance.pick(&["LOCAL", "UNICAST", "MULTICAST", "UNICAST,LOCAL"]);
-            format!("-m addrtype {not}{side} {kind} ")
-        }
-        7 if place.chain == "PREROUTING" || place.chain == "FORWARD" || place.chain == "INPUT" => {
-            format!(
-                "-m mac {not}--mac-source {} ",
-                chance.pick(&["02:00:00:00:00:99", "02:00:00:00:00:01"])
-            )
-        }
-        8 => format!(
-            "-m pkttype {not}--pkt-type {} ",
-            chance.pick(&["unicast", "broadcast", "multicast"])
-        ),
-        9 => format!(
-            "-m iprange {not}--{} ",
-            if place.six {
-                chance.pick(&[
-                    "src-range fd00:1::1-fd00:1::10",
-                    "dst-range fd00:2::2-fd00:2::2",
-                ])
-            } else {
-                chance.pick(&[
-                    "src-range 10.1.0.1-10.1.0.10",
-                    "dst-range 10.2.0.2-10.2.0.3",
-                ])
-            }
-        ),
-        10 => "-m comment --comment \"by chance\" ".to_owned(),
-        11 if place.tracked => format!(
-            "-m connlabel {not}--label \"{}\" {}",
-            chance.pick(&["0", "3", "3", "127"]),
-            chance.pick(&["--set ", "--set ", ""])
-        ),
-        12 => format!(
-            "-m helper {not}--helper {} ",
-            chance.pick(&["ftp", "tftp", "sip", "pptp", "\"\""])
-        ),
-        _ => String::new(),
+    if chance.one_in(14) {
+        return "-m comment --comment \"by chance\" ".to_owned();
     }
-}
-
-fn recent(chance: &mut Chance, place: Place) -> String {
-    let name = if place.six { "six" } else { "four" };
-    let mask = if place.six {
-        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
-    } else {
-        "255.255.255.255"
-    };
-    let side = chance.pick(&["--rsource", "--rdest"]);
-    let not = not(chance);
-    let action = chance.pick(&[
-        "--set",
-        "--set",
-        "--update --seconds 60",
-        "--update --seconds 60 --hitcount 3",
-        "--rcheck --hitcount 2",
-        "--rcheck",
-        "--remove",
-        "--rcheck --seconds 60 --hitcount 4 --rttl",
-        "--update",
-    ]);
-    format!("-m recent {not}{action} --name {name} --mask {mask} {side} ")
-}
-
-fn connection(chance: &mut Chance, place: Place) -> String {
-    let not = not(chance);
-    let net = if place.six {
-        "fd00:1::/64"
-    } else {
-        "10.1.0.0/24"
-    };
-    let options = match chance.below(14) {
-        0..=5 => format!("{not}--ctstate {}", chance.pick(&STATES)),
-        6 => format!("--ctdir {}", chance.pick(&["ORIGINAL", "REPLY"])),
-        7 => format!(
-            "{not}--ctstatus {}",
-            chance.pick(&["ASSURED", "NONE", "SEEN_REPLY", "CONFIRMED", "EXPECTED"])
-        ),
-        8 => format!("{not}--ctproto {}", chance.pick(&["6", "17", "1", "132"])),
-        9 => format!(
-            "{not}--{} {net}",
-            chance.pick(&["ctorigsrc", "ctorigdst", "ctreplsrc", "ctrepldst"])
-        ),
-        10 => format!(
-            "{not}--ctorigdstport {}",
-            chance.pick(&["80", "53", "1:100"])
-        ),
-        11 => format!(
-            "{not}--ctreplsrcport {}",
-            chance.pick(&["80", "53", "20:22"])
-        ),
-        12 => format!(
-            "{not}--ctexpire {}",
-            chance.pick(&["0:60", "100:500", "20:40"])
-        ),
-        _ => return format!("-m state {not}--state {} ", chance.pick(&STATES)),
-    };
-    format!("-m conntrack {options} ")
+    drawn(
+        chance,
+        place,
+        &[packet::MENUS, payload::MENUS, memory::MENUS],
+    )
 }
