@@ -62,6 +62,9 @@ impl fmt::Display for CounterName {
 /// Packets and bytes of every rule and policy.
 pub type Counters = BTreeMap<CounterName, (u64, u64)>;
 
+/// A packet as it was made, and as it left if it did.
+pub type Further = (Vec<u8>, Option<Vec<u8>>);
+
 /// What a subject showed of the last packet beyond what scripts ask for.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Extras {
@@ -75,7 +78,7 @@ pub struct Extras {
     /// State and direction of REJECT's answer.
     pub answer_state: Seen<(Option<State>, Option<Direction>)>,
     /// A second packet that SYNPROXY made, and how that left.
-    pub further: Seen<Option<(Vec<u8>, Option<Vec<u8>>)>>,
+    pub further: Seen<Option<Further>>,
 }
 
 /// A subject that can show all its counters and tables.

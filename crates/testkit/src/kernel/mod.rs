@@ -34,6 +34,7 @@ mod tables;
 pub mod watch;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -183,10 +184,10 @@ impl KernelSubject {
     /// Sends a packet of the firewall's own, headers and all.
     fn send_own(&mut self, sent: &Sent<'_>, device: Option<&str>) -> Result<()> {
         let packet = Packet::parse(&sent.bytes).context("a raw socket takes only whole packets")?;
-        if !self.raw.contains_key(&sent.owner) {
-            self.raw.insert(sent.owner, socket::raw(sent.owner)?);
-        }
-        let [v4, v6] = self.raw.get(&sent.owner).context("raw sockets")?;
+        let [v4, v6] = match self.raw.entry(sent.owner) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(none) => none.insert(socket::raw(sent.owner)?),
+        };
         let result = match packet.destination() {
             IpAddr::V4(to) => {
                 setsockopt(v4, sockopt::BindToDevice, &device.unwrap_or("").into())?;
