@@ -1009,7 +1009,12 @@ fn resolve(
     let elsewhere = (parser.rulesets.tables(place.family).iter())
         .find(|t| t.kind != place.kind && t.find(name).is_some())
         .map(|t| t.kind);
+    let gone = super::removed::target_now(name);
     error = match (near, elsewhere) {
+        _ if gone.is_some() => {
+            let now = gone.unwrap_or_default();
+            error.help(format!("'{name}' is gone; now {now}"))
+        }
         (_, Some(other)) => error.help(format!(
             "chain '{name}' is in table {}; a jump stays in its own table",
             other.name()

@@ -6,6 +6,7 @@
 
 mod allowed;
 mod command;
+mod removed;
 mod repair;
 mod rule;
 mod rulelist;
