@@ -1,8 +1,10 @@
 //! `palisade`: arguments in, rendering out.
 
 mod args;
+mod completions;
 mod diagnostics;
 mod expression;
+mod help;
 mod host;
 mod infer;
 mod output;
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
         Command::Trace(trace) => trace::run(trace),
         Command::Check(check) => rules::check(check),
         Command::Fmt(fmt) => rules::fmt(fmt),
+        Command::Help(words) => help::run(words),
+        Command::Completions(shell) => completions::run(shell),
         Command::Iptables(line) => programs::run(line, Program::Tables, Family::V4),
         Command::Ip6tables(line) => programs::run(line, Program::Tables, Family::V6),
         Command::IptablesSave(line) => programs::run(line, Program::Save, Family::V4),

@@ -204,9 +204,20 @@ pub(crate) fn port_range_by(text: &str, port: impl Fn(&str) -> Value<u16>) -> Va
 /// Two numbers `a[:b]`, with a default for a missing end; `b` may be less than `a` (iptables
 /// `XTTYPE_UINT32RC` and its siblings).
 pub(crate) fn number_range(text: &str, max: u64) -> Value<(u64, u64)> {
-    let part = |text: &str, missing: u64| match text {
+    let part = |part: &str, missing: u64| {
+        match part {
         "" => Ok(missing),
-        text => number(text, max),
+        // The program shows all from the number that it could not read.
+        part => number(part, max).map_err(|bad| {
+            let rest = match text.starts_with(part) {
+                true => text,
+                false => part,
+            };
+            bad.said(format!(
+                "{{extension}}: bad value for option \"--{{option}}\" near \"{rest}\", or out of range (0-{max})."
+            ))
+        }),
+    }
     };
     match text.split_once(':') {
         None => part(text, 0).map(|value| (value, value)),

@@ -42,12 +42,10 @@ pub(super) const MENUS: &[Menu] = &[
     .at(|place| !place.six && place.table == "filter"),
     menu("statistic", &[opt("--every", &["2", "3", "7"]).not()]).then(" --mode nth --packet 1"),
     menu("quota", &[opt("--quota", &["200", "1000", "100000"]).not()]),
+    // The kernel's clock is not the script's: only what is true or false at any time.
     menu(
         "time",
-        &[
-            opt("--weekdays", &["Mon,Tue,Wed,Thu,Fri,Sat,Sun", "Sat"]).not(),
-            opt("--monthdays", &["1", "1,2,3,28"]).not(),
-        ],
+        &[opt("--weekdays", &["Mon,Tue,Wed,Thu,Fri,Sat,Sun"]).not()],
     ),
     menu(
         "cluster",
