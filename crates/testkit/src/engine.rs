@@ -60,7 +60,6 @@ impl EngineSubject {
         for timeout in &script.timeouts {
             conntrack.add_policy(timeout.policy.clone())?;
         }
-        let counted = conntrack.acct != 0;
         let setup = Setup {
             rules4,
             rules6,
@@ -73,8 +72,11 @@ impl EngineSubject {
             },
             ipsets: ipsets(script, base)?,
         };
+        let engine = Engine::new(setup)?;
+        // A rule may have switched it on.
+        let counted = engine.conntrack().config().acct != 0;
         Ok(EngineSubject {
-            inner: palisade_capture::script::EngineSubject::new(Engine::new(setup)?),
+            inner: palisade_capture::script::EngineSubject::new(engine),
             track,
             counted,
             led: None,

@@ -22,15 +22,7 @@ pub(super) const MENUS: &[Menu] = &[
     )
     .then(" --connbytes-mode bytes --connbytes-dir reply")
     .at(|place| place.tracked),
-    menu(
-        "connlimit",
-        &[
-            opt("--connlimit-upto", &["1", "2", "5"]),
-            opt("--connlimit-above", &["0", "1", "3"]),
-        ],
-    )
-    .then(" --connlimit-mask 24 --connlimit-saddr")
-    .at(|place| place.tracked),
+    // Not connlimit: what it counts depends on which packets come within one tick of the kernel's clock.
     menu(
         "hashlimit",
         &[
