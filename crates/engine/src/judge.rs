@@ -6,7 +6,7 @@ use std::sync::Arc;
 use palisade_conntrack::{State, Track, TrackHook};
 use palisade_rules::targets::reject::Reject;
 use palisade_rules::{Hook, TableKind};
-use palisade_wire::{Buffer, Packet, Timestamp};
+use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
 
 use crate::host::Around;
 use crate::input::LinkInfo;
@@ -105,6 +105,7 @@ impl Engine {
             track: journey.track.as_ref(),
             raw: &mut journey.raw,
             mark: journey.mark,
+            frame_is_ours: false,
             copies: journey.copies.as_ref().map(|_| Vec::new()),
         };
         let decision = linear::run(
@@ -117,6 +118,10 @@ impl Engine {
             observer,
         );
         journey.mark = shared.mark;
+        if shared.frame_is_ours {
+            journey.link.packet_type = Some(PacketType::Host);
+            journey.to_group = false;
+        }
         for asked in shared.copies.into_iter().flatten() {
             let copied = self.send_copy(asked, now);
             if let Some(copies) = &mut journey.copies {

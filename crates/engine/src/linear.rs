@@ -1,15 +1,18 @@
 //! The linear evaluator: rule by rule, chain by chain, as the kernel's `ipt_do_table` walks them.
 //! This is the specification; any faster evaluator is held against it.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use palisade_conntrack::Template;
 use palisade_rules::catalogue::Need;
 use palisade_rules::targets::reject::Reject;
 use palisade_rules::{Base, InterfacePattern, Match, Net, Not, Policy, Target};
-use palisade_wire::Buffer;
+use palisade_wire::{Buffer, link::PacketType};
 
-use crate::matches::{Answer, Context, Facts, Shared, evaluate, ip_length};
+use crate::input::LinkInfo;
+
+use crate::matches::{Answer, Context, Facts, Shared, evaluate, headers, ip_length};
 use crate::observe::{Failed, Observer, RuleRef, Visit};
 use crate::outcome::Decider;
 use crate::program::{ProgramChain, ProgramRule, ProgramTable};
@@ -77,6 +80,8 @@ pub(crate) fn run<O: Observer>(
     if O::ACTIVE {
         observer.enter(facts.hook, table.kind);
     }
+    let ours = OnceCell::new();
+    let mut facts = facts;
     let mut context = facts.with(buffer.packet());
     let (kind, bytes_seen) = (table.kind, table.bytes_seen);
     let mut length = ip_length(&context.packet) as u64;
@@ -126,6 +131,13 @@ pub(crate) fn run<O: Observer>(
         };
         *visited += 1;
         let visit = visit(rule, &context, shared);
+        if shared.frame_is_ours {
+            facts.link = ours.get_or_init(|| LinkInfo {
+                packet_type: Some(PacketType::Host),
+                ..*facts.link
+            });
+            context = facts.with(buffer.packet());
+        }
         if O::ACTIVE {
             let shown = RuleRef {
                 table: kind,
@@ -240,8 +252,8 @@ pub(crate) fn run<O: Observer>(
 /// Tests one rule: base first, then the matches in the order written.
 #[inline]
 fn visit(rule: &ProgramRule, context: &Context<'_>, shared: &mut Shared<'_>) -> Visit {
-    if let Some(failed) = base_fails(&rule.rule.base, context) {
-        return Visit::Failed(failed);
+    if let Some(visit) = base_fails(&rule.rule.base, context) {
+        return visit;
     }
     let (mut unknown, mut doomed) = (false, false);
     for (i, (m, slot)) in rule.rule.matches.iter().zip(&rule.slots).enumerate() {
@@ -265,8 +277,9 @@ fn visit(rule: &ProgramRule, context: &Context<'_>, shared: &mut Shared<'_>) -> 
 
 /// Kernel `ip_packet_match`, `ip6_packet_match`.
 #[inline]
-fn base_fails(base: &Base, context: &Context<'_>) -> Option<Failed> {
+fn base_fails(base: &Base, context: &Context<'_>) -> Option<Visit> {
     let packet = &context.packet;
+    let failed = |part| Some(Visit::Failed(part));
     let net = |not: &Option<Not<Net>>, address: std::net::IpAddr| {
         not.as_ref()
             .is_some_and(|not| !not.apply(not.value.contains(address)))
@@ -276,26 +289,28 @@ fn base_fails(base: &Base, context: &Context<'_>) -> Option<Failed> {
             .is_some_and(|not| !not.apply(not.value.fits(name)))
     };
     if net(&base.source, packet.source()) {
-        return Some(Failed::Source);
+        return failed(Failed::Source);
     }
     if net(&base.destination, packet.destination()) {
-        return Some(Failed::Destination);
+        return failed(Failed::Destination);
     }
     if interface(&base.in_interface, context.in_interface) {
-        return Some(Failed::InInterface);
+        return failed(Failed::InInterface);
     }
     if interface(&base.out_interface, context.out_interface) {
-        return Some(Failed::OutInterface);
+        return failed(Failed::OutInterface);
     }
-    if let Some(not) = &base.protocol
-        && !not.apply(packet.protocol() == not.value)
-    {
-        return Some(Failed::Protocol);
+    if let Some(not) = &base.protocol {
+        match headers::protocol(packet) {
+            Some(protocol) if not.apply(protocol == not.value) => {}
+            Some(_) => return failed(Failed::Protocol),
+            None => return Some(Visit::HotDrop),
+        }
     }
     if let Some(not) = &base.fragment
         && !not.apply(packet.is_later_fragment())
     {
-        return Some(Failed::Fragment);
+        return failed(Failed::Fragment);
     }
     None
 }

@@ -98,7 +98,6 @@ pub enum Effect {
         /// How many.
         options: u32,
     },
-    /// A target that is not evaluated and cannot change the verdict.
     /// A copy was sent to another host.
     Copied(IpAddr),
     /// A target whose work neither packets nor rules see.

@@ -19,8 +19,8 @@ pub struct Arguments {
 pub enum Command {
     /// Replay a capture or a script of packets through iptables rules: state, rule, verdict and reason of each packet.
     Trace(Box<TraceArguments>),
-    /// Check rules: everything iptables would refuse, and what is not evaluated, each with its place and a repair.
-    Check(CheckArguments),
+    /// Check rules: everything iptables would refuse, and what administrators regret later, each with its place and a repair.
+    Check(Box<CheckArguments>),
     /// Print rules as iptables-save would.
     Fmt(FmtArguments),
     /// Help for a command, or for a match or target of the language: help match recent, help matches.
@@ -163,24 +163,59 @@ pub struct TraceArguments {
     pub color: Color,
 }
 
+/// Output format of `palisade check`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people.
+    Human,
+    /// For programs: one object a finding, one a line.
+    Json,
+    /// SARIF 2.1.0, for continuous integration and editors.
+    Sarif,
+}
+
 /// `palisade check`.
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// The files are ip6tables'.
+    /// All files are ip6tables'. Without it each save file is told by what stands in it.
     #[arg(short = '6')]
     pub v6: bool,
-    /// Rules files.
-    #[arg(required = true)]
+    /// Rules files of one host: save files or scripts, IPv4 and IPv6.
+    #[arg(required_unless_present_any = ["explain", "list_lints", "rules6"])]
     pub files: Vec<PathBuf>,
+    /// An ip6tables-save file of the same host.
+    #[arg(long, value_name = "FILE")]
+    pub rules6: Vec<PathBuf>,
     /// Sets (ipset) that the rules name: what `ipset save` printed. They are checked too.
     #[arg(long, value_name = "FILE")]
     pub ipset: Vec<PathBuf>,
     /// Output format.
     #[arg(long, value_enum, default_value = "human")]
-    pub format: Format,
-    /// Exit with 1 on warnings too.
-    #[arg(long, value_name = "warnings", value_parser = ["warnings"])]
-    pub deny: Option<String>,
+    pub format: CheckFormat,
+    /// Exit with 1 on warnings, or on findings of a lint (PL007 or its name).
+    #[arg(long, value_name = "warnings|LINT", value_delimiter = ',')]
+    pub deny: Vec<String>,
+    /// Leave the findings of a lint out.
+    #[arg(long, value_name = "LINT", value_delimiter = ',')]
+    pub allow: Vec<String>,
+    /// Measure on a capture how many rules a packet is asked, as the rules are and with ESTABLISHED first.
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+    /// With --pcap: the firewall's interfaces and addresses (docs/trace.md).
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["local", "interface"])]
+    pub host: Option<PathBuf>,
+    /// With --pcap: addresses of the host whose rules these are.
+    #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
+    pub local: Vec<IpAddr>,
+    /// With --pcap: which addresses lie behind an interface.
+    #[arg(long, value_name = "NAME=PREFIX")]
+    pub interface: Vec<String>,
+    /// Tell what a lint finds, why, and what to do, with a bad and a good example.
+    #[arg(long, value_name = "LINT")]
+    pub explain: Option<String>,
+    /// Name all lints.
+    #[arg(long)]
+    pub list_lints: bool,
     /// Colour.
     #[arg(long, value_enum, default_value = "auto")]
     pub color: Color,

@@ -1,21 +1,96 @@
 //! Findings about a text, drawn: place, line, underline, repair.
 
 use anstyle::AnsiColor;
-use palisade_rules::{Diagnostic, Severity};
+use palisade_analysis::Finding;
+use palisade_rules::{Diagnostic, Replacement, Severity};
 
 use crate::output::Paint;
 
 /// Longest part of a line that is shown, in characters; a longer one is cut around the span.
 const MAX_SHOWN: usize = 160;
 
-/// One finding, drawn.
+/// A finding of the language or of a lint, as it is shown.
+#[derive(Clone, Debug)]
+pub struct Shown<'a> {
+    /// How bad.
+    pub severity: Severity,
+    /// Short name, or the number of a lint.
+    pub code: &'static str,
+    /// Whether a lint found it.
+    pub lint: bool,
+    /// What is wrong.
+    pub message: &'a str,
+    /// Line from 1.
+    pub line: u32,
+    /// Column from 1, in characters.
+    pub column: u32,
+    /// First byte within the text.
+    pub start: usize,
+    /// After the last byte.
+    pub end: usize,
+    /// More about it.
+    pub notes: &'a [String],
+    /// What to do.
+    pub help: Option<&'a str>,
+    /// The repair as an edit.
+    pub replacement: Option<&'a Replacement>,
+}
+
+impl<'a> From<&'a Diagnostic> for Shown<'a> {
+    fn from(d: &'a Diagnostic) -> Self {
+        Shown {
+            severity: d.severity,
+            code: d.code,
+            lint: false,
+            message: &d.message,
+            line: d.line,
+            column: d.column,
+            start: d.start,
+            end: d.end,
+            notes: &[],
+            help: d.help.as_deref(),
+            replacement: d.replacement.as_ref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Finding> for Shown<'a> {
+    fn from(f: &'a Finding) -> Self {
+        Shown {
+            severity: f.lint.severity,
+            code: f.lint.code,
+            lint: true,
+            message: &f.message,
+            line: f.line,
+            column: f.column,
+            start: f.start,
+            end: f.end,
+            notes: &f.notes,
+            help: Some(&f.help),
+            replacement: f.replacement.as_ref(),
+        }
+    }
+}
+
+/// One finding of the language, drawn.
 pub fn draw(d: &Diagnostic, source: &str, file: &str, paint: Paint) -> String {
+    draw_shown(&Shown::from(d), source, file, paint)
+}
+
+/// One finding, drawn.
+pub fn draw_shown(d: &Shown<'_>, source: &str, file: &str, paint: Paint) -> String {
     let (word, color) = match d.severity {
         Severity::Error => ("error", AnsiColor::Red),
         Severity::Warning => ("warning", AnsiColor::Yellow),
         Severity::Note => ("note", AnsiColor::Cyan),
     };
-    let mut out = format!("{}: {}\n", paint.bold(color, word), d.message);
+    // The names of the language's findings are for programs; a lint's number is what --explain takes.
+    let word = if d.lint {
+        format!("{word}[{}]", d.code)
+    } else {
+        word.to_string()
+    };
+    let mut out = format!("{}: {}\n", paint.bold(color, &word), d.message);
     let gutter = d.line.to_string().len();
     let bar = paint.color(AnsiColor::Blue, "|");
     out.push_str(&format!(
@@ -64,6 +139,14 @@ pub fn draw(d: &Diagnostic, source: &str, file: &str, paint: Paint) -> String {
         paint.bold(color, &"^".repeat(width)),
         pad = before - first
     ));
+    for note in d.notes {
+        out.push_str(&format!(
+            "{:gutter$} {} {}: {note}\n",
+            "",
+            paint.color(AnsiColor::Blue, "="),
+            paint.bold(AnsiColor::Cyan, "note")
+        ));
+    }
     if let Some(help) = &d.help {
         out.push_str(&format!(
             "{:gutter$} {} {}: {help}\n",

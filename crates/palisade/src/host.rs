@@ -62,14 +62,13 @@ pub fn resolve(
     config: &mut Config,
     ipsets: &mut Vec<PathBuf>,
 ) -> Result<Option<Host>> {
-    let mut host = None;
-    if let Some(path) = &arguments.host {
-        let (read, sets) = read(path, config)?;
-        host = Some(read);
-        ipsets.splice(0..0, sets.map(|name| path.with_file_name(name)));
-    } else if !arguments.local.is_empty() || !arguments.interface.is_empty() {
-        host = Some(from_options(&arguments.local, &arguments.interface)?);
-    }
+    let host = told(
+        arguments.host.as_deref(),
+        &arguments.local,
+        &arguments.interface,
+        config,
+        ipsets,
+    )?;
     for setting in &arguments.sysctl {
         let (name, value) = setting
             .split_once('=')
@@ -77,6 +76,25 @@ pub fn resolve(
         config.set(name, value)?;
     }
     Ok(host)
+}
+
+/// The host that a file or options tell; `None` when neither does.
+pub fn told(
+    file: Option<&Path>,
+    local: &[IpAddr],
+    interface: &[String],
+    config: &mut Config,
+    ipsets: &mut Vec<PathBuf>,
+) -> Result<Option<Host>> {
+    if let Some(path) = file {
+        let (host, sets) = read(path, config)?;
+        ipsets.splice(0..0, sets.map(|name| path.with_file_name(name)));
+        return Ok(Some(host));
+    }
+    if local.is_empty() && interface.is_empty() {
+        return Ok(None);
+    }
+    from_options(local, interface).map(Some)
 }
 
 fn read(path: &Path, config: &mut Config) -> Result<(Host, Option<PathBuf>)> {

@@ -1,6 +1,7 @@
 //! `palisade`: arguments in, rendering out.
 
 mod args;
+mod check;
 mod completions;
 mod diagnostics;
 mod expression;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse_from(programs::by_name(std::env::args_os()));
     let result = match &arguments.command {
         Command::Trace(trace) => trace::run(trace),
-        Command::Check(check) => rules::check(check),
+        Command::Check(check) => check::run(check),
         Command::Fmt(fmt) => rules::fmt(fmt),
         Command::Help(words) => help::run(words),
         Command::Completions(shell) => completions::run(shell),

@@ -466,6 +466,46 @@ fn a_host_file_declares_timeout_policies_and_labels() {
 }
 
 #[test]
+fn what_targets_change_is_told_and_the_host_file_says_an_mtu() {
+    let rules = rules_file(
+        "*mangle\n:PREROUTING ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n\
+         -A PREROUTING -j TTL --ttl-set 9\n\
+         -A PREROUTING -j DSCP --set-dscp-class EF\n\
+         -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu\n\
+         -A FORWARD -p tcp -j TCPOPTSTRIP --strip-options timestamp,wscale\nCOMMIT\n",
+    );
+    for (host, mss) in [
+        (
+            "[interfaces.lan0]\nprefixes = [\"0.0.0.0/0\"]\nmtu = 1400\n",
+            true,
+        ),
+        ("[interfaces.lan0]\nprefixes = [\"0.0.0.0/0\"]\n", false),
+    ] {
+        let host = rules_file(host);
+        let output = palisade(&[
+            "trace",
+            "--rules",
+            rules.path().to_str().unwrap(),
+            "--pcap",
+            "examples/captures/ftp-active.pcap",
+            "--host",
+            host.path().to_str().unwrap(),
+            "--only",
+            "1",
+        ]);
+        let shown = text(&output.stdout);
+        for line in [
+            "TTL 64 → 9",
+            "DSCP 0x00 → 0x2e",
+            "2 TCP options overwritten",
+        ] {
+            assert!(shown.contains(line), "{shown}");
+        }
+        assert_eq!(shown.contains("MSS 1460 → 1360"), mss, "{shown}");
+    }
+}
+
+#[test]
 fn a_set_that_is_not_given_leaves_packets_unknown_and_says_which() {
     let rules = rules_file(
         "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\

@@ -59,14 +59,14 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// The candidate nearest to `word`, if at most a third of it differs.
+/// The candidate nearest to `word`, if at most a third of it differs; two letters exchanged count as one.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > 64 {
         return None;
     }
     candidates
         .into_iter()
-        .map(|c| (strsim::levenshtein(word, c), c))
+        .map(|c| (strsim::osa_distance(word, c), c))
         .min_by_key(|(d, _)| *d)
         .filter(|(d, c)| d * 3 <= c.len().max(3))
         .map(|(_, c)| c)

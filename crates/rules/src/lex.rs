@@ -254,7 +254,7 @@ pub fn shell_words(line: &str, base: usize) -> ShellLine {
                             }
                             None => return not_plain(i, 1, "a quote that is not closed"),
                         },
-                        Some((j, '$')) => return not_plain(j, 1, "a variable"),
+                        Some((j, '$')) => return not_plain(j, variable(&line[j..]), "a variable"),
                         Some((j, '`')) => return not_plain(j, 1, "a command substitution"),
                         Some((j, inside)) => push(&mut word, inside, base + j),
                         None => return not_plain(i, 1, "a quote that is not closed"),
@@ -262,7 +262,7 @@ pub fn shell_words(line: &str, base: usize) -> ShellLine {
                 }
             }
             '#' if word.is_none() => break,
-            '$' => return not_plain(i, 1, "a variable"),
+            '$' => return not_plain(i, variable(&line[i..]), "a variable"),
             '`' => return not_plain(i, 1, "a command substitution"),
             '|' => {
                 if matches!(chars.peek(), Some((_, '|'))) {
@@ -316,6 +316,19 @@ pub fn shell_words(line: &str, base: usize) -> ShellLine {
     end_word(&mut commands, &mut word);
     commands.retain(|(_, words)| !words.is_empty());
     ShellLine::Commands(commands)
+}
+
+/// Length of `$NAME`, `${NAME}` or `$(`.
+fn variable(text: &str) -> usize {
+    let rest = &text[1..];
+    if rest.starts_with('{') {
+        return rest.find('}').map_or(2, |end| end + 2);
+    }
+    let name = rest
+        .bytes()
+        .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_')
+        .count();
+    1 + name
 }
 
 fn end_word(commands: &mut [(Before, Vec<Word>)], word: &mut Option<Word>) {

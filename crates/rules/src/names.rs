@@ -3,6 +3,7 @@
 /// Protocols by name (a part of `/etc/protocols` that rules use; the names as the C library has them).
 const PROTOCOLS: &[(&str, u8)] = &[
     ("ip", 0),
+    ("hopopt", 0),
     ("icmp", 1),
     ("igmp", 2),
     ("ggp", 3),
@@ -54,8 +55,12 @@ const PROTOCOLS: &[(&str, u8)] = &[
     ("mh", 135),
     ("udplite", 136),
     ("mpls-in-ip", 137),
+    ("manet", 138),
     ("hip", 139),
     ("shim6", 140),
+    ("wesp", 141),
+    ("rohc", 142),
+    ("ethernet", 143),
 ];
 
 /// Protocol number of a name, in any case; 0 for "all".

@@ -117,7 +117,7 @@ pub(crate) fn mark(text: &str) -> Value<(u32, u32)> {
 pub(crate) fn port_of(text: &str, protocol: Option<u8>) -> Value<u16> {
     if let Some((value, "")) = leading_number(text) {
         return u16::try_from(value)
-            .map_err(|_| Bad::new(format!("'{text}' is not a number from 0 to 65535")))
+            .map_err(|_| unknown_port(text))
             .map_err(|bad| bad.said(format!("invalid port/service `{text}' specified")));
     }
     crate::services::port(text, protocol)
@@ -130,6 +130,20 @@ pub(crate) fn port(text: &str) -> Value<u16> {
 }
 
 fn unknown_port(text: &str) -> Bad {
+    if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
+        let bad = Bad::new(format!(
+            "'{text}' is not a port, which is a number from 0 to 65535"
+        ));
+        return match text.split_once([',', '-']) {
+            Some(_) if text.contains(',') => bad.help(format!(
+                "several ports need multiport: -m multiport --dports {text} (or --sports)"
+            )),
+            Some((first, last)) => {
+                bad.help(format!("a range is written with a colon: {first}:{last}"))
+            }
+            None => bad,
+        };
+    }
     let bad = Bad::new(format!("'{text}' is neither a port nor a known service"));
     match crate::services::nearest(text) {
         Some(near) if near != text => bad.help(near),
@@ -204,24 +218,20 @@ pub(crate) fn port_range_by(text: &str, port: impl Fn(&str) -> Value<u16>) -> Va
 /// Two numbers `a[:b]`, with a default for a missing end; `b` may be less than `a` (iptables
 /// `XTTYPE_UINT32RC` and its siblings).
 pub(crate) fn number_range(text: &str, max: u64) -> Value<(u64, u64)> {
-    let part = |part: &str, missing: u64| {
+    // The program shows all from the number that it could not read.
+    let part = |part: &str, missing: u64, near: &str| {
         match part {
         "" => Ok(missing),
-        // The program shows all from the number that it could not read.
         part => number(part, max).map_err(|bad| {
-            let rest = match text.starts_with(part) {
-                true => text,
-                false => part,
-            };
             bad.said(format!(
-                "{{extension}}: bad value for option \"--{{option}}\" near \"{rest}\", or out of range (0-{max})."
+                "{{extension}}: bad value for option \"--{{option}}\" near \"{near}\", or out of range (0-{max})."
             ))
         }),
     }
     };
     match text.split_once(':') {
-        None => part(text, 0).map(|value| (value, value)),
-        Some((first, last)) => Ok((part(first, 0)?, part(last, max)?)),
+        None => part(text, 0, text).map(|value| (value, value)),
+        Some((first, last)) => Ok((part(first, 0, text)?, part(last, max, last)?)),
     }
 }
 
@@ -325,7 +335,11 @@ pub(crate) fn address(text: &str, family: Family) -> Value<IpAddr> {
             ))
             .help("write its address")
         } else {
-            Bad::new(format!("'{text}' is not an {family} address"))
+            let bad = Bad::new(format!("'{text}' is not an {family} address"));
+            match family {
+                Family::V4 => bad.help("four numbers from 0 to 255, as in 192.0.2.1"),
+                Family::V6 => bad.help("as in 2001:db8::1"),
+            }
         }
     };
     match family {
@@ -418,6 +432,10 @@ pub(crate) fn prefix(text: &str, family: Family) -> Value<Option<u8>> {
     };
     if let Ok(length) = number(text, bits) {
         return Ok(Some(length as u8));
+    }
+    // A number too great is an address to the real program, and as a mask it has holes.
+    if number(text, u64::from(u32::MAX)).is_ok() && family == Family::V4 {
+        return Ok(None);
     }
     let mask = address(text, family).map_err(|_| {
         Bad::new(format!("'{text}' is neither a prefix length nor a mask"))

@@ -316,7 +316,7 @@ fn family(row: &str) -> (Family, &str) {
     }
 }
 
-fn read(row: &str, tools: Tools) -> Result<Ruleset, Diagnostic> {
+fn read(row: &str, tools: Tools) -> Result<Ruleset, Box<Diagnostic>> {
     let (family, rest) = family(row);
     let program = match family {
         Family::V4 => "iptables",
@@ -329,12 +329,12 @@ fn read(row: &str, tools: Tools) -> Result<Ruleset, Diagnostic> {
     let parsed = parse::script_as(&format!("{program} -A {rest}\n"), &options);
     let mut errors = parsed.diagnostics.iter();
     match errors.find(|d| d.severity == Severity::Error) {
-        Some(error) => Err(error.clone()),
+        Some(error) => Err(Box::new(error.clone())),
         None => Ok(parsed.family(family).expect("a ruleset").clone()),
     }
 }
 
-fn saved(row: &str, tools: Tools) -> Result<String, Diagnostic> {
+fn saved(row: &str, tools: Tools) -> Result<String, Box<Diagnostic>> {
     let ruleset = read(row, tools)?;
     let table = ruleset.table(TableKind::Filter).expect("a filter table");
     let chains = &table.chains;
@@ -427,4 +427,12 @@ fn names_of_segments_and_tunnel_ends_are_refused() {
         let error = read(row, Tools::Legacy).expect_err(row);
         assert!(error.message.contains("host name"), "{error}");
     }
+}
+
+/// The programs would take the length for an address, and the address for a mask of all bits.
+#[test]
+fn prefixes_that_are_too_long_are_refused_where_the_programs_take_them() {
+    let row = "4 INPUT -m policy --dir in --mode tunnel --tunnel-src 10.0.0.0/33";
+    let error = read(row, Tools::Legacy).expect_err(row);
+    assert!(error.message.contains("'33' is not a netmask"), "{error}");
 }

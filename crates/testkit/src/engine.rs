@@ -73,7 +73,7 @@ impl EngineSubject {
             ipsets: ipsets(script, base)?,
         };
         let engine = Engine::new(setup)?;
-        // A rule may have switched it on.
+        // Rules may have turned it on.
         let counted = engine.conntrack().config().acct != 0;
         Ok(EngineSubject {
             inner: palisade_capture::script::EngineSubject::new(engine),

@@ -151,6 +151,9 @@ pub(super) fn protocol(name: &str) -> Option<u8> {
         "ah" => proto::AH,
         "sctp" => proto::SCTP,
         "udplite" => proto::UDPLITE,
+        "dccp" => proto::DCCP,
+        "ipcomp" => proto::IPCOMP,
+        "mh" => proto::MH,
         _ => return None,
     })
 }

@@ -49,19 +49,19 @@ fn run(program: &[Instruction], context: &Context<'_>, mark: u32) -> Result<u32,
         let operand = if code & 0x08 == 0 { k } else { x };
         match code {
             0x20 | 0x28 | 0x30 if k >= ANCILLARY => a = fact(k - ANCILLARY, a, x, context, mark)?,
-            0x20 => a = load(packet, k, 4)?,
-            0x28 => a = load(packet, k, 2)?,
-            0x30 => a = load(packet, k, 1)?,
-            0x40 => a = load(packet, x.wrapping_add(k), 4)?,
-            0x48 => a = load(packet, x.wrapping_add(k), 2)?,
-            0x50 => a = load(packet, x.wrapping_add(k), 1)?,
+            0x20 => a = load(context, k, 4)?,
+            0x28 => a = load(context, k, 2)?,
+            0x30 => a = load(context, k, 1)?,
+            0x40 => a = load(context, x.wrapping_add(k), 4)?,
+            0x48 => a = load(context, x.wrapping_add(k), 2)?,
+            0x50 => a = load(context, x.wrapping_add(k), 1)?,
             0x80 => a = packet.declared_len() as u32,
             0x81 => x = packet.declared_len() as u32,
             0x00 => a = k,
             0x01 => x = k,
             0x60 => a = memory[place],
             0x61 => x = memory[place],
-            0xb1 => x = (load(packet, k, 1)? & 0x0f) << 2,
+            0xb1 => x = (load(context, k, 1)? & 0x0f) << 2,
             0x02 => memory[place] = a,
             0x03 => memory[place] = x,
             0x04 | 0x0c => a = a.wrapping_add(operand),
@@ -99,23 +99,52 @@ fn jump(instruction: &Instruction, holds: bool) -> usize {
 }
 
 /// Kernel `bpf_skb_load_helper_32` and its siblings: what lies outside of the packet ends the program.
-fn load(packet: &Packet<'_>, offset: u32, size: usize) -> Result<u32, Fault> {
+fn load(context: &Context<'_>, offset: u32, size: usize) -> Result<u32, Fault> {
+    let packet = &context.packet;
     let offset = match offset {
         NETWORK.. => offset - NETWORK,
-        // The frame's header; packets made here have none yet, and what it holds was not kept.
-        LINK.. => return Err(Fault::Unknown),
+        LINK.. => return load_from_link(context, (offset - LINK) as usize, size),
         NEGATIVE.. => return Err(Fault::No),
         _ => offset,
     };
     let at = offset as usize;
     let end = at.checked_add(size).ok_or(Fault::No)?;
     match packet.bytes().get(at..end) {
-        Some(bytes) => Ok(bytes
-            .iter()
-            .fold(0, |value, byte| value << 8 | u32::from(*byte))),
+        Some(bytes) => Ok(joined(bytes.iter().copied())),
         None if end <= packet.declared_len() => Err(Fault::Unknown),
         None => Err(Fault::No),
     }
+}
+
+fn joined(bytes: impl Iterator<Item = u8>) -> u32 {
+    bytes.fold(0, |value, byte| value << 8 | u32::from(byte))
+}
+
+/// From the frame's header on. A packet made here has none yet; of others it is known where both addresses were
+/// kept, which Ethernet has.
+fn load_from_link(context: &Context<'_>, at: usize, size: usize) -> Result<u32, Fault> {
+    if context.made_here && context.in_interface.is_empty() {
+        return Err(Fault::No);
+    }
+    let link = context.link;
+    let (Some(to), Some(from)) = (link.destination_mac, link.source_mac) else {
+        return Err(Fault::Unknown);
+    };
+    let kind = match context.packet.family() {
+        Family::V4 => [0x08, 0x00],
+        Family::V6 => [0x86, 0xdd],
+    };
+    let header = to.into_iter().chain(from).chain(kind);
+    let packet = context.packet.bytes().iter().copied();
+    let bytes: u32 = joined(header.chain(packet).skip(at).take(size));
+    let end = at.saturating_add(size).saturating_sub(14);
+    if end > context.packet.declared_len() {
+        return Err(Fault::No);
+    }
+    if end > context.packet.bytes().len() {
+        return Err(Fault::Unknown);
+    }
+    Ok(bytes)
 }
 
 /// Facts about the packet (`SKF_AD_PROTOCOL` and what follows it).
@@ -162,4 +191,77 @@ fn payload_offset(packet: &Packet<'_>) -> Result<u32, Fault> {
         _ => return Err(Fault::Unknown),
     };
     Ok((packet.transport_offset() + header) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use palisade_wire::{Packet, Timestamp, build};
+
+    use super::*;
+    use crate::host::Host;
+    use crate::input::LinkInfo;
+
+    const fn instruction(code: u16, k: u32) -> Instruction {
+        Instruction {
+            code,
+            jump_true: 0,
+            jump_false: 0,
+            k,
+        }
+    }
+
+    /// What the program "load, return it" comes to.
+    fn loaded(link: LinkInfo, made_here: bool, code: u16, k: u32) -> Option<u32> {
+        let ip = build::Ip::new([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let bytes = build::udp(&ip, 1, 2, b"abcd");
+        let packet = Packet::parse(&bytes).unwrap();
+        let host = Host::default();
+        let context = Context {
+            packet,
+            hook: Hook::Forward,
+            in_interface: if made_here { "" } else { "eth0" },
+            out_interface: "eth1",
+            link: &link,
+            host: &host,
+            made_here,
+            now: Timestamp::default(),
+        };
+        let program = [instruction(code, k), instruction(0x16, 0)];
+        match run(&program, &context, 5) {
+            Ok(value) => Some(value),
+            Err(Fault::No) => Some(0),
+            Err(Fault::Unknown) => None,
+        }
+    }
+
+    #[test]
+    fn what_no_capture_shows_is_not_known_and_the_rest_is() {
+        let ethernet = LinkInfo {
+            source_mac: Some([1, 2, 3, 4, 5, 6]),
+            destination_mac: Some([7, 8, 9, 10, 11, 12]),
+            packet_type: Some(PacketType::Host),
+        };
+        let none = LinkInfo::default();
+        let cases = [
+            // The frame: addresses, kind, and the packet behind it.
+            (ethernet, false, 0x20, LINK, Some(0x0708_090a)),
+            (ethernet, false, 0x28, LINK + 12, Some(0x0800)),
+            (ethernet, false, 0x20, LINK + 10, Some(0x0506_0800)),
+            (ethernet, false, 0x30, LINK + 14, Some(0x45)),
+            (ethernet, false, 0x20, LINK + 14 + 28, Some(0x6162_6364)),
+            (ethernet, false, 0x20, LINK + 14 + 29, Some(0)),
+            (none, false, 0x20, LINK, None),
+            (none, true, 0x20, LINK, Some(0)),
+            // Facts: mark, VLAN; interface, hash, processor, chance.
+            (none, false, 0x20, ANCILLARY + 20, Some(5)),
+            (none, false, 0x20, ANCILLARY + 44, Some(0)),
+            (none, false, 0x20, ANCILLARY + 8, None),
+            (none, false, 0x20, ANCILLARY + 32, None),
+            (none, false, 0x20, ANCILLARY + 36, None),
+            (none, false, 0x20, ANCILLARY + 56, None),
+        ];
+        for (link, made_here, code, k, wanted) in cases {
+            assert_eq!(loaded(link, made_here, code, k), wanted, "{code:x} {k:x}");
+        }
+    }
 }

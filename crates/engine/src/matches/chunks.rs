@@ -5,6 +5,7 @@ use palisade_rules::matches::{dccp, sctp};
 use palisade_wire::{Packet, sctp::Sctp};
 
 use super::Answer;
+use super::headers::is_later_fragment;
 use super::transport::port_fits;
 
 /// What a test says that cannot be made on a broken packet, which is dropped whatever the rule makes of it.
@@ -27,7 +28,7 @@ impl Tested {
 
 /// Kernel `sctp_mt`.
 pub(super) fn sctp(rule: &sctp::Sctp, packet: &Packet<'_>) -> Answer {
-    if packet.is_later_fragment() {
+    if is_later_fragment(packet) {
         return Answer::No;
     }
     let Some(sctp) = Sctp::new(packet.transport()) else {
@@ -85,7 +86,7 @@ fn has_chunks(wanted: &Chunks, bytes: &[u8]) -> Tested {
 
 /// Kernel `dccp_mt`.
 pub(super) fn dccp(rule: &dccp::Dccp, packet: &Packet<'_>) -> Answer {
-    if packet.is_later_fragment() {
+    if is_later_fragment(packet) {
         return Answer::No;
     }
     let Some(header) = packet.transport().first_chunk::<12>() else {

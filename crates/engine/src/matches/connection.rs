@@ -9,9 +9,9 @@ use palisade_rules::matches::connbytes::{Connbytes, Counted, Whose};
 use palisade_rules::matches::connlabel::Connlabel;
 use palisade_rules::matches::conntrack::{self, StateSet};
 use palisade_rules::{Net, Not, PortRange};
-use palisade_wire::{Family, Timestamp};
+use palisade_wire::{Family, Timestamp, link::PacketType};
 
-use super::Shared;
+use super::{Context, Shared};
 use crate::jhash;
 
 /// The bit of a packet's state. A packet without any verdict of tracking (a fragment that was
@@ -73,21 +73,24 @@ pub(super) fn bytes(rule: &Connbytes, shared: &Shared<'_>) -> bool {
 
 /// Kernel `xt_cluster_mt`: false without a connection, negated or not. Of a connection that another one announced
 /// that one's source counts.
-pub(super) fn cluster(rule: &Cluster, shared: &Shared<'_>) -> bool {
+///
+/// A packet to a single host that came in a frame to a group goes on as if the frame were this host's.
+pub(super) fn cluster(rule: &Cluster, context: &Context<'_>, shared: &mut Shared<'_>) -> bool {
+    shared.frame_is_ours |= context.link.packet_type == Some(PacketType::Multicast)
+        && !context.packet.destination().is_multicast();
     let Some(connection) = own(shared) else {
         return false;
     };
-    // The kernel hashes addresses as they lie in memory.
-    let hash = match connection.first_source() {
-        IpAddr::V4(a) => jhash::words(&[u32::from_le_bytes(a.octets())], rule.seed),
-        IpAddr::V6(a) => {
-            let mut words = [0; 4];
-            for (word, bytes) in words.iter_mut().zip(a.octets().as_chunks::<4>().0) {
-                *word = u32::from_le_bytes(*bytes);
-            }
-            jhash::words(&words, rule.seed)
-        }
+    // The kernel hashes an address as it lies in memory, and of an IPv6 address the first four bytes only: it
+    // takes their number of words for one of bytes (`xt_cluster_hash_ipv6`).
+    let word = match connection.first_source() {
+        IpAddr::V4(a) => u32::from_le_bytes(a.octets()),
+        IpAddr::V6(a) => a
+            .octets()
+            .first_chunk()
+            .map_or(0, |w| u32::from_le_bytes(*w)),
     };
+    let hash = jhash::words(&[word], rule.seed);
     let node = jhash::scale(hash, rule.nodes);
     rule.mine
         .apply(rule.mine.value & 1u32.wrapping_shl(node) != 0)

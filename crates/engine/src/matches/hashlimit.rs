@@ -116,7 +116,7 @@ impl Credits {
 
     /// Kernel `user2credits_byte`.
     fn bytes(self, user: u64) -> u64 {
-        u64::from(user as u32) * self.of_second_bytes() >> 32
+        (u64::from(user as u32) * self.of_second_bytes()) >> 32
     }
 
     /// A time in ticks, begun ones whole (kernel `msecs_to_jiffies`).

@@ -2,7 +2,7 @@
 
 use palisade_rules::Net;
 use palisade_rules::matches::{ah, frag, hbh, ipv6header as names, rt, srh};
-use palisade_wire::{Packet, proto};
+use palisade_wire::{Family, Packet, proto};
 
 use super::{Answer, Context};
 
@@ -65,11 +65,50 @@ fn find<'a>(packet: &Packet<'a>, wanted: u8) -> Result<&'a [u8], Missing> {
         if kind == wanted {
             return Ok(rest);
         }
-        rest = rest
-            .get(header_length(kind, field)..)
-            .ok_or(Missing::Broken)?;
+        // A header that claims more than there is leads to nothing, which is broken only if it has to be read.
+        rest = rest.get(header_length(kind, field)..).unwrap_or_default();
         kind = next;
     }
+}
+
+/// The protocol that `-p` compares with (kernel `ip6_packet_match`). `None` where the chain is broken before it,
+/// or where a later fragment begins with a header: a rule with `-p` drops such a packet.
+pub(crate) fn protocol(packet: &Packet<'_>) -> Option<u8> {
+    if packet.family() == Family::V4 || !packet.chain_broken() && !packet.is_later_fragment() {
+        return Some(packet.protocol());
+    }
+    last(packet).map(|(protocol, _)| protocol)
+}
+
+/// Whether what stands at the transport header's place is the middle of a datagram: a later fragment, whole or
+/// itself in pieces.
+#[inline]
+pub(super) fn is_later_fragment(packet: &Packet<'_>) -> bool {
+    packet.is_later_fragment()
+        || packet.chain_broken() && last(packet).is_some_and(|(_, later)| later)
+}
+
+/// The protocol behind the headers, and whether it is a later fragment's (kernel `ipv6_find_hdr` without a header
+/// to look for).
+fn last(packet: &Packet<'_>) -> Option<(u8, bool)> {
+    let bytes = packet.bytes();
+    let mut kind = *bytes.get(6)?;
+    let mut rest = bytes.get(40..)?;
+    while leads_on(kind) {
+        let &[next, field] = rest.first_chunk::<2>()?;
+        if kind == proto::ROUTING && rest.len() < 4 {
+            return None;
+        }
+        if kind == proto::FRAGMENT {
+            let &[_, _, a, b] = rest.first_chunk::<4>()?;
+            if u16::from_be_bytes([a, b]) & !7 != 0 {
+                return Some((next, true)).filter(|_| !leads_on(next));
+            }
+        }
+        rest = rest.get(header_length(kind, field)..).unwrap_or_default();
+        kind = next;
+    }
+    Some((kind, false))
 }
 
 /// As [`find`], and the header is there in its whole length, of which the first `N` bytes.
@@ -114,7 +153,7 @@ pub(super) fn frag(rule: &frag::Frag, packet: &Packet<'_>) -> Answer {
     let right = rule.id.apply(rule.id.value.contains(id))
         && !(rule.reserved && (reserved != 0 || word & 6 != 0))
         && !(rule.first && word & !7 != 0)
-        && !(rule.more && !more)
+        && (!rule.more || more)
         && !(rule.last && more);
     right.into()
 }
@@ -307,7 +346,8 @@ mod tests {
 
     #[test]
     fn options_are_compared_from_the_first_and_the_last_may_be_cut_off() {
-        let rows: &[(&[u8], &[(u8, Option<u8>)], bool)] = &[
+        type Wanted = (u8, Option<u8>);
+        let rows: &[(&[u8], &[Wanted], bool)] = &[
             (&[5, 2, 0, 0, 1, 0], &[(5, None)], true),
             (&[5, 2, 0, 0, 1, 0], &[(5, Some(2)), (1, Some(0))], true),
             (&[5, 2, 0, 0, 1, 0], &[(5, Some(3))], false),

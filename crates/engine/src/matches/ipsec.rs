@@ -5,11 +5,12 @@ use palisade_rules::matches::{ah, esp, ipcomp, mh, policy};
 use palisade_wire::{Packet, proto};
 
 use super::Answer;
+use super::headers::is_later_fragment;
 
 /// The first bytes of the transport header; what to answer without them: nothing of a later fragment, and a
 /// packet that is too short is dropped.
 fn header<const N: usize>(packet: &Packet<'_>) -> Result<[u8; N], Answer> {
-    if packet.is_later_fragment() {
+    if is_later_fragment(packet) {
         return Err(Answer::No);
     }
     let header = packet.transport().first_chunk::<N>();

@@ -6,9 +6,9 @@ mod chunks;
 mod connection;
 mod connlimit;
 mod count;
+mod fields;
 mod hashlimit;
-mod header;
-mod headers;
+pub(crate) mod headers;
 mod ipsec;
 mod limit;
 mod link;
@@ -89,6 +89,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) track: Option<&'a Track>,
     pub(crate) raw: &'a mut RawState,
     pub(crate) mark: u32,
+    /// The frame counts as one to this host from now on, whatever it was (`-m cluster`).
+    pub(crate) frame_is_ours: bool,
     /// Copies that rules ask for; `None` for a copy, of which none is made.
     pub(crate) copies: Option<Vec<tee::Asked>>,
 }
@@ -167,7 +169,7 @@ pub(crate) fn evaluate(
         },
         Match::Connmark(rule) => connection::mark(&rule.0, shared).into(),
         Match::Connbytes(rule) => connection::bytes(rule, shared).into(),
-        Match::Cluster(rule) => connection::cluster(rule, shared).into(),
+        Match::Cluster(rule) => connection::cluster(rule, context, shared).into(),
         Match::Connlimit(rule) => {
             let asked = connlimit::Asked {
                 packet,
@@ -231,10 +233,10 @@ pub(crate) fn evaluate(
         }),
         Match::U32(rule) => payload::u32(rule, packet),
         Match::Bpf(rule) => bpf::bpf(rule, context, shared.mark),
-        Match::Dscp(rule) => header::dscp(rule, packet).into(),
-        Match::Tos(rule) => header::tos(rule, packet).into(),
-        Match::Ecn(rule) => header::ecn(rule, packet).into(),
-        Match::Tcpmss(rule) => header::tcpmss(rule, packet),
+        Match::Dscp(rule) => fields::dscp(rule, packet).into(),
+        Match::Tos(rule) => fields::tos(rule, packet).into(),
+        Match::Ecn(rule) => fields::ecn(rule, packet).into(),
+        Match::Tcpmss(rule) => fields::tcpmss(rule, packet),
         // Kept: the catalogue says why.
         _ => Answer::Unknown,
     }

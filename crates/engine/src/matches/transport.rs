@@ -5,6 +5,7 @@ use palisade_rules::{Not, PortRange};
 use palisade_wire::{Family, Packet, icmp::Icmp, proto, tcp::Tcp, udp::Udp};
 
 use super::Answer;
+use super::headers::is_later_fragment;
 
 pub(super) fn port_fits(range: &Option<Not<PortRange>>, port: u16) -> bool {
     range
@@ -15,10 +16,9 @@ pub(super) fn port_fits(range: &Option<Not<PortRange>>, port: u16) -> bool {
 /// Kernel `tcp_mt`: never true for a later fragment; an IPv4 one that could rewrite flags (offset 8)
 /// is dropped (IPv6 counts the offset in bytes there, and is not), as is a header cut short.
 pub(super) fn tcp(rule: &tcp::Tcp, packet: &Packet<'_>) -> Answer {
-    if let Some(fragment) = packet.fragment()
-        && fragment.offset != 0
-    {
-        return if fragment.offset == 8 && packet.family() == Family::V4 {
+    if is_later_fragment(packet) {
+        let offset = packet.fragment().map(|f| f.offset);
+        return if offset == Some(8) && packet.family() == Family::V4 {
             Answer::HotDrop
         } else {
             Answer::No
@@ -65,7 +65,7 @@ fn has_option(options: &[u8], kind: u8) -> bool {
 
 /// Kernel `udp_mt`.
 pub(super) fn udp(rule: &udp::Udp, packet: &Packet<'_>) -> Answer {
-    if packet.is_later_fragment() {
+    if is_later_fragment(packet) {
         return Answer::No;
     }
     let Some(udp) = Udp::new(packet.transport()) else {
@@ -78,7 +78,7 @@ pub(super) fn udp(rule: &udp::Udp, packet: &Packet<'_>) -> Answer {
 
 /// Kernel `icmp_match`, `icmp6_match`.
 pub(super) fn icmp(rule: &Not<Type>, packet: &Packet<'_>) -> Answer {
-    if packet.is_later_fragment() {
+    if is_later_fragment(packet) {
         return Answer::No;
     }
     let Some(icmp) = Icmp::new(packet.transport()) else {
@@ -95,7 +95,7 @@ pub(super) fn icmp(rule: &Not<Type>, packet: &Packet<'_>) -> Answer {
 /// Kernel `multiport_mt`: the first four transport bytes are ports.
 pub(super) fn multiport(rule: &multiport::Multiport, packet: &Packet<'_>) -> Answer {
     let (side, ports) = (rule.side, &rule.ports);
-    if packet.is_later_fragment() {
+    if is_later_fragment(packet) {
         return Answer::No;
     }
     let Some(&[a, b, c, d]) = packet.transport().first_chunk::<4>() else {

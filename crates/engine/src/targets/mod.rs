@@ -7,6 +7,7 @@ mod tcp_options;
 mod tracking;
 
 use palisade_rules::catalogue::Need;
+use palisade_rules::matches::bpf::Bpf;
 use palisade_rules::{Match, Target};
 use palisade_wire::Buffer;
 
@@ -130,8 +131,12 @@ pub(crate) fn changes_bytes(target: &Target) -> bool {
 
 /// Matches that see what [`changes_bytes`] is true of.
 pub(crate) fn sees_bytes(m: &Match) -> bool {
-    if let Match::Tcp(tcp) = m {
-        return tcp.option.is_some();
+    match m {
+        Match::Tcp(tcp) => return tcp.option.is_some(),
+        // Whatever they see, the answer is not known.
+        Match::Bpf(Bpf::Pinned(_)) => return false,
+        m if !m.extension().evaluated() => return false,
+        _ => {}
     }
     // Every match of the headers may be among them; those of the connection, the link and the host are not.
     let needs = m.extension().needs;

@@ -186,3 +186,48 @@ pub(super) fn fill_checksum(buffer: &mut Buffer<'_>, made_here: bool) -> Applied
         to: u32::from(sum),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use palisade_wire::{Packet, build};
+
+    use super::*;
+
+    #[test]
+    fn a_checksum_left_to_the_card_is_computed_and_any_other_is_let_alone() {
+        let ends = [
+            build::Ip::new([192, 0, 2, 1].into(), [192, 0, 2, 2].into()),
+            build::Ip::new(
+                "2001:db8::1".parse().unwrap(),
+                "2001:db8::2".parse().unwrap(),
+            ),
+        ];
+        for ip in &ends {
+            let tcp = build::tcp(ip, &build::Tcp::default(), b"data");
+            let udp = build::udp(ip, 1, 2, b"data");
+            for (right, field) in [(tcp, TCP_CHECKSUM), (udp, UDP_CHECKSUM)] {
+                let packet = Packet::parse(&right).unwrap();
+                let at = packet.transport_offset() + field;
+                let (source, destination) = (packet.source(), packet.destination());
+                let length = packet.transport().len();
+                let pseudo =
+                    checksum::pseudo_header(source, destination, packet.protocol(), length);
+                let mut left = right.clone();
+                put(&mut left, at, !checksum::finish(pseudo));
+                let mut wrong = right.clone();
+                put(&mut wrong, at, 0x1234);
+                // Bytes, whether they were made here, and what comes of them.
+                for (bytes, made_here, wanted) in [
+                    (&left, true, &right),
+                    (&left, false, &left),
+                    (&wrong, true, &wrong),
+                    (&right, true, &right),
+                ] {
+                    let mut buffer = Buffer::new(Packet::parse(bytes).unwrap(), Vec::new());
+                    fill_checksum(&mut buffer, made_here);
+                    assert_eq!(buffer.bytes(), wanted, "{made_here}");
+                }
+            }
+        }
+    }
+}

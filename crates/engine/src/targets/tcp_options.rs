@@ -71,7 +71,7 @@ fn blank(bytes: &mut [u8], start: usize, place: usize) {
     };
     let (old, new) = (u16::from(*byte), u16::from(option::NOP));
     *byte = option::NOP;
-    let shift = if place % 2 == 0 { 8 } else { 0 };
+    let shift = if place.is_multiple_of(2) { 8 } else { 0 };
     follow(bytes, start + TCP_CHECKSUM, old << shift, new << shift);
 }
 

@@ -388,7 +388,7 @@ fn explained(
 
 /// A pcapng interface name is the interface that a packet came in by, or, from a local address,
 /// leaves by.
-fn route(host: &Host, interface: Option<&Arc<str>>, decoded: &link::LinkFrame<'_>) -> Route {
+pub fn route(host: &Host, interface: Option<&Arc<str>>, decoded: &link::LinkFrame<'_>) -> Route {
     let Some(name) = interface else {
         return Route::Auto;
     };

@@ -196,14 +196,16 @@ impl Loaded {
                 let said = format!("{extension}: option \"--{name}\" can only be used once.");
                 return Err(given.fault(bad.said(said)));
             }
-            if let Some(other) = option.excludes.iter().find(|o| self.has(o)) {
-                let bad = Bad::new(format!("--{name} and --{other} cannot stand together"));
-                let said = format!(
-                    "{}: option \"--{name}\" cannot be used together with \"--{other}\".",
-                    self.extension.name
-                );
-                return Err(given.fault(bad.said(said)));
-            }
+        }
+        // In the order of the rows, as the real programs do.
+        for option in self.extension.options {
+            let name = option.name;
+            let Some(given) = self.find(name) else {
+                if option.required {
+                    return Err(self.missing(name));
+                }
+                continue;
+            };
             if let Some(other) = option.requires.iter().find(|o| !self.has(o)) {
                 let bad = Bad::new(format!("--{name} needs --{other} too"));
                 let said = format!(
@@ -212,16 +214,16 @@ impl Loaded {
                 );
                 return Err(given.fault(bad.said(said)));
             }
+            if let Some(other) = option.excludes.iter().find(|o| self.has(o)) {
+                let bad = Bad::new(format!("--{name} and --{other} cannot stand together"));
+                let said = format!(
+                    "{}: option \"--{name}\" cannot be used together with \"--{other}\".",
+                    self.extension.name
+                );
+                return Err(given.fault(bad.said(said)));
+            }
         }
-        match self
-            .extension
-            .options
-            .iter()
-            .find(|o| o.required && !self.has(o.name))
-        {
-            Some(option) => Err(self.missing(option.name)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

@@ -28,7 +28,10 @@ pub(crate) fn apply(
     place: Place,
     counters: Option<Counters>,
 ) -> bool {
-    // ip_tables registers a table at the first word about it.
+    if early_fault(parser, command, place).is_some() {
+        return false;
+    }
+    // ip_tables registers a table at the first command that is in order.
     parser.table(place);
     let done = match command.verb {
         Verb::List => list(parser, command, place),
@@ -43,6 +46,30 @@ pub(crate) fn apply(
         }
     };
     done.is_some()
+}
+
+/// What the real program refuses before it opens the table.
+fn early_fault(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
+    match command.verb {
+        Verb::NewChain => {
+            let name = command.arguments.first()?;
+            let fault = name_fault(parser, &name.text, place.family)?;
+            bad_name(parser, name, fault);
+            Some(())
+        }
+        Verb::Replace if command.sources.len().max(command.destinations.len()) > 1 => {
+            let error = parser
+                .error(
+                    "bad-address",
+                    command.span,
+                    "a rule is replaced by one rule: a list of addresses makes several",
+                )
+                .said("Replacement rule does not specify a unique address");
+            parser.report(error);
+            Some(())
+        }
+        _ => None,
+    }
 }
 
 /// Reports a refusal with the real program's message for it.
@@ -68,8 +95,50 @@ pub(crate) fn program(family: Family) -> &'static str {
     }
 }
 
+/// A built-in chain that nf_tables does not have yet.
+fn unmade(parser: &mut Parser<'_>, name: &Word, place: Place, said: &str) -> Option<()> {
+    let error = parser
+        .error(
+            "no-chain",
+            (name.start, name.end),
+            format!(
+                "chain '{}' does not exist before something is put into it",
+                name.text
+            ),
+        )
+        .help("only iptables-nft minds");
+    refuse(parser, place, error, said)
+}
+
+const BAD_POLICY: &str = "Bad policy name. Run `dmesg' for more information";
+const NO_RULE: &str = "Bad rule (does a matching rule exist in that chain?)";
 const NO_CHAIN: &str = "No chain/target/match by that name";
 const INVALID: &str = "Invalid argument. Run `dmesg' for more information";
+
+/// In a rule that is wrong otherwise: whether its chain and target exist, so that all its errors are told at once.
+/// The real program has said its one error already.
+pub(crate) fn names_exist(
+    parser: &mut Parser<'_>,
+    (verb, name, target): (Verb, &Word, Option<&TargetWord>),
+    place: Place,
+) {
+    if !matches!(
+        verb,
+        Verb::Append | Verb::Insert | Verb::Replace | Verb::Delete
+    ) {
+        return;
+    }
+    let reported = parser.diagnostics.len();
+    chain(parser, name, place);
+    if let Some(target) = target
+        && crate::catalogue::find_target(&target.word.text, place.family).is_none()
+    {
+        resolve(parser, None, target, place);
+    }
+    for diagnostic in parser.diagnostics.iter_mut().skip(reported) {
+        diagnostic.said = None;
+    }
+}
 
 /// A chain that must exist.
 fn chain(parser: &mut Parser<'_>, name: &Word, place: Place) -> Option<usize> {
@@ -123,8 +192,23 @@ fn list(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> 
 
 fn zero(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
     let only = one_or_all(parser, command, place)?;
+    let nft = parser.options.tools == Tools::Nft;
+    if let (Some(at), true, Some(name)) = (only, nft, command.arguments.first())
+        && !parser.table(place).is_made(at)
+    {
+        let said = match command.arguments.len() {
+            1 => NO_CHAIN,
+            _ => NO_RULE,
+        };
+        return unmade(parser, name, place, said);
+    }
     if let (Some(at), Some(word)) = (only, command.arguments.get(1)) {
-        let number = rule_number(parser, word, place, at, 0, NO_CHAIN)?;
+        let count = parser.table(place).slot(at).map_or(0, |s| s.rules.len());
+        // iptables-nft does not look whether there is such a rule.
+        if nft && word.text.parse::<usize>().is_ok_and(|n| n > count) {
+            return Some(());
+        }
+        let number = rule_number(parser, word, place, at, 0, "Index of counter too big")?;
         if let Some(rule) = parser
             .table(place)
             .slot_mut(at)
@@ -152,9 +236,15 @@ fn zero(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> 
 
 fn flush(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
     let only = one_or_all(parser, command, place)?;
+    let fresh = parser.options.tools == Tools::Nft && place.restore && !parser.options.noflush;
     let table = parser.table(place);
     match only {
-        Some(at) => table.clear(at),
+        // iptables-nft-restore flushes what there was before the file: nothing.
+        None if fresh => {}
+        Some(at) => {
+            table.make(at);
+            table.clear(at);
+        }
         None => flush_all(table),
     }
     Some(())
@@ -220,19 +310,15 @@ pub(crate) fn name_fault(
     None
 }
 
-fn bad_name(parser: &mut Parser<'_>, name: &Word, (fault, said): (String, String)) -> Option<()> {
+fn bad_name(parser: &mut Parser<'_>, name: &Word, (fault, said): (String, String)) {
     let error = parser
         .error("bad-chain-name", (name.start, name.end), fault)
         .said(said);
     parser.report(error);
-    None
 }
 
 fn new_chain(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
     let name = command.arguments.first()?;
-    if let Some(fault) = name_fault(parser, &name.text, place.family) {
-        return bad_name(parser, name, fault);
-    }
     let table = parser.table(place);
     if table.add(&name.text).is_none() {
         let error = parser.error(
@@ -262,7 +348,12 @@ pub(crate) fn set_policy(
     place: Place,
     counters: Option<Counters>,
 ) -> Option<()> {
-    let at = chain_or(parser, name, place, "Bad built-in chain name")?;
+    let good = matches!(policy.text.as_str(), "ACCEPT" | "DROP");
+    let said = match (parser.options.tools, good) {
+        (Tools::Nft, false) => BAD_POLICY,
+        _ => "Bad built-in chain name",
+    };
+    let at = chain_or(parser, name, place, said)?;
     let value = match policy.text.as_str() {
         "ACCEPT" => Some(Policy::Accept),
         "DROP" => Some(Policy::Drop),
@@ -286,15 +377,11 @@ pub(crate) fn set_policy(
                 "ACCEPT or DROP"
             });
         }
-        let said = if builtin {
-            "Bad policy name. Run `dmesg' for more information"
-        } else {
-            "Bad built-in chain name"
-        };
+        let said = if builtin { BAD_POLICY } else { said };
         return refuse(parser, place, error, said);
     };
     let table = parser.table(place);
-    table.made = true;
+    table.make(at);
     let slot = table.slot_mut(at)?;
     slot.policy = value;
     if let Some(counters) = counters {
@@ -334,6 +421,16 @@ fn delete_chain(parser: &mut Parser<'_>, command: &Command, place: Place) -> Opt
             for at in users {
                 table.remove(at);
             }
+            // iptables-nft takes built-in chains that do nothing with them.
+            for at in 0..table.kind.hooks().len() {
+                if let Some(slot) = table.slot_mut(at)
+                    && slot.rules.is_empty()
+                    && (slot.policy == Policy::Accept || (place.restore && tools == Tools::Nft))
+                {
+                    slot.made = false;
+                    slot.policy = Policy::Accept;
+                }
+            }
             return Some(());
         };
         let held = table.slot(at).map_or(String::new(), |s| s.name.clone());
@@ -353,17 +450,13 @@ fn delete_chain(parser: &mut Parser<'_>, command: &Command, place: Place) -> Opt
         return refuse(parser, place, error, said);
     };
     let at = chain(parser, name, place)?;
+    if tools == Tools::Nft
+        && let Some(done) = delete_builtin(parser, name, place, at)
+    {
+        return done;
+    }
     let table = parser.table(place);
-    let builtin = table.slot(at).is_some_and(|s| s.builtin.is_some());
     match in_use(table, at) {
-        // nf_tables deletes a built-in chain that has no rules, and makes it again when needed.
-        Some(_)
-            if builtin
-                && tools == Tools::Nft
-                && table.slot(at).is_some_and(|s| s.rules.is_empty()) =>
-        {
-            Some(())
-        }
         Some((fault, said)) => {
             let error = parser.error(
                 "chain-in-use",
@@ -387,12 +480,44 @@ fn delete_chain(parser: &mut Parser<'_>, command: &Command, place: Place) -> Opt
     }
 }
 
-fn rename(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
-    let (old, new) = (command.arguments.first()?, command.arguments.get(1)?);
-    if let Some(fault) = name_fault(parser, &new.text, place.family) {
-        return bad_name(parser, new, fault);
+/// `-X` of a built-in chain by iptables-nft, which deletes one that does nothing; `None` for a user
+/// chain, and for one that is in use.
+fn delete_builtin(
+    parser: &mut Parser<'_>,
+    name: &Word,
+    place: Place,
+    at: usize,
+) -> Option<Option<()>> {
+    let table = parser.table(place);
+    let slot = table.slot_mut(at)?;
+    slot.builtin?;
+    if !slot.made {
+        return Some(unmade(parser, name, place, NO_CHAIN));
     }
-    let exists = parser.table(place).find(&new.text).is_some();
+    if !slot.rules.is_empty() {
+        return None;
+    }
+    if slot.policy == Policy::Accept {
+        slot.made = false;
+        return Some(Some(()));
+    }
+    let error = parser.error(
+        "chain-in-use",
+        (name.start, name.end),
+        format!("chain '{}' has a policy and cannot be deleted", name.text),
+    );
+    Some(refuse(parser, place, error, "Directory not empty"))
+}
+
+fn rename(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
+    // The real program does not look at the new name but for the chains that there are.
+    let (old, new) = (command.arguments.first()?, command.arguments.get(1)?);
+    let legacy = parser.options.tools == Tools::Legacy;
+    let found = parser.table(place).find(&new.text);
+    let exists = match found {
+        Some(_) => true,
+        None => legacy && parser.is_verdict(&new.text),
+    };
     if exists {
         let error = parser.error(
             "chain-exists",
@@ -402,6 +527,17 @@ fn rename(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()
         return refuse(parser, place, error, "File exists");
     }
     let at = chain(parser, old, place)?;
+    if parser.options.tools == Tools::Nft && place.restore && !parser.options.noflush {
+        let error = parser
+            .error(
+                "bad-chain-name",
+                (old.start, old.end),
+                "iptables-nft-restore cannot rename a chain that the same file makes",
+            )
+            .help(format!("make it as {}", new.text));
+        parser.report(error);
+        return None;
+    }
     let table = parser.table(place);
     if table.slot(at).is_some_and(|s| s.builtin.is_some()) {
         let error = parser.error(
@@ -459,16 +595,28 @@ fn rules(
     if command.verb == Verb::Delete
         && let Some(word) = command.arguments.get(1)
     {
-        let at = chain(parser, name, place)?;
+        let at = made_chain(parser, name, place)?;
         let number = rule_number(parser, word, place, at, 0, "Index of deletion too big")?;
-        parser.table(place).take(at, number);
-        return Some(());
+        return take(parser, command, place, at, number);
+    }
+    // A chain that is not there is no place to find a rule in; for other verbs the target comes first.
+    let no_chain = match command.verb {
+        Verb::Delete | Verb::Check => NO_RULE,
+        _ => NO_CHAIN,
+    };
+    let to_builtin = command.target.as_ref().is_some_and(|t| {
+        let table = parser.table(place);
+        let at = table.find(&t.word.text);
+        at.is_some_and(|at| table.slot(at).is_some_and(|s| s.builtin.is_some()))
+    });
+    if to_builtin {
+        chain_or(parser, name, place, no_chain)?;
     }
     let target = match &command.target {
         None => Target::None,
-        Some(word) => resolve(parser, command, word, place)?,
+        Some(word) => resolve(parser, Some(command), word, place)?,
     };
-    let at = chain(parser, name, place)?;
+    let at = chain_or(parser, name, place, no_chain)?;
     allowed::in_table(parser, command, &target, place)?;
     let counters = match (command.counters_given, counters) {
         (true, _) => command.counters,
@@ -487,17 +635,7 @@ fn rules(
             put(parser, command, place, at, Some(position), built)
         }
         Verb::Replace => {
-            if built.len() > 1 {
-                let error = parser
-                    .error(
-                        "bad-address",
-                        command.span,
-                        "a rule is replaced by one rule: a list of addresses makes several",
-                    )
-                    .said("Replacement rule does not specify a unique address");
-                parser.report(error);
-                return None;
-            }
+            made_chain(parser, name, place)?;
             let word = command.arguments.get(1)?;
             let number = rule_number(parser, word, place, at, 0, "Index of replacement too big")?;
             let rule = built.into_iter().next()?;
@@ -512,6 +650,34 @@ fn rules(
         }
         _ => missing(parser, command, place, at, built),
     }
+}
+
+/// A chain that must exist, in nf_tables too.
+fn made_chain(parser: &mut Parser<'_>, name: &Word, place: Place) -> Option<usize> {
+    let at = chain(parser, name, place)?;
+    if parser.options.tools == Tools::Nft && !parser.table(place).is_made(at) {
+        unmade(parser, name, place, NO_CHAIN);
+        return None;
+    }
+    Some(at)
+}
+
+/// Deletes a rule. One that took every packet may have hidden what the kernel refuses.
+fn take(
+    parser: &mut Parser<'_>,
+    command: &Command,
+    place: Place,
+    at: usize,
+    position: usize,
+) -> Option<()> {
+    let table = parser.table(place);
+    let hid = table.takes_all_at(at, position);
+    let rule = table.take(at, position)?;
+    if hid && let Err(refusal) = look(parser, place) {
+        parser.table(place).put(at, Some(position), rule);
+        return kernel(parser, place, &refusal, Some(command));
+    }
+    Some(())
 }
 
 /// `-D` by specification, and `-C`.
@@ -534,15 +700,10 @@ fn missing(
                     command.arguments.first().map_or("", |w| &w.text)
                 ),
             );
-            return refuse(
-                parser,
-                place,
-                error,
-                "Bad rule (does a matching rule exist in that chain?)",
-            );
+            return refuse(parser, place, error, NO_RULE);
         };
         if command.verb == Verb::Delete {
-            table.take(at, found);
+            take(parser, command, place, at, found)?;
         }
     }
     Some(())
@@ -560,7 +721,8 @@ fn put(
     let tools = parser.options.tools;
     let works = allowed::works(place.family, tools);
     let table = parser.table(place);
-    table.made = true;
+    let made = (table.made, table.is_made(at));
+    table.make(at);
     let mut refusal = None;
     let mut done = 0;
     for rule in built {
@@ -593,6 +755,10 @@ fn put(
             .slot(at)
             .map_or(0, |s| s.rules.len().saturating_sub(1));
         table.take(at, position.unwrap_or(last));
+    }
+    table.made = made.0;
+    if let Some(slot) = table.slot_mut(at) {
+        slot.made = made.1;
     }
     kernel(parser, place, &refused, Some(command))
 }
@@ -663,6 +829,10 @@ pub(crate) fn kernel(
                 .filter(|h| works & super::tables::bit(*h) != 0)
                 .map(Hook::name)
                 .collect();
+            // The rule stands in that chain itself.
+            let direct = command
+                .and_then(|c| c.arguments.first())
+                .is_some_and(|chain| chain.text == hook.name());
             let code = match name.starts_with("match") {
                 true => "match-in-chain",
                 false => "target-in-chain",
@@ -673,8 +843,13 @@ pub(crate) fn kernel(
                         code,
                         place_of(position),
                         format!(
-                            "{name} does not work in {}, from where it is reached{}",
+                            "{name} does not work in {}{}{}",
                             hook.name(),
+                            if direct {
+                                ""
+                            } else {
+                                ", from where it is reached"
+                            },
                             elsewhere(position)
                         ),
                     )
@@ -729,7 +904,7 @@ fn rule_number(
 /// A target's name: a user chain, a verdict, or a target.
 fn resolve(
     parser: &mut Parser<'_>,
-    command: &Command,
+    command: Option<&Command>,
     target: &TargetWord,
     place: Place,
 ) -> Option<Target> {
@@ -739,7 +914,10 @@ fn resolve(
     let table = parser.table(place);
     let at = table.find(name);
     let builtin = at.is_some_and(|at| table.slot(at).is_some_and(|s| s.builtin.is_some()));
-    if let Some(at) = at.filter(|_| !builtin) {
+    // A chain of a target's name: iptables-legacy jumps there, iptables-nft takes the target.
+    let built = command.is_some_and(|c| c.built_target.is_some());
+    let extension = built && !target.goto && tools == Tools::Nft;
+    if let Some(at) = at.filter(|_| !builtin && !extension) {
         return Some(if target.goto {
             Target::Goto(at)
         } else {
@@ -756,14 +934,33 @@ fn resolve(
         if name == "QUEUE" && tools == Tools::Nft {
             let error = parser
                 .error("unknown-target", span, "iptables-nft has no target QUEUE")
-                .help("-j NFQUEUE --queue-num 0")
-                .said(nft_failed(command, "No such file or directory"));
+                .help("-j NFQUEUE --queue-num 0");
+            let error = match command {
+                Some(command) => error.said(nft_failed(command, "No such file or directory")),
+                None => error,
+            };
             parser.report(error);
             return None;
         }
-        if let Some(built) = &command.built_target {
+        if let Some(built) = command.and_then(|c| c.built_target.as_ref()) {
             return Some(built.clone());
         }
+    }
+    // `-jACCEPT`: iptables before 1.8.10 takes all of the word for the name.
+    let joined = ["--jump=", "-j"].iter().find_map(|o| name.strip_prefix(o));
+    if let Some(value) = joined.filter(|_| !target.goto) {
+        let fixed = format!("-j {value}");
+        let error = parser
+            .error(
+                "joined-value",
+                span,
+                format!("iptables before 1.8.10 takes all of '{name}' for the value"),
+            )
+            .help(fixed.clone())
+            .said(no_target(name, tools, false))
+            .replace(span.0, span.1, fixed);
+        parser.report(error);
+        return None;
     }
     let mut names: Vec<String> = ["ACCEPT", "DROP", "RETURN"].map(String::from).to_vec();
     names.extend(crate::catalogue::TARGETS.iter().map(|t| t.name.to_string()));
@@ -785,22 +982,48 @@ fn resolve(
     };
     let mut error = parser.error("unknown-target", span, message);
     if builtin {
+        if tools == Tools::Nft {
+            let made = at.is_some_and(|at| parser.table(place).is_made(at));
+            let why = match made {
+                true => "Operation not supported",
+                false => "No such file or directory",
+            };
+            let error = match command {
+                Some(command) => error.said(nft_failed(command, why)),
+                None => error,
+            };
+            parser.report(error);
+            return None;
+        }
         return refuse(parser, place, error, INVALID).and(None);
     }
     let exact = names.iter().find(|n| n.eq_ignore_ascii_case(name)).cloned();
     let near =
         exact.or_else(|| nearest(name, names.iter().map(String::as_str)).map(str::to_string));
-    error = match near {
-        Some(near) if !target.goto => error.help(near.clone()).replace(span.0, span.1, near),
+    // A chain of that name in another table is what was meant.
+    let elsewhere = (parser.rulesets.tables(place.family).iter())
+        .find(|t| t.kind != place.kind && t.find(name).is_some())
+        .map(|t| t.kind);
+    error = match (near, elsewhere) {
+        (_, Some(other)) => error.help(format!(
+            "chain '{name}' is in table {}; a jump stays in its own table",
+            other.name()
+        )),
+        (Some(near), _) if !target.goto => error.help(near.clone()).replace(span.0, span.1, near),
         _ => error.help(format!("make the chain first: -N {name}")),
     };
-    let said = match (tools, target.goto) {
+    let said = no_target(name, tools, target.goto);
+    parser.report(error.said(said));
+    None
+}
+
+/// What the real program says about a target that is none.
+fn no_target(name: &str, tools: Tools, goto: bool) -> String {
+    match (tools, goto) {
         (Tools::Nft, _) => format!("Chain '{name}' does not exist"),
         (Tools::Legacy, true) => format!("goto '{name}' is not a chain"),
         (Tools::Legacy, false) => {
             format!("Couldn't load target `{name}':No such file or directory")
         }
-    };
-    parser.report(error.said(said));
-    None
+    }
 }

@@ -8,6 +8,7 @@ use crate::diagnostic::{Diagnostic, nearest};
 use crate::lex::Word;
 use crate::model::Hook;
 use crate::names;
+use crate::value::Bad;
 
 const BUILTIN: [Hook; 5] = [
     Hook::Prerouting,
@@ -87,15 +88,171 @@ pub(crate) fn stray(parser: &Parser<'_>, words: &[Word], at: usize, has_verb: bo
                 .replace(word.start, word.end, format!("-A {chain}"));
         }
     }
-    let mut diagnostic = parser.error(
+    if let Some(before) = at.checked_sub(1).and_then(|b| words.get(b))
+        && before.text.ends_with(',')
+    {
+        let list = format!("{}{}", before.text, word.text);
+        return parser
+            .error(
+                "stray-word",
+                (before.start, word.end),
+                "a space stands inside a list",
+            )
+            .help(list.clone())
+            .replace(before.start, word.end, list);
+    }
+    parser.error(
         "stray-word",
         span,
         format!("'{}' belongs to no option", word.text),
-    );
-    if word.text.starts_with('–') || word.text.starts_with('—') {
-        diagnostic = diagnostic.help("a long dash was pasted here; type -- instead");
+    )
+}
+
+/// Dashes of typesetting, which word processors and web pages put in place of `-` and `--`.
+const LONG_DASHES: [char; 4] = ['–', '—', '―', '−'];
+
+/// Whether a word begins with a dash of typesetting.
+pub(crate) fn is_long_dash(text: &str) -> bool {
+    text.starts_with(LONG_DASHES)
+}
+
+/// `–dport`: an option behind a dash of typesetting.
+pub(crate) fn long_dash(parser: &Parser<'_>, word: &Word) -> Option<Diagnostic> {
+    if !is_long_dash(&word.text) {
+        return None;
     }
-    diagnostic
+    let name = word.text.trim_start_matches(LONG_DASHES);
+    let dashes = if name.chars().count() > 1 { "--" } else { "-" };
+    let typed = format!("{dashes}{name}");
+    Some(
+        parser
+            .error(
+                "long-dash",
+                (word.start, word.end),
+                format!(
+                    "a long dash stands before '{name}', pasted from a page that turns -- into one"
+                ),
+            )
+            .help(typed.clone())
+            .replace(word.start, word.end, typed),
+    )
+}
+
+/// `“several words”`: quotes of typesetting hold nothing together. Each such phrase is reported; the words come
+/// back with the phrases as one word each.
+pub(crate) fn typographic_quotes(parser: &mut Parser<'_>, words: &[Word]) -> Option<Vec<Word>> {
+    const OPENING: [char; 5] = ['“', '„', '”', '‘', '’'];
+    const CLOSING: [char; 3] = ['”', '“', '’'];
+    let opens = |w: &Word| w.text.starts_with(OPENING) && !w.text.contains(char::is_whitespace);
+    if !words.iter().any(opens) {
+        return None;
+    }
+    let mut mended = Vec::with_capacity(words.len());
+    let mut found = false;
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        let last = (opens(word) && !word.text.ends_with(CLOSING))
+            .then(|| {
+                words[at + 1..]
+                    .iter()
+                    .position(|w| w.text.ends_with(CLOSING))
+            })
+            .flatten();
+        let Some(last) = last.map(|n| at + 1 + n) else {
+            mended.push(word.clone());
+            at += 1;
+            continue;
+        };
+        let phrase = words[at..=last]
+            .iter()
+            .map(|w| w.text.as_str())
+            .collect::<Vec<_>>()
+            .join(" ");
+        let text = phrase
+            .trim_start_matches(OPENING)
+            .trim_end_matches(CLOSING)
+            .to_string();
+        let span = (word.start, words[last].end);
+        let quoted = format!("\"{text}\"");
+        let error = parser
+            .error(
+                "typographic-quotes",
+                span,
+                "typographic quotes do not hold words together",
+            )
+            .help(quoted.clone())
+            .replace(span.0, span.1, quoted);
+        // The real program stops at the second word of the phrase, which belongs to no option.
+        let error = match (found, words.get(at + 1)) {
+            (false, Some(next)) => error.said(format!("Bad argument `{}'", next.text)),
+            _ => error,
+        };
+        parser.report(error);
+        found = true;
+        mended.push(Word {
+            text,
+            start: span.0,
+            end: span.1,
+        });
+        at = last + 1;
+    }
+    found.then_some(mended)
+}
+
+/// An option at the end of the line that wants a value; `known` is what its extension calls the value.
+pub(crate) fn missing_value(
+    parser: &Parser<'_>,
+    option: &Word,
+    known: Option<&'static str>,
+) -> Diagnostic {
+    let diagnostic = parser.error(
+        "missing-value",
+        (option.start, option.end),
+        format!("option '{}' needs a value", option.text),
+    );
+    let what = match option.text.as_str() {
+        "-j" | "--jump" => "a target (ACCEPT, DROP, REJECT, LOG …) or a chain",
+        "-g" | "--goto" => "a chain",
+        "-m" | "--match" => "the name of a match, such as conntrack",
+        "-p" | "--protocol" => "a protocol, such as tcp",
+        "-s" | "-d" | "--source" | "--destination" => "an address, such as 192.0.2.0/24",
+        "-i" | "-o" | "--in-interface" | "--out-interface" => "an interface, such as eth0",
+        "-t" | "--table" => "filter, nat, mangle, raw or security",
+        "-A" | "-I" | "-D" | "-R" | "-N" | "-P" | "-C" => "a chain, such as INPUT",
+        _ => match known.filter(|k| !k.is_empty()) {
+            Some(value) => return diagnostic.help(format!("{} {value}", option.text)),
+            None => return diagnostic,
+        },
+    };
+    diagnostic.help(what)
+}
+
+/// `-p` with a name that is no protocol, and the number of what was meant.
+pub(crate) fn unknown_protocol(
+    parser: &Parser<'_>,
+    word: &Word,
+    bad: Bad,
+) -> (Diagnostic, Option<u8>) {
+    let mut diagnostic = parser.error("bad-value", (word.start, word.end), bad.message);
+    diagnostic.said = bad.said.map(String::from);
+    diagnostic.help = bad.help;
+    let usual = [
+        "tcp",
+        "udp",
+        "icmp",
+        "ipv6-icmp",
+        "icmpv6",
+        "sctp",
+        "esp",
+        "ah",
+        "gre",
+        "all",
+    ];
+    let near = nearest(&word.text.to_ascii_lowercase(), usual);
+    if let Some(near) = near {
+        diagnostic = diagnostic.help(near).replace(word.start, word.end, near);
+    }
+    (diagnostic, near.and_then(crate::names::protocol_number))
 }
 
 fn is_state_list(text: &str) -> bool {
@@ -142,7 +299,7 @@ pub(crate) fn unknown_option(
     word: &Word,
     name: &str,
     value: Option<&Word>,
-    protocol: Option<u8>,
+    (protocol, family): (Option<u8>, Family),
     known: &[&str],
 ) -> Diagnostic {
     let span = (word.start, word.end);
@@ -185,6 +342,18 @@ pub(crate) fn unknown_option(
             return error(message)
                 .help(format!("-m multiport --{side} {value_text}"))
                 .replace(word.start, word.end, format!("-m multiport --{side}"));
+        }
+        "state" if known.contains(&"ctstate") => {
+            return error(
+                "'--state' is an option of the match state; conntrack calls it --ctstate"
+                    .to_string(),
+            )
+            .help("--ctstate")
+            .replace(word.start, word.end, "--ctstate");
+        }
+        "icmp-type" if family == Family::V6 => {
+            return error("'--icmp-type' is for IPv4; IPv6 has ICMP of its own".to_string())
+                .help("-p ipv6-icmp --icmpv6-type");
         }
         "port" | "ports" => {
             return error(format!("'{}' is an option of multiport", word.text))

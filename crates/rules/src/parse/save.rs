@@ -171,6 +171,7 @@ impl Reader<'_, '_> {
                     format!("table {} is not committed", kind.name()),
                 )
                 .help("COMMIT before the next table")
+                .replace(span.0, span.0, "COMMIT\n")
                 .said(bad(word));
             self.parser.report(error);
             self.commit(kind);
@@ -494,10 +495,17 @@ impl Reader<'_, '_> {
                 span,
                 format!("table {} is not committed", kind.name()),
             )
-            .help("COMMIT at the end of the table")
-            .said(format!(
-                "{program}-restore: COMMIT expected at line {number}"
-            ));
+            .help("COMMIT at the end of the table");
+        // The real program gets here only when nothing stopped it before.
+        let stopped = |d: &Diagnostic| d.severity == Severity::Error;
+        let program = match self.parser.options.tools {
+            Tools::Legacy => format!("{program}-restore"),
+            Tools::Nft => format!("{program}-nft-restore"),
+        };
+        let error = match self.parser.diagnostics.iter().any(stopped) {
+            true => error,
+            false => error.said(format!("{program}: COMMIT expected at line {number}")),
+        };
         self.parser.report(error);
     }
 }

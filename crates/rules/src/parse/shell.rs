@@ -9,9 +9,8 @@ use crate::lex::{Before, ShellLine, Word, shell_words};
 use crate::model::TableKind;
 
 /// Words that begin what is no plain command.
-const SHELL_WORDS: [&str; 16] = [
-    "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac",
-    "function", "select", "{", "}",
+const SHELL_WORDS: [&str; 8] = [
+    "if", "elif", "for", "while", "until", "case", "function", "select",
 ];
 
 /// Reads a whole script.
@@ -139,6 +138,13 @@ fn command(parser: &mut Parser<'_>, words: &[Word]) -> bool {
         return run(parser, words, name, Family::V4);
     }
     let span = (name.start, name.end);
+    // What closes a compound command was told where it opened.
+    if matches!(
+        program,
+        "then" | "else" | "fi" | "do" | "done" | "esac" | "{" | "}" | ";;"
+    ) {
+        return true;
+    }
     match program {
         "false" => return false,
         "true" | ":" => {}

@@ -55,6 +55,8 @@ pub(crate) struct Slot {
     pub(crate) rules: RuleList,
     /// Rules anywhere in the table that jump here.
     pub(crate) references: usize,
+    /// Whether nf_tables has it: a built-in chain is made by the first command about it.
+    pub(crate) made: bool,
     /// Hooks from which it can be reached, when the table is not stale.
     hooks: Hooks,
     /// Whether a rule takes every packet, behind which ip_tables does not look.
@@ -72,6 +74,7 @@ impl Slot {
             counters: Counters::default(),
             rules: RuleList::default(),
             references: 0,
+            made: builtin.is_none(),
             hooks: builtin.map_or(0, bit),
             stopped: false,
             jumps: Vec::new(),
@@ -87,7 +90,7 @@ pub(crate) struct Working {
     names: HashMap<String, usize>,
     /// Whether `hooks` of the chains may be wrong.
     stale: bool,
-    /// Whether anything was said about it: nf_tables makes its chains only then.
+    /// Whether nf_tables has it: the first command that makes a chain makes it.
     pub(crate) made: bool,
 }
 
@@ -170,6 +173,19 @@ impl Working {
 
     pub(crate) fn slot_mut(&mut self, at: usize) -> Option<&mut Slot> {
         self.slots.get_mut(at)?.as_mut()
+    }
+
+    /// A command about a chain makes it in nf_tables, and its table.
+    pub(crate) fn make(&mut self, at: usize) {
+        self.made = true;
+        if let Some(slot) = self.slot_mut(at) {
+            slot.made = true;
+        }
+    }
+
+    /// Whether nf_tables has a chain.
+    pub(crate) fn is_made(&self, at: usize) -> bool {
+        self.slot(at).is_some_and(|s| s.made)
     }
 
     /// Makes a user chain; `None` if it exists.
@@ -286,6 +302,13 @@ impl Working {
         }
         self.noted(at, to, all);
         Some(old)
+    }
+
+    /// Whether a rule at a position takes every packet: what is behind it is out of reach.
+    pub(crate) fn takes_all_at(&self, at: usize, position: usize) -> bool {
+        self.slot(at)
+            .and_then(|s| s.rules.iter().nth(position))
+            .is_some_and(takes_all)
     }
 
     /// Whether the kernel takes one more rule in a chain, of a table that it takes as it is;

@@ -73,18 +73,36 @@ impl Spec for Bpf {
     fn write(&self, out: &mut Out) {
         match self {
             Bpf::Bytecode(program) => {
-                let shown: Vec<String> = program
-                    .iter()
-                    .map(|i| format!("{} {} {} {}", i.code, i.jump_true, i.jump_false, i.k))
-                    .collect();
-                out.opt(
-                    "bytecode",
-                    format_args!("\"{},{}\"", program.len(), shown.join(",")),
-                );
+                let shown = shown(program);
+                out.opt("bytecode", format_args!("\"{},{shown}\"", program.len()));
             }
             Bpf::Pinned(path) => out.opt("object-pinned", path),
         }
     }
+
+    /// The real program puts no blank before it, and a zero byte behind a program.
+    fn list(&self, out: &mut Out) {
+        out.text.push_str("match bpf ");
+        match self {
+            Bpf::Bytecode(program) => {
+                out.text.push_str(&shown(program));
+                out.text.push('\0');
+            }
+            Bpf::Pinned(path) => {
+                out.text.push_str("pinned ");
+                out.text.push_str(path);
+            }
+        }
+    }
+}
+
+/// The instructions with commas between.
+fn shown(program: &[Instruction]) -> String {
+    let shown: Vec<String> = program
+        .iter()
+        .map(|i| format!("{} {} {} {}", i.code, i.jump_true, i.jump_false, i.k))
+        .collect();
+    shown.join(",")
 }
 
 /// `length,code jt jf k,...`: numbers wrap at their width and what follows the fourth is not read, as with the

@@ -105,7 +105,14 @@ impl Spec for Connbytes {
 
     fn read(l: &Loaded) -> Result<Self, Fault> {
         let mut range = l.need_not("connbytes", |t| match t.contains(':') {
-            true => value::number_range(t, u64::MAX),
+            true => match value::number_range(t, u64::MAX)? {
+                (first, last) if first > last => {
+                    Err(Bad::new(format!("the range {first}:{last} is backwards"))
+                        .help(format!("{last}:{first}"))
+                        .said(format!("{first} should be less than {last}")))
+                }
+                range => Ok(range),
+            },
             false => Ok((value::number(t, u64::MAX)?, u64::MAX)),
         })?;
         // The kernel is told of negation by a range that is the wrong way round.

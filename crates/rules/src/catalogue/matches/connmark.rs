@@ -26,11 +26,10 @@ impl Spec for Connmark {
     }
 
     fn list(&self, out: &mut Out) {
-        // The real program has a blank too many.
-        out.word("connmark match ");
+        // The real program's blanks.
+        let bang = if self.0.negated { "!" } else { "" };
         out.word(format_args!(
-            "{}{}",
-            if self.0.negated { "! " } else { "" },
+            "connmark match {bang} {}",
             write::masked(&self.0.value)
         ));
     }

@@ -32,11 +32,10 @@ fn types(text: &str) -> Value<u16> {
         let Some(number) = TYPES.iter().position(|t| t.eq_ignore_ascii_case(name)) else {
             let upper = name.to_ascii_uppercase();
             let near = crate::diagnostic::nearest(&upper, TYPES.iter().copied());
-            return Err(
-                Bad::new(format!("'{name}' is no packet type of DCCP")).help(
-                    near.map_or_else(|| format!("one of {}", TYPES.join(", ")), str::to_string),
-                ),
-            );
+            let help = near.map_or_else(|| format!("one of {}", TYPES.join(", ")), str::to_string);
+            return Err(Bad::new(format!("'{name}' is no packet type of DCCP"))
+                .help(help)
+                .said(format!("Unknown DCCP type `{name}'")));
         };
         set |= if number == INVALID {
             !0 << INVALID
@@ -49,6 +48,11 @@ fn types(text: &str) -> Value<u16> {
 
 /// A port as the C library's resolver reads it: decimal only, and of a number too big the lowest 16 bits.
 fn port(text: &str) -> Value<u16> {
+    read_port(text)
+        .map_err(|bad| bad.said(format!("Port \"{text}\" does not resolve to anything.")))
+}
+
+fn read_port(text: &str) -> Value<u16> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return text
             .parse::<u64>()
@@ -77,7 +81,8 @@ fn port_range(text: &str) -> Value<PortRange> {
     if parts.next().is_some() {
         return Err(Bad::new(format!(
             "'{text}' has more than two ports; a range is FIRST:LAST"
-        )));
+        ))
+        .said("{extension}: Too many components for option \"--{option}\" (max: 2)"));
     }
     Ok(PortRange { first, last })
 }
@@ -114,9 +119,14 @@ impl Spec for Dccp {
     .needs(&[Need::Transport]);
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        let option = |t: &str| match read::byte(t)? {
-            0 => Err(Bad::new("option 0 is padding, which no rule can ask for").help("1 to 255")),
-            number => Ok(number),
+        let option = |t: &str| {
+            let said = "{extension}: bad value for option \"--{option}\", or out of range (1-255).";
+            match read::byte(t).map_err(|bad| bad.said(said))? {
+                0 => Err(Bad::new("option 0 is padding, which no rule can ask for")
+                    .help("1 to 255")
+                    .said(said)),
+                number => Ok(number),
+            }
         };
         Ok(Dccp {
             source: loaded.not("sport", port_range)?,

@@ -86,4 +86,9 @@ impl Spec for Dscp {
     fn write(&self, out: &mut Out) {
         out.not("dscp", &self.0, |point| format!("0x{point:02x}"));
     }
+
+    fn list(&self, out: &mut Out) {
+        let bang = if self.0.negated { "!" } else { "" };
+        out.word(format_args!("DSCP match {bang}0x{:02x}", self.0.value));
+    }
 }

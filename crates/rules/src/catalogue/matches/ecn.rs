@@ -55,4 +55,18 @@ impl Spec for Ecn {
         }
         out.maybe("ecn-ip-ect", &self.ip, u8::to_string);
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("ECN match");
+        for (name, not) in [("ECE", &self.ece), ("CWR", &self.cwr)] {
+            if let Some(not) = not {
+                let bang = if not.negated { "!" } else { "" };
+                out.word(format_args!("{bang}{name}"));
+            }
+        }
+        if let Some(not) = &self.ip {
+            let bang = if not.negated { "!" } else { "" };
+            out.word(format_args!("{bang}ECT={}", not.value));
+        }
+    }
 }

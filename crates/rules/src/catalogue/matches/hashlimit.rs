@@ -32,6 +32,8 @@ pub struct Hashlimit {
     pub expire: u32,
     /// `--hashlimit-rate-match`: seconds over which the rate is measured; `None`: a bucket of credits.
     pub rate_interval: Option<u32>,
+    /// `--hashlimit-rate-interval` without `--hashlimit-rate-match`, which only a listing shows; 0: not there.
+    pub idle_interval: u32,
 }
 
 /// What tells entries of a [`Hashlimit`] table apart.
@@ -446,6 +448,10 @@ impl Spec for Hashlimit {
                 .unwrap_or(GC_INTERVAL),
             expire: expire.unwrap_or(usual_expire),
             rate_interval,
+            idle_interval: match rate_interval {
+                Some(_) => 0,
+                None => interval.unwrap_or(0),
+            },
         };
         rule.check().map_err(|bad| l.fault(bad))?;
         Ok(rule)
@@ -473,11 +479,12 @@ impl Spec for Hashlimit {
             true => "limit: above",
             false => "limit: up to",
         });
-        // Without saving, the rate over all of the interval.
+        // Other than when it is saved, the rate is that of all of the interval.
+        let interval = self.rate_interval.unwrap_or(self.idle_interval.max(1));
         let shown = Hashlimit {
-            average: match self.rate_interval {
-                Some(interval) if !self.bytes => self.average.wrapping_mul(interval.into()),
-                _ => self.average,
+            average: match self.bytes {
+                true => self.average,
+                false => self.average.wrapping_mul(interval.into()),
             },
             ..self.clone()
         };

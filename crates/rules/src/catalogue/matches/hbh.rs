@@ -31,7 +31,14 @@ fn low_byte(text: &str, what: &str) -> Value<u8> {
         None => (text, false),
     };
     let number = value::number(digits, u64::MAX).map_err(|_| {
-        Bad::new(format!("'{text}' is no {what} of an option")).help("a number from 0 to 255")
+        let real = if what == "type" { "opt" } else { what };
+        let fault = match digits.starts_with(|c: char| c.is_ascii_digit()) {
+            true => "error parsing",
+            false => "no valid digits in",
+        };
+        Bad::new(format!("'{text}' is no {what} of an option"))
+            .help("a number from 0 to 255")
+            .said(format!("{{extension}}: {fault} {real} `{text}'"))
     })?;
     Ok(if negative {
         number.wrapping_neg() as u8
@@ -45,9 +52,10 @@ fn options(text: &str) -> Value<Vec<HeaderOption>> {
     let mut list = Vec::new();
     for part in text.split(',') {
         if list.len() == MAX {
-            return Err(Bad::new(format!(
-                "more than {MAX} options; a rule can test {MAX}"
-            )));
+            return Err(
+                Bad::new(format!("more than {MAX} options; a rule can test {MAX}"))
+                    .said("too many addresses specified"),
+            );
         }
         let (kind, length) = match part.split_once(':') {
             Some((kind, length)) => (kind, Some(length)),
@@ -56,10 +64,13 @@ fn options(text: &str) -> Value<Vec<HeaderOption>> {
         let kind = low_byte(kind, "type")?;
         if length.is_some() {
             if list.len() == MAX - 1 {
-                return Err(Bad::new(format!("option number {MAX} can have no length")));
+                return Err(Bad::new(format!("option number {MAX} can have no length"))
+                    .said("too many ports specified"));
             }
             if kind == 0 {
-                return Err(Bad::new("option 0 (Pad1) is one byte and has no length").help("0"));
+                return Err(Bad::new("option 0 (Pad1) is one byte and has no length")
+                    .help("0")
+                    .said("PAD0 has not got length"));
             }
         }
         let length = length.map(|l| low_byte(l, "length")).transpose()?;

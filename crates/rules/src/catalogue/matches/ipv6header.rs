@@ -61,15 +61,23 @@ fn headers(text: &str) -> Value<u8> {
             let near = names()
                 .find(|name| name.eq_ignore_ascii_case(part))
                 .or_else(|| crate::diagnostic::nearest(part, names()));
-            let bad = Bad::new(format!("'{part}' is no header of IPv6"));
+            // A protocol that has a name is said by its number.
+            let real = match crate::names::protocol_number(part) {
+                Some(number) if part.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
+                    number.to_string()
+                }
+                _ => part.to_string(),
+            };
+            let bad = Bad::new(format!("'{part}' is no header of IPv6"))
+                .said(format!("unknown header `{real}' specified"));
             return Err(bad.help(near.unwrap_or("hop, dst, route, frag, auth, esp, none or prot")));
         };
         set |= bit;
     }
     if set == 0 {
-        return Err(
-            Bad::new("no header is named").help("hop, dst, route, frag, auth, esp, none or prot")
-        );
+        return Err(Bad::new("no header is named")
+            .help("hop, dst, route, frag, auth, esp, none or prot")
+            .said("ip6t_ipv6header: cannot parse header names"));
     }
     Ok(set)
 }

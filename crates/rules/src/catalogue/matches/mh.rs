@@ -39,7 +39,8 @@ fn kind(text: &str) -> Value<u8> {
         return Ok(kind);
     }
     read::byte(text).map_err(|_| {
-        let bad = Bad::new(format!("'{text}' is no type of a mobility header"));
+        let bad = Bad::new(format!("'{text}' is no type of a mobility header"))
+            .said(format!("Invalid MH type `{text}'"));
         let near = crate::diagnostic::nearest(text, names().map(|(name, _)| name));
         bad.help(near.unwrap_or("a name such as binding-update, or a number from 0 to 255"))
     })
@@ -53,7 +54,8 @@ fn kinds(text: &str) -> Value<(u8, u8)> {
     let last = if last.is_empty() { 255 } else { kind(last)? };
     if first > last {
         return Err(Bad::new(format!("the range {first}:{last} is backwards"))
-            .help(format!("{last}:{first}")));
+            .help(format!("{last}:{first}"))
+            .said("Invalid MH type range (min > max)"));
     }
     Ok((first, last))
 }

@@ -35,9 +35,14 @@ impl Range {
 
 /// `first[:last]`: an end that is left out is the lowest or highest number, and nothing at all is 0.
 pub(super) fn range(text: &str) -> Value<Range> {
-    let number = |t: &str, missing: u32| match t {
-        "" => Ok(missing),
-        t => read::word(t),
+    let mut near = text;
+    let mut number = |t: &str, missing: u32| {
+        let rest = near;
+        near = near.get(t.len() + 1..).unwrap_or_default();
+        if t.is_empty() {
+            return Ok(missing);
+        }
+        read::word(t).map_err(|bad| bad.said(real_fault(t, rest)))
     };
     let mut parts = text.split(':');
     let first = number(parts.next().unwrap_or(""), 0)?;
@@ -48,9 +53,26 @@ pub(super) fn range(text: &str) -> Value<Range> {
     if parts.next().is_some() {
         return Err(Bad::new(format!(
             "'{text}' has more than two numbers; a range is FIRST:LAST"
-        )));
+        ))
+        .said("{extension}: Too many components for option \"--{option}\" (max: 2)"));
     }
     Ok(Range { first, last })
+}
+
+/// What the real programs say of a number that is none; `rest` is what they have not read yet.
+fn real_fault(number: &str, rest: &str) -> String {
+    let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+    match number.get(digits..) {
+        Some(strange) if digits > 0 && !strange.is_empty() => {
+            let strange = rest.get(digits..).unwrap_or(strange);
+            format!(
+                "{{extension}}: Argument to \"--{{option}}\" has unexpected characters near \"{strange}\"."
+            )
+        }
+        _ => format!(
+            "{{extension}}: bad value for option \"--{{option}}\" near \"{rest}\", or out of range (0-4294967295)."
+        ),
+    }
 }
 
 /// ` [!] --name range`. The programs leave out the range of all numbers even where it is negated.

@@ -55,13 +55,14 @@ pub enum Mode {
 /// Most elements of one rule (kernel `XT_POLICY_MAX_ELEM`).
 const MAX: usize = 4;
 
-fn one_of<T: Copy>(text: &str, known: [(&str, T); 2], what: &str) -> Value<T> {
+fn one_of<T: Copy>(text: &str, known: [(&str, T); 2], what: &str, real: &str) -> Value<T> {
     match known.iter().find(|(name, _)| *name == text) {
         Some((_, value)) => Ok(*value),
         None => {
             let near = crate::diagnostic::nearest(text, known.iter().map(|k| k.0));
             let both = format!("{} or {}", known[0].0, known[1].0);
             Err(Bad::new(format!("'{text}' is no {what}"))
+                .said(format!("{real} \"{text}\""))
                 .help(near.map_or(both, ToString::to_string)))
         }
     }
@@ -70,7 +71,9 @@ fn one_of<T: Copy>(text: &str, known: [(&str, T); 2], what: &str) -> Value<T> {
 fn protocol(text: &str) -> Value<u8> {
     match value::protocol(text)? {
         found @ (proto::AH | proto::ESP | proto::IPCOMP) => Ok(found),
-        _ => Err(Bad::new(format!("IPsec does not pack with '{text}'")).help("ah, esp or ipcomp")),
+        _ => Err(Bad::new(format!("IPsec does not pack with '{text}'"))
+            .help("ah, esp or ipcomp")
+            .said("policy match: protocol must be ah/esp/ipcomp")),
     }
 }
 
@@ -79,6 +82,7 @@ fn mode(text: &str) -> Value<Mode> {
         text,
         [("transport", Mode::Transport), ("tunnel", Mode::Tunnel)],
         "mode",
+        "policy match: invalid mode",
     )
 }
 
@@ -171,12 +175,17 @@ impl Policy {
         for (at, element) in self.elements.iter().enumerate() {
             if self.strict && element.is_empty() {
                 let text = format!("element {} of the strict policy says nothing", at + 1);
-                return Err(loaded.fault(Bad::new(text).help(
+                let said = format!(
+                    "policy match: empty policy element {at}. --strict is in effect, but at least one of reqid, spi, \
+                     tunnel-src, tunnel-dst, proto or mode is required."
+                );
+                return Err(loaded.fault(Bad::new(text).said(said).help(
                     "--reqid, --spi, --proto, --mode, --tunnel-src or --tunnel-dst, or leave out --strict",
                 )));
             }
             if element.ends_without_tunnel() {
-                let bad = Bad::new("--tunnel-src and --tunnel-dst go with tunnels only");
+                let bad = Bad::new("--tunnel-src and --tunnel-dst go with tunnels only")
+                    .said("policy match: --tunnel-src/--tunnel-dst is only valid in tunnel mode");
                 return Err(loaded.fault(bad.help("--mode tunnel")));
             }
         }
@@ -191,7 +200,7 @@ impl Spec for Policy {
         "The IPsec policy that a packet came by or goes by.",
     )
     .options(&[
-        opt("dir", "in|out", "the policy of unpacking, or of packing").required(),
+        opt("dir", "in|out", "the policy of unpacking, or of packing"),
         opt(
             "pol",
             "none|ipsec",
@@ -222,14 +231,24 @@ impl Spec for Policy {
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
         let way = [("in", Direction::In), ("out", Direction::Out)];
-        let direction = loaded.need("dir", |t| one_of(t, way, "direction"))?;
+        let direction = loaded.plain("dir", |t| {
+            one_of(t, way, "direction", "policy_match: invalid dir")
+        })?;
+        let Some(direction) = direction else {
+            let (word, bad) = loaded.missing("dir");
+            let said = "policy match: neither --dir in nor --dir out specified";
+            return Err((word, bad.said(said)));
+        };
         let kinds = [("none", true), ("ipsec", false)];
-        let none = loaded.plain("pol", |t| one_of(t, kinds, "policy"))?;
+        let none = loaded.plain("pol", |t| {
+            one_of(t, kinds, "policy", "policy match: invalid policy")
+        })?;
         let none = none.unwrap_or(false);
         let strict = loaded.has("strict");
         if let (true, Some(given)) = (none, loaded.find("strict")) {
             let bad =
-                Bad::new("--strict goes with a policy, and --pol none says that there is none");
+                Bad::new("--strict goes with a policy, and --pol none says that there is none")
+                    .said("policy match: policy none but --strict given");
             return Err(given.fault(bad.help("leave out --strict")));
         }
         let mut elements = vec![Element::default()];
@@ -237,14 +256,16 @@ impl Spec for Policy {
             if given.option.name == "next" {
                 if elements.len() == MAX {
                     let text = format!("more than {MAX} elements; a rule can test {MAX}");
-                    return Err(given.fault(Bad::new(text)));
+                    let said = "policy match: maximum policy depth reached";
+                    return Err(given.fault(Bad::new(text).said(said)));
                 }
                 elements.push(Element::default());
             } else if let Some(element) = elements.last_mut()
                 && element.take(given, loaded.family)?.is_none()
             {
                 let name = given.option.name;
-                let bad = Bad::new(format!("--{name} stands twice in one element"));
+                let bad = Bad::new(format!("--{name} stands twice in one element"))
+                    .said(format!("policy match: double --{name} option"));
                 return Err(given.fault(bad.help("with --strict, --next begins another element")));
             }
         }

@@ -29,11 +29,13 @@ fn addresses(text: &str) -> Value<Vec<Ipv6Addr>> {
     let mut list = Vec::new();
     for part in text.split(',') {
         if list.len() == MAX {
-            return Err(Bad::new(format!(
-                "more than {MAX} addresses; a rule can test {MAX}"
-            )));
+            return Err(
+                Bad::new(format!("more than {MAX} addresses; a rule can test {MAX}"))
+                    .said("too many addresses specified"),
+            );
         }
-        match value::address(part, Family::V6)? {
+        let said = |bad: Bad| bad.said(format!("bad address: {part}"));
+        match value::address(part, Family::V6).map_err(said)? {
             IpAddr::V6(address) => list.push(address),
             IpAddr::V4(_) => return Err(Bad::new(format!("'{part}' is no IPv6 address"))),
         }
@@ -56,7 +58,12 @@ fn behind(loaded: &Loaded, option: &str, needed: &str, wanted: &str) -> Result<b
     if right {
         return Ok(true);
     }
-    let bad = Bad::new(format!("--{option} needs {wanted} before it"));
+    let real = match needed {
+        "rt-0-addrs" => "--rt-0-addr ...",
+        _ => wanted,
+    };
+    let bad = Bad::new(format!("--{option} needs {wanted} before it"))
+        .said(format!("`{real}' required before `--{option}'"));
     Err(loaded.given[at].fault(bad.help(format!("{wanted} --{option}"))))
 }
 

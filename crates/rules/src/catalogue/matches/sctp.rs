@@ -119,7 +119,8 @@ fn mode(text: &str) -> Value<ChunkMode> {
         Some((_, mode)) => Ok(*mode),
         None => Err(
             Bad::new(format!("'{text}' does not say which chunks must be there"))
-                .help("any, all or only"),
+                .help("any, all or only")
+                .said("Match type has to be one of \"ALL\", \"ANY\" or \"ONLY\""),
         ),
     }
 }
@@ -141,7 +142,8 @@ fn chunks(text: &str) -> Value<(Types, Vec<ChunkFlags>)> {
         let Some((at, (name, kind, known))) = at.and_then(|at| Some((at, CHUNKS.get(at)?))) else {
             let upper = name.to_ascii_uppercase();
             let near = crate::diagnostic::nearest(&upper, CHUNKS.iter().map(|c| c.0));
-            let bad = Bad::new(format!("'{name}' is no chunk type of SCTP"));
+            let bad = Bad::new(format!("'{name}' is no chunk type of SCTP"))
+                .said(format!("Unknown sctp chunk `{name}'"));
             return Err(match near {
                 Some(near) => bad.help(near),
                 None => bad.help("such as DATA, INIT, ABORT, or ALL, or NONE"),
@@ -151,7 +153,8 @@ fn chunks(text: &str) -> Value<(Types, Vec<ChunkFlags>)> {
         for letter in letters.chars() {
             let Some(place) = known.find(letter.to_ascii_uppercase()) else {
                 let names: String = known.chars().filter(|c| *c != '-').collect();
-                let bad = Bad::new(format!("chunk {name} has no flag '{letter}'"));
+                let bad = Bad::new(format!("chunk {name} has no flag '{letter}'"))
+                    .said(format!("Invalid flags for chunk type {at}"));
                 return Err(if names.is_empty() {
                     bad.help(format!("{name} alone: it has no flags"))
                 } else {
@@ -239,6 +242,7 @@ fn port(text: &str) -> Value<u16> {
         None => read::short(text).map_err(|_| {
             Bad::new(format!("'{text}' is no port, and no service of SCTP"))
                 .help("a number from 0 to 65535")
+                .said(format!("invalid port/service `{text}' specified"))
         }),
     }
 }

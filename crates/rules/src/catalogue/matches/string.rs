@@ -14,6 +14,16 @@ pub enum Algorithm {
     Kmp,
 }
 
+impl Algorithm {
+    /// As rules call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Bm => "bm",
+            Algorithm::Kmp => "kmp",
+        }
+    }
+}
+
 /// `-m string`: a text somewhere in the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StringMatch {
@@ -97,28 +107,11 @@ impl Spec for StringMatch {
 
     fn write(&self, out: &mut Out) {
         out.bang(self.text.negated);
-        let text = &self.text.value;
-        let printable = |b: &u8| (0x20..0x7f).contains(b);
-        if text.iter().all(printable) && text.last() != Some(&b'\\') {
-            let mut shown = String::with_capacity(text.len() + 2);
-            for byte in text {
-                if matches!(byte, b'"' | b'\\') {
-                    shown.push('\\');
-                }
-                shown.push(char::from(*byte));
-            }
-            out.opt("string", format_args!("\"{shown}\""));
-        } else {
-            let digits: String = text.iter().map(|b| format!("{b:02x}")).collect();
-            out.opt("hex-string", format_args!("\"|{digits}|\""));
+        match quoted(&self.text.value) {
+            Text::Plain(text) => out.opt("string", text),
+            Text::Hex(text) => out.opt("hex-string", text),
         }
-        out.opt(
-            "algo",
-            match self.algorithm {
-                Algorithm::Bm => "bm",
-                Algorithm::Kmp => "kmp",
-            },
-        );
+        out.opt("algo", self.algorithm.name());
         if self.from != 0 {
             out.opt("from", self.from);
         }
@@ -129,6 +122,47 @@ impl Spec for StringMatch {
             out.flag("icase");
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        let bang = if self.text.negated { "!" } else { "" };
+        let (Text::Plain(text) | Text::Hex(text)) = quoted(&self.text.value);
+        out.word(format_args!(
+            "STRING match {bang} {text} ALGO name {}",
+            self.algorithm.name()
+        ));
+        if self.from != 0 {
+            out.word(format_args!("FROM {}", self.from));
+        }
+        if self.to != u16::MAX {
+            out.word(format_args!("TO {}", self.to));
+        }
+        if self.ignore_case {
+            out.word("ICASE");
+        }
+    }
+}
+
+/// A text in quotes, or its hex digits.
+enum Text {
+    Plain(String),
+    Hex(String),
+}
+
+/// As iptables-save prints a text: in hex if it has anything that is not printable, or a backslash at its end.
+fn quoted(text: &[u8]) -> Text {
+    let printable = |b: &u8| (0x20..0x7f).contains(b);
+    if text.iter().all(printable) && text.last() != Some(&b'\\') {
+        let mut shown = String::with_capacity(text.len() + 2);
+        for byte in text {
+            if matches!(byte, b'"' | b'\\') {
+                shown.push('\\');
+            }
+            shown.push(char::from(*byte));
+        }
+        return Text::Plain(format!("\"{shown}\""));
+    }
+    let digits: String = text.iter().map(|b| format!("{b:02x}")).collect();
+    Text::Hex(format!("\"|{digits}|\""))
 }
 
 fn too_long(text: &str) -> Bad {

@@ -20,23 +20,32 @@ impl Spec for Tcpmss {
 
     fn read(loaded: &Loaded) -> Result<Self, Fault> {
         let range = |t: &str| {
-            // An empty word is 0 to the real program.
-            let t = if t.is_empty() { "0" } else { t };
             if t.matches(':').count() > 1 {
                 return Err(Bad::new(format!("'{t}' is no range"))
                     .help("first:last")
                     .said("{extension}: Too many components for option \"--{option}\" (max: 2)"));
             }
-            let range = value::number_range(t, 65_535).map_err(|bad| match bad.said {
-                None => bad.said("tcpmss: invalid range given"),
-                Some(_) => bad,
-            })?;
-            Ok((range.0 as u16, range.1 as u16))
+            let (first, last) = value::number_range(t, 65_535)?;
+            if first > last {
+                return Err(Bad::new(format!("the range {first}:{last} is backwards"))
+                    .help(format!("{last}:{first}"))
+                    .said("tcpmss: invalid range given"));
+            }
+            Ok((first as u16, last as u16))
         };
         loaded.need_not("mss", range).map(Tcpmss)
     }
 
     fn write(&self, out: &mut Out) {
         out.not("mss", &self.0, |(a, b)| write::range(a, b));
+    }
+
+    fn list(&self, out: &mut Out) {
+        let (first, last) = self.0.value;
+        let bang = if self.0.negated { "!" } else { "" };
+        out.word(format_args!(
+            "tcpmss match {bang}{}",
+            write::range(first, last)
+        ));
     }
 }

@@ -55,6 +55,20 @@ pub(crate) fn shown(&(value, mask): &(u8, u8)) -> String {
     format!("0x{value:02x}/0x{mask:02x}")
 }
 
+/// As `iptables -L` prints it: a name has a blank before it, a number has none.
+fn listed(bits: &(u8, u8), out: &Out) -> String {
+    match name(bits).filter(|_| !out.numeric) {
+        Some(name) => format!(" {name}"),
+        None => shown(bits),
+    }
+}
+
+/// The name of value and mask.
+pub(crate) fn name(&(value, mask): &(u8, u8)) -> Option<&'static str> {
+    let named = NAMES.iter().find(|(_, bits)| *bits == value);
+    named.filter(|_| mask == NAMED).map(|(name, _)| *name)
+}
+
 /// `-m tos`: value and mask of the type of service (of IPv6: of the traffic class).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tos(pub Not<(u8, u8)>);
@@ -72,5 +86,13 @@ impl Spec for Tos {
 
     fn write(&self, out: &mut Out) {
         out.not("tos", &self.0, shown);
+    }
+
+    fn list(&self, out: &mut Out) {
+        let bang = if self.0.negated { "!" } else { "" };
+        out.word(format_args!(
+            "tos match{bang}{}",
+            listed(&self.0.value, out)
+        ));
     }
 }

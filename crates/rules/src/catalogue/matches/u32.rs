@@ -56,10 +56,20 @@ impl Spec for U32 {
     }
 
     fn write(&self, out: &mut Out) {
-        let shown: Vec<String> = self.0.value.iter().map(show).collect();
         out.bang(self.0.negated);
-        out.opt("u32", format_args!("\"{}\"", shown.join("&&")));
+        out.opt("u32", format_args!("\"{}\"", shown(&self.0.value)));
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("u32");
+        out.bang(self.0.negated);
+        out.word(format_args!("\"{}\"", shown(&self.0.value)));
+    }
+}
+
+fn shown(tests: &[Test]) -> String {
+    let tests: Vec<String> = tests.iter().map(show).collect();
+    tests.join("&&")
 }
 
 fn show(test: &Test) -> String {

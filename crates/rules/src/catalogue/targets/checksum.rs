@@ -23,4 +23,8 @@ impl Spec for Checksum {
     fn write(&self, out: &mut Out) {
         out.flag("checksum-fill");
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("CHECKSUM fill");
+    }
 }

@@ -41,4 +41,8 @@ impl Spec for Dscp {
     fn write(&self, out: &mut Out) {
         out.opt("set-dscp", format_args!("0x{:02x}", self.0));
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("DSCP set 0x{:02x}", self.0));
+    }
 }

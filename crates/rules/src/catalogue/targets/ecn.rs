@@ -86,4 +86,20 @@ impl Spec for Ecn {
             out.opt("ecn-ip-ect", ip);
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        out.word("ECN");
+        if *self == Ecn::REMOVE {
+            out.word("TCP remove");
+            return;
+        }
+        for (name, bit) in [("ECE", self.ece), ("CWR", self.cwr)] {
+            if let Some(bit) = bit {
+                out.word(format_args!("{name}={}", u8::from(bit)));
+            }
+        }
+        if let Some(ip) = self.ip {
+            out.word(format_args!("ECT codepoint={ip}"));
+        }
+    }
 }

@@ -26,4 +26,8 @@ impl Spec for Hl {
     fn write(&self, out: &mut Out) {
         self.0.write(out, NAMES);
     }
+
+    fn list(&self, out: &mut Out) {
+        self.0.list(out, "HL");
+    }
 }

@@ -56,6 +56,13 @@ impl Spec for Tcpmss {
         }
     }
 
+    fn list(&self, out: &mut Out) {
+        match self {
+            Tcpmss::Set(mss) => out.word(format_args!("TCPMSS set {mss}")),
+            Tcpmss::Clamp => out.word("TCPMSS clamp to PMTU"),
+        }
+    }
+
     fn hooks(&self) -> &'static [Hook] {
         match self {
             // Before the way is chosen there is no MTU to look at.

@@ -44,6 +44,21 @@ impl Spec for Tcpoptstrip {
             out.opt("strip-options", kinds.join(","));
         }
     }
+
+    fn list(&self, out: &mut Out) {
+        if self.0.is_empty() {
+            return;
+        }
+        let name = |kind: &u8| {
+            let named = NAMES.iter().find(|(_, number)| number == kind);
+            match named.filter(|_| !out.numeric) {
+                Some((name, _)) => (*name).to_string(),
+                None => kind.to_string(),
+            }
+        };
+        let kinds: Vec<String> = self.0.iter().map(name).collect();
+        out.word(format_args!("TCPOPTSTRIP options {}", kinds.join(",")));
+    }
 }
 
 fn kinds(text: &str) -> Value<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! `-j TOS`.
 
 use super::prelude::*;
-use crate::catalogue::matches::tos::{VALUE, bits, shown};
+use crate::catalogue::matches::tos::{VALUE, bits, name, shown};
 
 /// `-j TOS`: tos = (tos & !mask) ^ value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,5 +48,19 @@ impl Spec for Tos {
 
     fn write(&self, out: &mut Out) {
         out.opt("set-tos", shown(&(self.value, self.mask)));
+    }
+
+    fn list(&self, out: &mut Out) {
+        let bits = (self.value, self.mask);
+        match (bits, name(&bits)) {
+            _ if out.numeric => out.word(format_args!("TOS set {}", shown(&bits))),
+            (_, Some(name)) => out.word(format_args!(" TOS set{name}")),
+            ((0, mask), _) => out.word(format_args!("TOS and 0x{:02x}", !mask)),
+            ((value, mask), _) if value == mask => {
+                out.word(format_args!("TOS or 0x{value:02x}"));
+            }
+            ((value, 0), _) => out.word(format_args!("TOS xor 0x{value:02x}")),
+            _ => out.word(format_args!("TOS set {}", shown(&bits))),
+        }
     }
 }

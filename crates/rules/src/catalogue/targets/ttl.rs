@@ -55,6 +55,17 @@ impl Change {
     }
 }
 
+impl Change {
+    pub(crate) fn list(self, out: &mut Out, name: &str) {
+        let (what, number) = match self {
+            Change::Set(n) => ("set to", n),
+            Change::Increase(n) => ("increment by", n),
+            Change::Decrease(n) => ("decrement by", n),
+        };
+        out.word(format_args!("{name} {what} {number}"));
+    }
+}
+
 /// `-j TTL`: changes the time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ttl(pub Change);
@@ -77,5 +88,9 @@ impl Spec for Ttl {
 
     fn write(&self, out: &mut Out) {
         self.0.write(out, NAMES);
+    }
+
+    fn list(&self, out: &mut Out) {
+        self.0.list(out, "TTL");
     }
 }

@@ -124,7 +124,9 @@ impl<'w> Reader<'_, '_, 'w> {
                 't' => "unexpected ! flag before --table".to_string(),
                 _ => format!("cannot have ! before -{}", option_letter(letter)),
             };
-            let bad = Bad::new(format!("'!' cannot stand before {}", word.text)).said(said);
+            let bad = Bad::new(format!("'!' cannot stand before {}", word.text))
+                .help("'!' stands before the option that it negates, as in ! -s 192.0.2.0/24")
+                .said(said);
             self.fail("stray-negation", bang, bad);
         }
         if !self.once(letter, word) {
@@ -201,8 +203,13 @@ impl<'w> Reader<'_, '_, 'w> {
         let kind = option_letter(letter);
         let twice = self.seen.iter().any(|(l, _)| option_letter(*l) == kind);
         if twice && letter != 'v' {
-            let bad = Bad::new(format!("{} stands twice in one rule", word.text))
-                .said(format!("multiple -{kind} flags not allowed"));
+            let mut bad = Bad::new(format!("{} stands twice in one rule", word.text));
+            if matches!(letter, 's' | 'd') {
+                bad = bad.help(format!(
+                    "a list makes a rule for each: -{letter} ADDRESS,ADDRESS"
+                ));
+            }
+            let bad = bad.said(format!("multiple -{kind} flags not allowed"));
             self.fail("repeated-option", word, bad);
             return false;
         }
@@ -215,6 +222,9 @@ impl<'w> Reader<'_, '_, 'w> {
     /// A value joined to its option, which iptables before 1.8.10 takes with the option in it.
     fn joined(&mut self, letter: char, word: &'w Word, value: &Word) {
         let text = &word.text;
+        if letter == 'j' {
+            return self.target(letter, word);
+        }
         let interface = matches!(letter, 'i' | 'o');
         if interface && text.len() <= MAX_INTERFACE {
             let warning = self
@@ -234,10 +244,6 @@ impl<'w> Reader<'_, '_, 'w> {
         let said = match letter {
             'p' => format!("unknown protocol \"{text}\" specified"),
             's' | 'd' => format!("host/network `{text}' not found"),
-            'j' => match self.tools() {
-                Tools::Legacy => format!("Couldn't load target `{text}':No such file or directory"),
-                Tools::Nft => format!("Chain '{text}' does not exist"),
-            },
             _ => format!("interface name `{text}' must be shorter than IFNAMSIZ (15)"),
         };
         let fixed = format!("-{letter} {}", value.text);
@@ -252,7 +258,11 @@ impl<'w> Reader<'_, '_, 'w> {
             .said(said)
             .replace(word.start, word.end, fixed);
         self.failed = true;
-        self.report(diagnostic);
+        if matches!(letter, 's' | 'd') {
+            self.late.push(diagnostic);
+        } else {
+            self.report(diagnostic);
+        }
     }
 
     fn protocol(&mut self, value: &Word, negated: bool) {
@@ -271,7 +281,13 @@ impl<'w> Reader<'_, '_, 'w> {
                 self.base.protocol = (number != 0).then(|| not.clone());
                 self.protocol = Some(not);
             }
-            Err(bad) => self.fail("bad-value", value, bad),
+            Err(bad) => {
+                let (diagnostic, meant) = repair::unknown_protocol(self.parser, value, bad);
+                self.report(diagnostic);
+                // What follows is read as if it had been spelt right.
+                self.protocol = meant.map(|value| Not { negated, value });
+                self.protocol_word = meant.map(crate::names::protocol_name);
+            }
         }
     }
 
@@ -284,7 +300,7 @@ impl<'w> Reader<'_, '_, 'w> {
                         "Couldn't load match `{}':No such file or directory",
                         name.text
                     ));
-                self.failed = true;
+                self.unknown_match = true;
                 self.report(diagnostic);
             }
         }

@@ -71,7 +71,14 @@ impl<'w> Reader<'_, '_, 'w> {
         let known = self.known_options();
         let protocol = self.protocol.as_ref().map(|p| p.value);
         let mut diagnostic = if word.text.starts_with("--") {
-            repair::unknown_option(self.parser, word, name, next, protocol, &known)
+            repair::unknown_option(
+                self.parser,
+                word,
+                name,
+                next,
+                (protocol, self.family()),
+                &known,
+            )
         } else {
             self.parser.error(
                 "unknown-option",
@@ -84,7 +91,10 @@ impl<'w> Reader<'_, '_, 'w> {
             false => format!("-{name}"),
         };
         diagnostic = diagnostic.said(format!("unknown option \"{option}\""));
-        self.report(diagnostic);
+        let of_a_match = || catalogue::MATCHES.iter().any(|e| e.option(name).is_some());
+        if !(self.unknown_match && of_a_match()) {
+            self.report(diagnostic);
+        }
         if value_follows {
             self.argument();
         }
@@ -103,7 +113,10 @@ impl<'w> Reader<'_, '_, 'w> {
             Err(_) => name.to_ascii_lowercase(),
         };
         self.protocol_loaded = true;
-        let Some(extension) = catalogue::find_match(&name, self.family()) else {
+        // The program has no match of UDP-Lite to load.
+        let Some(extension) =
+            catalogue::find_match(&name, self.family()).filter(|e| e.name != "udplite")
+        else {
             return false;
         };
         self.load(extension, word.clone());
@@ -190,6 +203,14 @@ impl<'w> Reader<'_, '_, 'w> {
                 Lookup::One(*first)
             }
             Some(_) => Lookup::Several(partial.iter().map(|(_, n)| *n).collect()),
+        }
+    }
+
+    /// What the value of an option is called.
+    pub(super) fn placeholder(&self, name: &str) -> Option<&'static str> {
+        match self.find_long(name) {
+            Lookup::One(Found::Match(_, option) | Found::Target(option)) => Some(option.value),
+            _ => None,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::catalogue::{self, Extension, Opt};
 use crate::diagnostic::Diagnostic;
 use crate::lex::Word;
 use crate::model::*;
-use crate::parse::command::Place;
+use crate::parse::command::{Place, names_exist};
 use crate::parse::{Parser, repair};
 use crate::value::{self, Bad, Fault};
 
@@ -79,16 +79,20 @@ pub(crate) fn read(
     place: Place,
     table: Option<TableKind>,
 ) -> Result<Option<Command>, Refused> {
+    let mended = repair::typographic_quotes(parser, words);
     let mut reader = Reader {
         parser,
         place,
         given_table: table,
-        words,
+        words: mended.as_deref().unwrap_or(words),
         at: 0,
         bang: None,
         verb: None,
-        failed: false,
-        spoken: false,
+        failed: mended.is_some(),
+        spoken: mended.is_some(),
+        stopped_at_stray: false,
+        late: Vec::new(),
+        unknown_match: false,
         ignored: false,
         arguments: Vec::new(),
         strays: Vec::new(),
@@ -140,6 +144,12 @@ struct Reader<'p, 'a, 'w> {
     failed: bool,
     /// Whether what the real program says has been told.
     spoken: bool,
+    /// Whether it is about a word that belongs to no option, which is told later.
+    stopped_at_stray: bool,
+    /// What the real program refuses only when it has read all options.
+    late: Vec<Diagnostic>,
+    /// A match of the rule is none: options that it may have are not judged.
+    unknown_match: bool,
     /// The command changes nothing.
     ignored: bool,
     arguments: Vec<Word>,
@@ -196,10 +206,24 @@ impl<'w> Reader<'_, '_, 'w> {
                 }
             } else if word.text.len() > 1 && word.text.starts_with('-') {
                 self.short(word);
+            } else if let Some(diagnostic) = repair::long_dash(self.parser, word) {
+                self.bang = None;
+                self.report(diagnostic.said(format!("Bad argument `{}'", word.text)));
+                // Its values would be told as words without an option.
+                while words.get(self.at).is_some_and(|w| {
+                    !w.text.starts_with(['-', '!']) && !repair::is_long_dash(&w.text)
+                }) {
+                    self.at += 1;
+                }
             } else {
                 if let Some(bang) = self.bang.take() {
                     // `-s ! address`, the spelling of long ago.
                     self.old_negation(bang, word);
+                }
+                if self.strays.is_empty() && !self.spoken {
+                    // Here the real program stops, whatever comes.
+                    self.spoken = true;
+                    self.stopped_at_stray = true;
                 }
                 self.strays.push(self.at - 1);
             }
@@ -211,9 +235,12 @@ impl<'w> Reader<'_, '_, 'w> {
             let bad = Bad::new("'!' stands before nothing").said("nothing appropriate following !");
             self.fail("stray-negation", bang, bad);
         }
-        for i in std::mem::take(&mut self.strays) {
+        for (n, i) in std::mem::take(&mut self.strays).into_iter().enumerate() {
             let diagnostic = repair::stray(self.parser, self.words, i, self.verb.is_some())
                 .said(format!("Bad argument `{}'", words[i].text));
+            if n == 0 && std::mem::take(&mut self.stopped_at_stray) {
+                self.spoken = false;
+            }
             self.report(diagnostic);
         }
     }
@@ -254,19 +281,20 @@ impl<'w> Reader<'_, '_, 'w> {
             && let Some(diagnostic) = repair::value_first(self.parser, &words[stray], option)
         {
             self.strays.pop();
+            if self.strays.is_empty() && std::mem::take(&mut self.stopped_at_stray) {
+                self.spoken = false;
+            }
             self.failed = true;
             let said = format!("Bad argument `{}'", words[stray].text);
             self.report(diagnostic.said(said));
             return None;
         }
         let Some(word) = next else {
-            let diagnostic = self
-                .parser
-                .error(
-                    "missing-value",
-                    (option.start, option.end),
-                    format!("option '{}' needs a value", option.text),
-                )
+            let known = option
+                .text
+                .strip_prefix("--")
+                .and_then(|name| self.placeholder(name));
+            let diagnostic = repair::missing_value(self.parser, option, known)
                 .said(format!("option \"{}\" requires an argument", option.text));
             self.report(diagnostic);
             return None;
@@ -404,10 +432,17 @@ impl<'w> Reader<'_, '_, 'w> {
             }
             return Err(Refused);
         };
+        for diagnostic in std::mem::take(&mut self.late) {
+            self.report(diagnostic);
+        }
         let (sources, destinations) = self.addresses();
         self.check_command(verb, letter);
         let kind = self.kind();
         if self.failed {
+            if let (Some(kind), Some(name)) = (kind, self.arguments.first()) {
+                let place = Place { kind, ..self.place };
+                names_exist(self.parser, (verb, name, self.target.as_ref()), place);
+            }
             return Err(Refused);
         }
         let options = self.seen.iter().map(|(l, _)| *l);
@@ -433,7 +468,8 @@ impl<'w> Reader<'_, '_, 'w> {
     }
 
     fn fault(&mut self, loaded: &Loaded, (word, mut bad): Fault) {
-        if bad.missing && self.failed {
+        // `NEW, ESTABLISHED`: the space is reported where the rest of the list stands.
+        if (bad.missing || word.text.ends_with(',')) && self.failed {
             return;
         }
         let option = loaded
