@@ -394,7 +394,7 @@ pub(super) fn matches(chance: &mut Chance, place: Place) -> String {
         text += &further(chance, place);
     }
     if place.tracked && chance.one_in(3) {
-        text += &drawn(chance, place, &[connection::MENUS]);
+        text += &drawn(chance, place, &[connection::MENUS], false);
     }
     text
 }
@@ -449,7 +449,7 @@ fn protocol(chance: &mut Chance, place: Place) -> String {
         0..=4 => String::new(),
         5 => format!("{not}-p tcp "),
         6 => format!("{not}-p udp "),
-        7..=15 => drawn(chance, place, &[header::MENUS]),
+        7..=15 => drawn(chance, place, &[header::MENUS, packet::MENUS], true),
         16 => chance
             .pick(&["-p sctp ", "-p sctp ", "-p gre ", "-p 253 ", "-p esp "])
             .to_owned(),
@@ -466,5 +466,6 @@ fn further(chance: &mut Chance, place: Place) -> String {
         chance,
         place,
         &[packet::MENUS, payload::MENUS, memory::MENUS],
+        false,
     )
 }
