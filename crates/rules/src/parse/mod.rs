@@ -5,6 +5,7 @@
 //! - [`auto`]: whichever it is.
 
 mod allowed;
+mod chains;
 mod command;
 mod removed;
 mod repair;

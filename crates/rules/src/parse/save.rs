@@ -2,7 +2,8 @@
 
 use palisade_wire::Family;
 
-use super::command::{self, Place, apply, kernel, name_fault, program, set_policy};
+use super::chains::{self, name_fault, set_policy};
+use super::command::{self, Place, apply, kernel, program};
 use super::{Parser, allowed, rule};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::lex::{Unsplit, Word, save_words};
@@ -271,7 +272,7 @@ impl Reader<'_, '_> {
         let (tools, noflush) = (self.parser.options.tools, self.parser.options.noflush);
         let table = self.parser.table(self.place(kind));
         if !noflush {
-            command::reset(table, tools);
+            chains::reset(table, tools);
         }
     }
 
