@@ -256,6 +256,12 @@ fn what_surrounds_a_rule_decides() {
             &[],
         ),
         (
+            "ssh behind a chain of fail2ban is no open door",
+            closed("-A INPUT -p tcp -m multiport --dports 22 -j services\n-A INPUT -p tcp --dport 22 --syn -m state --state NEW -j ACCEPT\n-A services -s 192.0.2.1 -j DROP\n")
+                .replace("services", "f2b-sshd"),
+            &[],
+        ),
+        (
             "a blocklist leaves the rest to the policy",
             "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 192.0.2.1 -p tcp --dport 25 -j ACCEPT\n-A INPUT -p tcp --dport 25 -j DROP\nCOMMIT\n".into(),
             &[],

@@ -100,6 +100,17 @@ pub enum Deadline {
     At(Timestamp),
 }
 
+/// What SYNPROXY remembers of a connection that it opened (kernel `struct nf_conn_synproxy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proxied {
+    /// The sequence number that the client was told as the server's first.
+    pub isn: u32,
+    /// The time stamp that it was told.
+    pub stamp: u32,
+    /// How far the server's time stamps are ahead of those that the client is told.
+    pub ahead: u32,
+}
+
 /// An entry of the table.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -145,6 +156,8 @@ pub struct Connection {
     pub(crate) labels: Option<Box<u128>>,
     /// How far a helper shifted either direction's sequence numbers.
     pub(crate) shifts: Option<Box<[Shift; 2]>>,
+    /// What SYNPROXY remembers of it, if it opened it.
+    pub proxied: Option<Box<Proxied>>,
     pub(crate) next: [u32; 2],
     /// Neighbours in the chain of its original source: newer, older.
     pub(crate) source_links: [u32; 2],
@@ -223,6 +236,17 @@ impl Connection {
         if bits != 0 {
             **self.labels.get_or_insert_default() |= bits;
         }
+    }
+
+    /// Shifts all sequence numbers of a direction (kernel `nf_ct_seqadj_init`); by 0 nothing changes, not even a
+    /// shift from before.
+    pub fn shift(&mut self, direction: Direction, by: i32) {
+        if by == 0 {
+            return;
+        }
+        self.status.set(Status::SEQ_ADJUST);
+        let shift = &mut self.shifts.get_or_insert_with(Default::default)[direction.index()];
+        (shift.before, shift.after) = (by, by);
     }
 
     /// Name of the protocol's state, for protocols that have states.

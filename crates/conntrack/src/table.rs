@@ -319,6 +319,7 @@ impl Conntrack {
             labels: None,
             announced: None,
             shifts: None,
+            proxied: template.is_some_and(|t| t.proxied).then(Default::default),
             next: [NIL; 2],
             source_links: [NONE; 2],
         };

@@ -55,6 +55,8 @@ pub struct Template {
     pub helper: Option<&'static str>,
     /// Timeout policy of a new connection, from [`Conntrack::policy`](crate::Conntrack::policy).
     pub policy: Option<PolicyId>,
+    /// SYNPROXY opens the connection.
+    pub proxied: bool,
 }
 
 /// What connection tracking says of a packet; kept beside the packet until it leaves.

@@ -39,6 +39,7 @@ impl Engine {
             announced,
             accepted,
             unknown,
+            further,
             copies,
             ..
         } = journey;
@@ -134,6 +135,7 @@ impl Engine {
             mark,
             verdict,
             reply: reply.map(|r| *r),
+            further: further.map(|r| *r),
             why: Why {
                 state: reason,
                 ended,
@@ -167,6 +169,7 @@ impl Outcome {
             mark: 0,
             verdict: Verdict::Drop,
             reply: None,
+            further: None,
             why: Why {
                 state: None,
                 ended,

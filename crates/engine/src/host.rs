@@ -1,11 +1,13 @@
 //! The firewall host: its interfaces and addresses, and so the routing decision.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_conntrack::helper::Surroundings;
 use palisade_wire::link::PacketType;
 
 use crate::matches::Account;
+use crate::socket::Socket;
 
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -38,12 +40,40 @@ pub struct Host {
     /// The interfaces' prefixes are all the routes there are: what lies in none cannot be reached. Otherwise
     /// a packet to anywhere is forwarded.
     pub closed: bool,
+    /// All sockets there are; `None`: nobody knows.
+    pub sockets: Option<Vec<Socket>>,
+    /// Queues that a program listens to; `None`: nobody knows.
+    pub queues: Option<Vec<u16>>,
+    /// Groups of interfaces (`ip link set dev NAME group NUMBER`); 0 where none is said.
+    pub groups: BTreeMap<String, u32>,
+    /// Realms of routes: network, prefix length, realm.
+    pub realms: Vec<(IpAddr, u8, u16)>,
+    /// What has one of these marks (value and mask) is delivered here, wherever it goes: the usual policy route
+    /// beside TPROXY.
+    pub local_marks: Vec<(u32, u32)>,
+    /// No fingerprints of operating systems are loaded.
+    pub no_fingerprints: bool,
     /// Its processors, if known (`-m cpu`).
     pub processors: Option<u32>,
     /// The kernel's time zone, in minutes west of Greenwich (`-m time --kerneltz`).
     pub minutes_west: i32,
     /// Accounting objects with what they have counted (`-m nfacct`); others that rules name begin with nothing.
     pub accounts: Vec<Account>,
+}
+
+/// Where a route leads (kernel `fib_lookup`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Routed<'a> {
+    /// Not all routes are known.
+    Unknown,
+    /// There is none.
+    Nowhere,
+    /// To everybody, or to the nearest of many.
+    Broadcast,
+    /// To this host, by an address of this interface.
+    Here(Option<&'a str>),
+    /// Through a router or to a neighbour; whether by the interface in question.
+    Through(bool),
 }
 
 /// What an address is to this host (kernel `inet_addr_type`).
@@ -168,6 +198,107 @@ impl Host {
 }
 
 impl Host {
+    /// Whether the route for a mark leads here, whatever the destination.
+    pub(crate) fn marked_local(&self, mark: u32) -> bool {
+        self.local_marks.iter().any(|(v, m)| mark & m == *v)
+    }
+
+    /// Whether routing asks for the way back of every packet: with rules or realms of its own it does not leave
+    /// it at a look at its addresses (kernel `fib_validate_source`).
+    pub(crate) fn asks_twice(&self) -> bool {
+        !self.local_marks.is_empty() || self.realms.iter().any(|(.., realm)| *realm != 0)
+    }
+
+    /// The group of an interface.
+    pub(crate) fn group(&self, interface: &str) -> u32 {
+        self.groups.get(interface).copied().unwrap_or(0)
+    }
+
+    /// The realm of the route to an address.
+    pub(crate) fn realm(&self, address: IpAddr) -> u16 {
+        let Some((_, net, length)) = self.way_to(address) else {
+            return 0;
+        };
+        self.realms
+            .iter()
+            .find(|(n, l, _)| *l == length && within(net, *n, length))
+            .map_or(0, |(.., realm)| *realm)
+    }
+
+    /// Where the route to an address leads, for the question whether it leads by `interface`.
+    pub(crate) fn route(&self, address: IpAddr, mark: u32, interface: &str) -> Routed<'_> {
+        let owner = || {
+            let mut all = self.interfaces.iter();
+            all.find(|i| i.addresses.contains(&address))
+                .map(|i| &*i.name)
+        };
+        if self.is_local(address) {
+            return Routed::Here(owner());
+        }
+        let broadcast = match address {
+            IpAddr::V4(v4) => self
+                .interfaces
+                .iter()
+                .any(|i| broadcast_network(i, v4).is_some()),
+            // The first address of a network is that of any of its routers.
+            IpAddr::V6(_) => self.interfaces.iter().any(|i| {
+                i.prefixes.iter().any(|&(net, length)| {
+                    length < 127
+                        && i.addresses.iter().any(|a| within(*a, net, length))
+                        && first_of(net, length) == address
+                })
+            }),
+        };
+        if broadcast {
+            return Routed::Broadcast;
+        }
+        if self.marked_local(mark) {
+            return Routed::Here(None);
+        }
+        if link_local(address) {
+            // Every link has its own.
+            let here = self.interface(interface);
+            let leads = here.is_some_and(|i| i.prefixes.iter().any(|p| within(address, p.0, p.1)));
+            return match leads || !self.closed {
+                true => Routed::Through(true),
+                false => Routed::Nowhere,
+            };
+        }
+        let longest = |i: &Interface| {
+            let fitting = i.prefixes.iter().filter(|p| within(address, p.0, p.1));
+            fitting.map(|p| p.1).max()
+        };
+        match self.interfaces.iter().filter_map(longest).max() {
+            None if self.closed => Routed::Nowhere,
+            None => Routed::Unknown,
+            Some(best) => {
+                let by = match address {
+                    IpAddr::V4(_) => self.interface_towards(address).map(|i| &*i.name),
+                    // Of several that lead there equally well IPv6 takes the one that is asked for.
+                    IpAddr::V6(_) => {
+                        let here = self.interface(interface);
+                        here.filter(|i| longest(i) == Some(best)).map(|i| &*i.name)
+                    }
+                };
+                Routed::Through(by == Some(interface))
+            }
+        }
+    }
+
+    /// The first address of an interface, of a family (kernel `nf_tproxy_laddr4`, `nf_tproxy_laddr6`).
+    pub(crate) fn first_address(&self, interface: &str, v4: bool) -> Option<IpAddr> {
+        self.interface(interface)?
+            .addresses
+            .iter()
+            .filter(|a| a.is_ipv4() == v4)
+            // The kernel keeps an interface's addresses with the widest first.
+            .min_by_key(|a| match a {
+                IpAddr::V6(a) => scope(*a),
+                IpAddr::V4(_) => Scope::Global,
+            })
+            .copied()
+    }
+
     /// The MTU of an interface by its name, in bytes.
     pub fn mtu(&self, name: &str) -> u32 {
         let said = self.interface(name).and_then(|i| i.mtu);
@@ -349,6 +480,19 @@ fn mask(length: u8) -> u32 {
     u32::MAX
         .checked_shl(32 - u32::from(length.min(32)))
         .unwrap_or(0)
+}
+
+/// The address of a network with all other bits zero.
+fn first_of(net: IpAddr, length: u8) -> IpAddr {
+    match net {
+        IpAddr::V4(n) => IpAddr::V4(Ipv4Addr::from(u32::from(n) & mask(length))),
+        IpAddr::V6(n) => {
+            let bits = u128::MAX
+                .checked_shl(128 - u32::from(length.min(128)))
+                .unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from(u128::from(n) & bits))
+        }
+    }
 }
 
 /// Whether an address lies in a prefix of its family.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use palisade_wire::{Timestamp, link::PacketType};
 
+use crate::socket::Owner;
+
 /// What the link layer told about a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkInfo {
@@ -13,6 +15,15 @@ pub struct LinkInfo {
     pub destination_mac: Option<[u8; 6]>,
     /// Packet type.
     pub packet_type: Option<PacketType>,
+}
+
+/// The ports of a bridge that carries a packet: `None` both of one that no bridge carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bridge {
+    /// Port that it came in by.
+    pub came: Option<Arc<str>>,
+    /// Port that it leaves by, of one that is not routed.
+    pub leaves: Option<Arc<str>>,
 }
 
 /// Which way a packet takes.
@@ -44,6 +55,10 @@ pub struct Input<'a> {
     pub snapped: bool,
     /// Packet mark that it comes with.
     pub mark: u32,
+    /// Bridge that carries it.
+    pub bridge: Bridge,
+    /// Whose socket made it, of a packet of this host, where that is known.
+    pub owner: Option<Owner>,
 }
 
 impl<'a> Input<'a> {
@@ -56,6 +71,8 @@ impl<'a> Input<'a> {
             link: LinkInfo::default(),
             snapped: false,
             mark: 0,
+            bridge: Bridge::default(),
+            owner: None,
         }
     }
 }

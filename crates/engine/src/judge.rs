@@ -9,12 +9,13 @@ use palisade_rules::{Hook, TableKind};
 use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
 
 use crate::host::Around;
-use crate::input::LinkInfo;
+use crate::input::{Bridge, LinkInfo};
 use crate::linear::{self, RawState};
 use crate::matches::{Facts, Shared};
 use crate::observe::Observer;
 use crate::outcome::{Ended, Path, Reply, Verdict};
 use crate::path::{Journey, Step, Stop};
+use crate::socket::Sender;
 use crate::{Engine, reject};
 
 /// Answers of REJECT to answers of REJECT: errors are not answered, so that two are the most there are.
@@ -96,7 +97,9 @@ impl Engine {
             out_interface: journey.out_interface.as_deref().unwrap_or_default(),
             link: &journey.link,
             host: &self.host,
+            bridge: &journey.bridge,
             made_here: matches!(journey.path, Path::Output | Path::Loopback),
+            sender: &journey.sender,
             now,
         };
         let mut shared = Shared {
@@ -105,6 +108,7 @@ impl Engine {
             track: journey.track.as_ref(),
             raw: &mut journey.raw,
             mark: journey.mark,
+            socket: journey.socket,
             frame_is_ours: false,
             copies: journey.copies.as_ref().map(|_| Vec::new()),
         };
@@ -117,7 +121,7 @@ impl Engine {
             &mut journey.visited,
             observer,
         );
-        journey.mark = shared.mark;
+        (journey.mark, journey.socket) = (shared.mark, shared.socket);
         if shared.frame_is_ours {
             journey.link.packet_type = Some(PacketType::Host);
             journey.to_group = false;
@@ -164,7 +168,18 @@ impl Engine {
                         (None, Some("an answer to an answer"))
                     }
                     Ok(bytes) => {
-                        let reply = self.answer(bytes, journey, now);
+                        // Errors leave by a socket of the kernel's own, resets by none.
+                        let sender = match with {
+                            Reject::TcpReset => Sender::Nobody,
+                            _ => Sender::Kernel,
+                        };
+                        let track = journey.track.as_ref();
+                        let raw = RawState {
+                            locked: track.is_some_and(|t| t.state == State::Untracked),
+                            ..RawState::default()
+                        };
+                        let track = track.and_then(|t| self.conntrack.attach(t));
+                        let reply = self.answer(bytes, (sender, track, raw), journey, now);
                         let stopped = reply.sent.is_none();
                         (
                             Some(Box::new(reply)),
@@ -184,6 +199,22 @@ impl Engine {
                 )
             }
             linear::Verdict::Queue => Stop(Verdict::Queue, Ended::Queued(by), None),
+            linear::Verdict::Proxied(made) => {
+                let what = if made.answer {
+                    "the SYN is answered with a cookie"
+                } else {
+                    "the cookie is right, and the server is asked"
+                };
+                let ended = Ended::Answered { by, what };
+                let reply = match self.can_leave(made.bytes.clone()) {
+                    Ok(_) if journey.depth < DEEPEST_ANSWER => {
+                        Some(Box::new(self.send_made(made, journey, now)))
+                    }
+                    _ => None,
+                };
+                Stop(Verdict::Stolen, ended, reply)
+            }
+            linear::Verdict::Unheard => Stop(Verdict::Drop, Ended::Unheard(by), None),
             linear::Verdict::Unknown(what) => {
                 Stop(Verdict::Unknown, Ended::Unknown { by, what }, None)
             }
@@ -204,6 +235,9 @@ impl Engine {
 
     /// After the last hook: helper, sequence numbers, confirm.
     pub(crate) fn leave(&mut self, journey: &mut Journey<'_>, now: Timestamp) -> Step {
+        if self.programs[journey.family as usize].proxies {
+            self.proxied(journey, now)?;
+        }
         let Some(track) = journey.track.as_mut() else {
             return Ok(());
         };
@@ -225,9 +259,15 @@ impl Engine {
         }
     }
 
-    /// The answer that a REJECT rule made for `journey`'s packet, on its way out: tied to the connection of
-    /// that packet (kernel `nf_ct_attach`).
-    pub(crate) fn answer(&mut self, made: Vec<u8>, journey: &Journey<'_>, now: Timestamp) -> Reply {
+    /// An answer that a rule made for `journey`'s packet, on its way out, with its sender, what is known of it to
+    /// connection tracking (kernel `nf_ct_attach`) and what is said of tracking to come.
+    pub(crate) fn answer(
+        &mut self,
+        made: Vec<u8>,
+        (sender, track, raw): (Sender, Option<Track>, RawState),
+        journey: &Journey<'_>,
+        now: Timestamp,
+    ) -> Reply {
         let mut reply = Reply {
             made,
             state: None,
@@ -258,23 +298,18 @@ impl Engine {
             in_interface: None,
             out_interface,
             link: LinkInfo::default(),
-            track: journey
-                .track
-                .as_ref()
-                .and_then(|t| self.conntrack.attach(t)),
+            bridge: Bridge::default(),
+            sender,
+            socket: None,
+            track,
             first: None,
-            raw: RawState {
-                locked: journey
-                    .track
-                    .as_ref()
-                    .is_some_and(|t| t.state == State::Untracked),
-                ..RawState::default()
-            },
+            raw,
             mark: 0,
             visited: 0,
             announced: None,
             redirected: false,
             to_group: false,
+            further: None,
             depth: journey.depth + 1,
             accepted: None,
             unknown: None,

@@ -40,6 +40,8 @@ mod program;
 mod reject;
 mod routing;
 mod sets;
+pub mod socket;
+mod synproxy;
 mod targets;
 mod tee;
 
@@ -47,12 +49,13 @@ pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;
 
 pub use host::{Host, Interface};
-pub use input::{Input, LinkInfo, Route};
+pub use input::{Bridge, Input, LinkInfo, Route};
 pub use matches::{Account, AccountQuota, Jiffies, Limits, RecentLists};
 pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
 pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
 pub use program::SetupError;
 pub use sets::Sets;
+pub use socket::{Owner, Socket};
 pub use tee::Copied;
 
 use palisade_conntrack::defrag::Defrag;
@@ -121,6 +124,7 @@ impl Engine {
             states.accounts.add(account);
         }
         let config = &setup.conntrack;
+        states.cookies = synproxy::Cookies::new(config.hash_seed);
         let four = program::Program::new(setup.rules4, Family::V4, config, &mut states)?;
         let six = program::Program::new(setup.rules6, Family::V6, config, &mut states)?;
         if four.counts_traffic || six.counts_traffic {
@@ -129,7 +133,7 @@ impl Engine {
         let reassemble = [&four, &six].map(|p| match setup.reassembly {
             Reassembly::Always => true,
             Reassembly::Never => false,
-            Reassembly::Auto => p.needs_tracking,
+            Reassembly::Auto => p.needs_tracking || p.needs_whole,
         });
         Ok(Engine {
             programs: [four, six],
@@ -157,6 +161,12 @@ impl Engine {
     /// What the next choices of address translation by chance should be; see [`Conntrack::prefer`].
     pub fn prefer(&mut self, preferred: palisade_conntrack::nat::Preferred) {
         self.conntrack.prefer(preferred);
+    }
+
+    /// What the next cookie of SYNPROXY should be, and the time stamp beside it: for following another subject,
+    /// whose secret is not ours.
+    pub fn prefer_cookie(&mut self, cookie: Option<(u32, Option<u32>)>) {
+        self.states.cookies.preferred = cookie;
     }
 
     /// What the next draws of `-m statistic --mode random` are, one a rule that is asked: the kernel's

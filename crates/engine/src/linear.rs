@@ -16,6 +16,7 @@ use crate::matches::{Answer, Context, Facts, Shared, evaluate, headers, ip_lengt
 use crate::observe::{Failed, Observer, RuleRef, Visit};
 use crate::outcome::Decider;
 use crate::program::{ProgramChain, ProgramRule, ProgramTable};
+use crate::synproxy::Made;
 use crate::targets::{self, Applied};
 
 /// What a table says of a packet.
@@ -28,6 +29,10 @@ pub(crate) enum Verdict {
     /// The rule's target binds the connection's address.
     Translate,
     Queue,
+    /// Queued, and no program listens.
+    Unheard,
+    /// SYNPROXY took it, and made another.
+    Proxied(Made),
     /// Depends on what is not evaluated.
     Unknown(String),
 }
@@ -336,25 +341,37 @@ fn fate(target: &Target, bytes_seen: bool) -> Fate {
     }
 }
 
-/// The match that could not be answered: one that is kept, or one that asks for what was not given (sockets, sets).
+/// The match that could not be answered, and why: one that is kept, or one that asks for what was not given
+/// (sockets, sets), or for what a capture did not keep.
 fn unknown_match(rule: &ProgramRule) -> String {
-    let kept = |m: &&Match| !m.extension().evaluated();
-    if let Some(m) = rule.rule.matches.iter().find(kept) {
-        return format!("match {}", m.name());
-    }
-    let asks = |(m, slot): &(&Match, &Option<u32>)| match m {
-        Match::Set(_) => slot.is_none(),
-        Match::Cpu(_) => true,
-        m => m.extension().needs.contains(&Need::Sockets),
+    let why = |(m, slot): (&Match, &Option<u32>)| {
+        let extension = m.extension();
+        let name = extension.name;
+        Some(match m {
+            _ if !extension.evaluated() => format!("match {name} is not evaluated yet"),
+            Match::Set(m) if slot.is_none() => {
+                format!("match set: set {} is not given", m.set.value.name)
+            }
+            Match::Cpu(_) => "match cpu does not know the processors of this host".to_string(),
+            Match::Osf(_) => "match osf has no fingerprints to compare with".to_string(),
+            Match::Rpfilter(_) => {
+                "match rpfilter does not know all routes of this host".to_string()
+            }
+            _ if extension.needs.contains(&Need::Sockets) => {
+                format!("match {name} does not know the sockets of this host")
+            }
+            _ => return None,
+        })
     };
-    // What a capture did not keep, or no packet shows.
+    // What a capture did not keep.
     let looks_inside = |m: &&Match| m.extension().needs.contains(&Need::Payload);
-    match rule.rule.matches.iter().zip(&rule.slots).find(asks) {
-        Some((Match::Set(m), _)) => format!("match set: set {} is not given", m.set.value.name),
-        Some((m, _)) => format!("match {}", m.name()),
-        None => match rule.rule.matches.iter().find(looks_inside) {
-            Some(m) => format!("match {}", m.name()),
-            None => String::new(),
-        },
-    }
+    let matches = &rule.rule.matches;
+    matches
+        .iter()
+        .zip(&rule.slots)
+        .find_map(why)
+        .unwrap_or_else(|| match matches.iter().find(looks_inside) {
+            Some(m) => format!("match {} does not see all of the packet", m.name()),
+            None => "a match cannot be answered".to_string(),
+        })
 }

@@ -23,7 +23,7 @@ pub enum Verdict {
     Drop,
     /// Vanishes, and its sender is answered.
     Reject,
-    /// A fragment held for reassembly.
+    /// A fragment held for reassembly, or a segment that SYNPROXY took.
     Stolen,
     /// Handed to a program (NFQUEUE).
     Queue,
@@ -103,11 +103,13 @@ pub enum Ended {
     },
     /// Queued by a rule.
     Queued(Decider),
+    /// Queued by a rule, and no program listens.
+    Unheard(Decider),
     /// A rule that is not evaluated would decide.
     Unknown {
         /// The rule.
         by: Decider,
-        /// Match or target that is not evaluated.
+        /// What cannot be answered, and why.
         what: String,
     },
     /// Not a packet for the IP stack.
@@ -134,6 +136,17 @@ pub enum Ended {
     TimeToLive(u8),
     /// No route leads there.
     NoRoute(IpAddr),
+    /// Taken by SYNPROXY at a rule, and what was done.
+    Answered {
+        /// The rule.
+        by: Decider,
+        /// What became of it.
+        what: &'static str,
+    },
+    /// Taken by SYNPROXY, which minds its connection; what was done.
+    Proxied(&'static str),
+    /// A socket of this host takes it, and it would have been forwarded.
+    Claimed,
     /// Its connection is translated, and it cannot be.
     Translation(Fault),
 }
@@ -184,9 +197,10 @@ impl fmt::Display for Ended {
                 }
             }
             Ended::Queued(by) => write!(f, "queued by {by}"),
-            Ended::Unknown { by, what } => {
-                write!(f, "{by} would decide, but {what} is not evaluated yet")
+            Ended::Unheard(by) => {
+                write!(f, "dropped: queued by {by}, and no program listens")
             }
+            Ended::Unknown { by, what } => write!(f, "{by} would decide, but {what}"),
             Ended::NotIp(error) => write!(f, "dropped before the rules: {error}"),
             Ended::HeaderChecksum => {
                 f.write_str("dropped before the rules: wrong IPv4 header checksum")
@@ -206,6 +220,11 @@ impl fmt::Display for Ended {
             Ended::Martian(address) => write!(
                 f,
                 "dropped by routing: a packet with {address} cannot come this way"
+            ),
+            Ended::Answered { by, what } => write!(f, "taken by {by}: {what}"),
+            Ended::Proxied(what) => write!(f, "taken by SYNPROXY: {what}"),
+            Ended::Claimed => f.write_str(
+                "dropped by routing: a socket of this host takes it, and its way leads elsewhere",
             ),
             Ended::NoRoute(address) => write!(f, "dropped by routing: no route to {address}"),
             Ended::Translation(fault) => write!(f, "dropped by address translation: {fault}"),
@@ -330,8 +349,10 @@ pub struct Outcome {
     pub mark: u32,
     /// Verdict.
     pub verdict: Verdict,
-    /// Answer of REJECT.
+    /// Answer of REJECT, or the packet that SYNPROXY made.
     pub reply: Option<Reply>,
+    /// A second packet that SYNPROXY made.
+    pub further: Option<Reply>,
     /// Why.
     pub why: Why,
     /// Rules visited.

@@ -20,12 +20,13 @@ use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType, proto};
 use crate::Engine;
 use crate::conclude::Pieces;
 use crate::host::AddressKind;
-use crate::input::{Input, LinkInfo};
+use crate::input::{Bridge, Input, LinkInfo};
 use crate::linear::{self, RawState};
 use crate::observe::Observer;
 use crate::options;
 use crate::outcome::{Ended, Outcome, Path, Reply, Verdict};
 use crate::routing::refused_at_once;
+use crate::socket::{Ends, Sender};
 use crate::tee::Copied;
 
 /// What is known of a packet on its way, and the packet.
@@ -37,6 +38,11 @@ pub(crate) struct Journey<'a> {
     pub(crate) in_interface: Option<Arc<str>>,
     pub(crate) out_interface: Option<Arc<str>>,
     pub(crate) link: LinkInfo,
+    pub(crate) bridge: Bridge,
+    /// Who made it, while it is on its way out.
+    pub(crate) sender: Sender,
+    /// The socket that it is for, by its place in the host's list: chosen by TPROXY, or connected.
+    pub(crate) socket: Option<usize>,
     pub(crate) track: Option<Track>,
     /// What tracking said on the way out, of a packet that came in again by the loopback interface and was
     /// tracked anew.
@@ -49,6 +55,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) redirected: bool,
     /// It came in a frame to everybody or to a group.
     pub(crate) to_group: bool,
+    /// A second packet that SYNPROXY made.
+    pub(crate) further: Option<Box<Reply>>,
     /// An answer of REJECT to an answer of REJECT: how deep.
     pub(crate) depth: u8,
     /// The rule or policy that accepted it last; filter's word outweighs that of other tables.
@@ -114,6 +122,11 @@ impl Engine {
             }
         };
         let spare = std::mem::take(&mut self.scratch);
+        let sender = if from_network {
+            Sender::Nobody
+        } else {
+            self.host.sender(input.owner.as_ref(), &packet)
+        };
         let mut journey = Journey {
             family: packet.family(),
             buffer: Buffer::new(packet, spare),
@@ -122,6 +135,9 @@ impl Engine {
             in_interface,
             out_interface,
             link: input.link,
+            bridge: input.bridge.clone(),
+            sender,
+            socket: None,
             track: None,
             first: None,
             raw: RawState::default(),
@@ -130,6 +146,7 @@ impl Engine {
             announced: None,
             redirected: false,
             to_group: false,
+            further: None,
             depth: 0,
             accepted: None,
             unknown: None,
@@ -188,7 +205,8 @@ impl Engine {
                 if journey.path == Path::Output {
                     return Ok(());
                 }
-                // What goes to this host itself comes in by the loopback interface.
+                // What goes to this host itself comes in by the loopback interface, and is nobody's there.
+                journey.sender = Sender::Nobody;
                 journey.in_interface = Some(Arc::from("lo"));
                 journey.out_interface = None;
                 // A packet that belongs to nothing is looked at anew there.
@@ -244,6 +262,11 @@ impl Engine {
                 if journey.buffer.packet().destination() != asked {
                     self.route_anew(journey);
                 }
+                self.find_socket(journey);
+                if self.host.marked_local(journey.mark) {
+                    journey.path = Path::Input;
+                    journey.out_interface = None;
+                }
                 self.martian(&journey.buffer.packet())?;
                 if journey.path == Path::Forward {
                     self.reachable(journey.buffer.packet().destination())?;
@@ -268,6 +291,15 @@ impl Engine {
                     _ => self.forward(journey, now, observer),
                 }
             }
+        }
+    }
+
+    /// A connected socket of this host takes what is for it before anybody asks for the way (kernel
+    /// `tcp_v4_early_demux`, `udp_v4_early_demux`).
+    fn find_socket(&self, journey: &mut Journey<'_>) {
+        let packet = journey.buffer.packet();
+        if journey.socket.is_none() && packet.fragment().is_none() && self.host.sockets.is_some() {
+            journey.socket = Ends::coming(&packet).and_then(|ends| self.host.connected(&ends));
         }
     }
 
@@ -334,9 +366,12 @@ impl Engine {
         observer: &mut O,
     ) -> Step {
         let packet = journey.buffer.packet();
-        // Kernel `ip_forward` and `ip6_forward`, the first thing that they ask.
+        // Kernel `ip_forward` and `ip6_forward`, the first things that they ask.
         if journey.to_group {
             return Err(Stop(Verdict::Drop, Ended::FrameToAll, None));
+        }
+        if journey.socket.is_some() {
+            return Err(Stop(Verdict::Drop, Ended::Claimed, None));
         }
         let ttl = packet.ttl();
         if ttl <= 1 {
@@ -411,6 +446,10 @@ impl Engine {
             in_interface: None,
             out_interface: journey.out_interface.clone(),
             link: LinkInfo::default(),
+            bridge: Bridge::default(),
+            // Copies belong to nobody.
+            sender: Sender::Nobody,
+            socket: None,
             track: journey.track.clone(),
             first: None,
             raw: journey.raw,
@@ -420,6 +459,7 @@ impl Engine {
             announced: None,
             redirected: false,
             to_group: false,
+            further: None,
             depth: journey.depth,
             accepted: None,
             unknown: None,

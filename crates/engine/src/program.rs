@@ -120,6 +120,10 @@ pub(crate) struct Program {
     /// By [`TableKind`] as index.
     pub(crate) tables: [Option<ProgramTable>; 5],
     pub(crate) needs_tracking: bool,
+    /// Fragments are put together for a rule that looks for sockets.
+    pub(crate) needs_whole: bool,
+    /// SYNPROXY minds connections.
+    pub(crate) proxies: bool,
     /// A rule makes the kernel count the traffic of connections (`nf_ct_set_acct`).
     pub(crate) counts_traffic: bool,
 }
@@ -132,7 +136,8 @@ impl Program {
         states: &mut States,
     ) -> Result<Self, SetupError> {
         let mut tables = [None, None, None, None, None];
-        let (mut needs_tracking, mut counts_traffic) = (false, false);
+        let (mut needs_tracking, mut needs_whole, mut proxies) = (false, false, false);
+        let mut counts_traffic = false;
         if let Some(ruleset) = &source {
             if ruleset.family != family {
                 return Err(SetupError::Family {
@@ -149,6 +154,13 @@ impl Program {
                 check_jumps(table)?;
                 check_names(table, family, config)?;
                 needs_tracking |= table.chains.iter().flat_map(|c| &c.rules).any(tracks);
+                let mut rules = table.chains.iter().flat_map(|c| &c.rules);
+                proxies |= rules.any(|r| matches!(r.target, Target::Synproxy(_)));
+                needs_whole |= table
+                    .chains
+                    .iter()
+                    .flat_map(|c| &c.rules)
+                    .any(looks_for_sockets);
                 counts_traffic |= table.chains.iter().flat_map(|c| &c.rules).any(counts);
                 check_agreement(table, family, states)?;
                 tables[table.kind as usize] =
@@ -159,6 +171,8 @@ impl Program {
             source,
             tables,
             needs_tracking,
+            needs_whole,
+            proxies,
             counts_traffic,
         })
     }
@@ -257,6 +271,12 @@ fn tracks(rule: &Rule) -> bool {
                 | Target::Connsecmark(_)
                 | Target::Synproxy(_)
         )
+}
+
+/// Whether a rule makes the kernel put fragments together without tracking connections.
+fn looks_for_sockets(rule: &Rule) -> bool {
+    matches!(rule.target, Target::Tproxy(_))
+        || rule.matches.iter().any(|m| matches!(m, Match::Socket(_)))
 }
 
 /// Whether a rule has the traffic of connections counted.

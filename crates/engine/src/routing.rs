@@ -103,6 +103,7 @@ impl Engine {
                     || (!s.is_loopback() && self.host.is_local(source))
                     || s.is_multicast()
                     || s.is_broadcast()
+                    || (self.host.asks_twice() && self.host.is_broadcast(source))
                     || (s.is_unspecified()
                         && !packet.destination().is_multicast()
                         && packet.destination() != IpAddr::V4(std::net::Ipv4Addr::BROADCAST))

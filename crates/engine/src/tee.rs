@@ -9,10 +9,11 @@ use palisade_rules::{Family, Hook};
 use palisade_wire::{Buffer, Packet, Timestamp, checksum};
 
 use crate::Engine;
-use crate::input::LinkInfo;
+use crate::input::{Bridge, LinkInfo};
 use crate::linear::RawState;
 use crate::outcome::Path;
 use crate::path::Journey;
+use crate::socket::Sender;
 
 /// Copies that rules make of one packet at most, as many as the memory of the kernel's nested calls would not bear:
 /// a chain may hold any number of such rules.
@@ -92,6 +93,9 @@ impl Engine {
             in_interface: None,
             out_interface: Some(Arc::clone(&out_interface)),
             link: LinkInfo::default(),
+            bridge: Bridge::default(),
+            sender: Sender::Nobody,
+            socket: None,
             track: Some(Track::untracked()),
             first: None,
             raw: RawState {
@@ -103,6 +107,7 @@ impl Engine {
             announced: None,
             redirected: false,
             to_group: false,
+            further: None,
             depth: 0,
             accepted: None,
             unknown: None,

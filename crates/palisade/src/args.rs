@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A stateful packet filter that takes iptables rules and says why.
 #[derive(Debug, Parser)]
-#[command(name = "palisade", version, about)]
+#[command(name = "palisade", version, about, disable_help_subcommand = true)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -23,6 +23,10 @@ pub enum Command {
     Check(Box<CheckArguments>),
     /// Print rules as iptables-save would.
     Fmt(FmtArguments),
+    /// Help for a command, or for a match or target of the language: help match recent, help matches.
+    Help(HelpArguments),
+    /// Completions for a shell: palisade completions bash.
+    Completions(CompletionsArguments),
     /// iptables, on a file of rules: palisade iptables --rules FILE -L -n -v.
     Iptables(ProgramArguments),
     /// ip6tables, on a file of rules.
@@ -35,6 +39,43 @@ pub enum Command {
     IptablesRestore(ProgramArguments),
     /// ip6tables-restore onto a file of rules.
     Ip6tablesRestore(ProgramArguments),
+}
+
+/// `palisade help`.
+#[derive(Debug, Args)]
+pub struct HelpArguments {
+    /// A command; match NAME or target NAME; matches or targets for a list.
+    #[arg(value_name = "WORD")]
+    pub words: Vec<String>,
+}
+
+/// `palisade completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// Which shell.
+    #[arg(value_enum)]
+    pub shell: ShellArgument,
+}
+
+/// Shells that words are completed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ShellArgument {
+    /// bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
+impl From<ShellArgument> for clap_complete::Shell {
+    fn from(shell: ShellArgument) -> Self {
+        match shell {
+            ShellArgument::Bash => clap_complete::Shell::Bash,
+            ShellArgument::Zsh => clap_complete::Shell::Zsh,
+            ShellArgument::Fish => clap_complete::Shell::Fish,
+        }
+    }
 }
 
 /// Output format.

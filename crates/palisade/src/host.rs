@@ -1,7 +1,7 @@
 //! The firewall host, from `--host`, `--local`, `--interface` and `--sysctl`.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -9,6 +9,8 @@ use palisade_conntrack::config::LABELS;
 use palisade_conntrack::{Config, TimeoutPolicy};
 use palisade_engine::rules::Family;
 use palisade_engine::{Account, AccountQuota, Host, Interface};
+use palisade_engine::{Host, Interface, Owner, Socket};
+use palisade_wire::proto;
 use serde::Deserialize;
 
 use crate::args::TraceArguments;
@@ -63,6 +65,63 @@ impl AccountTable {
             packets: self.packets,
             bytes: self.bytes,
             quota,
+    /// All sockets that there are.
+    sockets: Option<Vec<SocketTable>>,
+    /// Queues that a program listens to.
+    queues: Option<Vec<u16>>,
+    /// Marks (with masks) by which everything is delivered here.
+    #[serde(default)]
+    local_marks: Vec<String>,
+    /// Realms of routes, by their prefixes.
+    #[serde(default)]
+    realms: BTreeMap<String, u16>,
+}
+
+/// `[[sockets]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SocketTable {
+    protocol: String,
+    local: SocketAddr,
+    remote: Option<SocketAddr>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    #[serde(default)]
+    groups: Vec<u32>,
+    #[serde(default)]
+    transparent: bool,
+    #[serde(default)]
+    mark: u32,
+    cgroup: Option<String>,
+    #[serde(default)]
+    classid: u32,
+}
+
+impl SocketTable {
+    fn socket(self) -> Result<Socket> {
+        let protocol = match self.protocol.as_str() {
+            "tcp" => proto::TCP,
+            "udp" => proto::UDP,
+            other => bail!("a socket's protocol is tcp or udp, not '{other}'"),
+        };
+        let end = |a: SocketAddr| (a.ip(), a.port());
+        let owner = match (self.uid, self.gid) {
+            (Some(user), Some(group)) => Some(Owner {
+                user,
+                group,
+                groups: self.groups.into(),
+            }),
+            (None, None) => None,
+            _ => bail!("a socket's owner is both, uid and gid"),
+        };
+        Ok(Socket {
+            remote: self.remote.map(end),
+            owner,
+            transparent: self.transparent,
+            mark: self.mark,
+            cgroup: self.cgroup,
+            class: self.classid,
+            ..Socket::new(protocol, end(self.local))
         })
     }
 }
@@ -86,6 +145,8 @@ struct InterfaceTable {
     #[serde(default)]
     prefixes: Vec<String>,
     mtu: Option<u32>,
+    #[serde(default)]
+    group: u32,
 }
 
 /// Host and settings as told; `None` when nothing was told of the host. Files of sets that the host file names are
@@ -169,7 +230,9 @@ fn read(path: &Path, config: &mut Config) -> Result<(Host, Option<PathBuf>)> {
     }
     config.labels.extend(file.labels);
     let mut interfaces = Vec::new();
+    let mut groups = BTreeMap::new();
     for (name, table) in file.interfaces {
+        groups.insert(name.clone(), table.group);
         let mut prefixes = Vec::new();
         for text in &table.prefixes {
             prefixes.push(prefix(text)?);
@@ -188,6 +251,33 @@ fn read(path: &Path, config: &mut Config) -> Result<(Host, Option<PathBuf>)> {
         host.accounts.push(table.account(name)?);
     }
     Ok((host, file.ipsets))
+    host.groups = groups;
+    host.queues = file.queues;
+    if let Some(sockets) = file.sockets {
+        let sockets: Result<Vec<Socket>> = sockets.into_iter().map(SocketTable::socket).collect();
+        host.sockets = Some(sockets.with_context(|| format!("[[sockets]] of {}", path.display()))?);
+    }
+    for text in &file.local_marks {
+        host.local_marks.push(mark(text)?);
+    }
+    for (text, realm) in &file.realms {
+        let (net, length) = prefix(text)?;
+        host.realms.push((net, length, *realm));
+    }
+    Ok((host, file.ipsets))
+}
+
+/// `VALUE[/MASK]`, in decimal or with 0x.
+fn mark(text: &str) -> Result<(u32, u32)> {
+    let (value, mask) = text.split_once('/').unwrap_or((text, "0xffffffff"));
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    match (number(value), number(mask)) {
+        (Ok(value), Ok(mask)) => Ok((value, mask)),
+        _ => bail!("'{text}' is no mark such as 0x1/0xff"),
+    }
 }
 
 fn policy(name: &str, table: &TimeoutTable) -> Result<TimeoutPolicy> {
@@ -278,4 +368,51 @@ fn prefix(text: &str) -> Result<(IpAddr, u8)> {
         bail!("prefix '{text}': the length goes to {most}");
     }
     Ok((address, length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_and_marks_of_a_host_file() {
+        let file: HostFile = toml::from_str(
+            r#"
+            queues = [0]
+            local_marks = ["0x1/0xff", "7"]
+            [interfaces.lan0]
+            group = 3
+            [[sockets]]
+            protocol = "tcp"
+            local = "0.0.0.0:3128"
+            uid = 13
+            gid = 13
+            transparent = true
+            [[sockets]]
+            protocol = "udp"
+            local = "[::]:53"
+            "#,
+        )
+        .expect("a host file");
+        let sockets: Vec<Socket> = file
+            .sockets
+            .expect("sockets")
+            .into_iter()
+            .map(|s| s.socket().expect("a socket"))
+            .collect();
+        assert_eq!(sockets[0].owner.as_ref().map(|o| o.user), Some(13));
+        assert!(sockets[0].transparent && sockets[1].owner.is_none());
+        assert_eq!(sockets[1].local.1, 53);
+        let marks: Vec<_> = file.local_marks.iter().map(|t| mark(t).ok()).collect();
+        assert_eq!(marks, [Some((1, 255)), Some((7, u32::MAX))]);
+        assert!(mark("0x1/zz").is_err());
+        assert_eq!(file.interfaces["lan0"].group, 3);
+    }
+
+    #[test]
+    fn half_an_owner_is_none() {
+        let table: SocketTable =
+            toml::from_str("protocol = \"tcp\"\nlocal = \"0.0.0.0:1\"\nuid = 1").expect("a table");
+        assert!(table.socket().is_err());
+    }
 }

@@ -2,8 +2,10 @@
 
 mod args;
 mod check;
+mod completions;
 mod diagnostics;
 mod expression;
+mod help;
 mod host;
 mod infer;
 mod output;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
         Command::Trace(trace) => trace::run(trace),
         Command::Check(check) => check::run(check),
         Command::Fmt(fmt) => rules::fmt(fmt),
+        Command::Help(words) => help::run(words),
+        Command::Completions(shell) => completions::run(shell),
         Command::Iptables(line) => programs::run(line, Program::Tables, Family::V4),
         Command::Ip6tables(line) => programs::run(line, Program::Tables, Family::V6),
         Command::IptablesSave(line) => programs::run(line, Program::Save, Family::V4),

@@ -47,6 +47,8 @@ pub struct Diagnostic {
     pub replacement: Option<Replacement>,
     /// What the real program says, without its name and version in front, where that is known.
     pub said: Option<String>,
+    /// Whether the program takes it and the kernel refuses: `iptables-restore --test` does not see it.
+    pub by_kernel: bool,
 }
 
 impl fmt::Display for Diagnostic {

@@ -60,6 +60,7 @@ impl<'a> Lines<'a> {
             help: None,
             replacement: None,
             said: None,
+            by_kernel: false,
         }
     }
 }
@@ -68,6 +69,12 @@ impl Diagnostic {
     /// Adds advice.
     pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
+        self
+    }
+
+    /// It is the kernel that refuses.
+    pub(crate) fn by_kernel(mut self) -> Self {
+        self.by_kernel = true;
         self
     }
 

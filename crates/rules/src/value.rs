@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use palisade_wire::Family;
 
 use crate::lex::Word;
-use crate::model::{Net, PortRange};
+use crate::model::{InterfacePattern, Net, PortRange};
 
 /// A value that does not parse: what is wrong and what to do.
 pub(crate) struct Bad {
@@ -122,6 +122,41 @@ pub(crate) fn port_of(text: &str, protocol: Option<u8>) -> Value<u16> {
     }
     crate::services::port(text, protocol)
         .ok_or_else(|| unknown_port(text).said(format!("invalid port/service `{text}' specified")))
+}
+
+/// An interface name, or its beginning and a `+` (`xtables_parse_interface`).
+pub(crate) fn interface(text: &str) -> Value<InterfacePattern> {
+    if text.len() > 15 {
+        return Err(Bad::new(format!(
+            "interface name '{text}' must have 1 to 15 bytes"
+        )));
+    }
+    let name = text.strip_suffix('+');
+    Ok(InterfacePattern {
+        // No name at all fits every interface.
+        prefix: name.is_some() || text.is_empty(),
+        name: name.unwrap_or(text).to_string(),
+    })
+}
+
+/// `value[/mask]`, or a name of a table for the value of a whole mask (`xtables_parse_val_mask`).
+pub(crate) fn named_mark(text: &str, known: &[(&str, u32)], file: &str) -> Value<(u32, u32)> {
+    let max = u64::from(u32::MAX);
+    let (head, mask) = match text.split_once('/') {
+        Some((head, mask)) => (head, Some(mask)),
+        None => (text, None),
+    };
+    if let Ok(value) = number(head, max) {
+        let mask = mask.map_or(Ok(max), |mask| number(mask, max))?;
+        return Ok((value as u32, mask as u32));
+    }
+    match known.iter().find(|(name, _)| *name == text) {
+        Some((_, value)) => Ok((*value, u32::MAX)),
+        None => Err(Bad::new(format!(
+            "'{text}' is neither a number nor a name known here"
+        ))
+        .help(format!("the number that {file} has for it"))),
+    }
 }
 
 /// A port by number, or by the name of any service.

@@ -2,6 +2,9 @@
 //! lists them, legacy and nft alike: connmark, connlimit, hashlimit, statistic, quota, time, connbytes, cluster, cpu,
 //! AUDIT, IDLETIMER, TEE, RATEEST, HMARK, CLASSIFY.
 
+// A diagnostic is what these tests are about.
+#![allow(clippy::result_large_err)]
+
 use palisade_rules::{Diagnostic, Family, Ruleset, Severity, TableKind, Tools, list, parse, print};
 
 /// `FAMILY CHAIN OPTIONS => what is saved`; `=` where that is what was written.
@@ -110,6 +113,7 @@ const SAVED: &str = r#"
 /// What the programs or the kernel refuse, and words of the reason.
 const REFUSED: &str = r#"
 4 INPUT -m connlimit --connlimit-above 3 --connlimit-upto 3 => cannot stand together
+4 INPUT -m connlimit --connlimit-above 3 --connlimit-upto 3 => --connlimit-upto and --connlimit-above cannot stand together
 4 INPUT -m connlimit --connlimit-saddr => 'connlimit' needs the option --connlimit-upto or --connlimit-above
 4 INPUT -m hashlimit --hashlimit-upto 1000001/sec --hashlimit-name t2 => the rate 1000001/sec is too fast
 4 INPUT -m hashlimit --hashlimit-upto 1/day --hashlimit-name t2 => a burst of 5 is too much at so slow a rate: the kernel cannot count so far
@@ -144,6 +148,7 @@ const REFUSED: &str = r#"
 4 INPUT -m time --weekdays 0 => '0' is not a day of the week
 4 INPUT -m time --weekdays M => 'M' is not a day of the week
 4 INPUT -m time --utc --kerneltz => cannot stand together
+4 INPUT -m time --utc --kerneltz => --kerneltz and --utc cannot stand together
 4 INPUT -m connbytes --connbytes 9:5 --connbytes-dir both --connbytes-mode bytes => the range 9:5 is backwards
 4 INPUT -m connbytes --connbytes 5 --connbytes-dir BOTH --connbytes-mode bytes => 'BOTH' is no direction of connbytes
 4 INPUT -m cluster --cluster-total-nodes 8 --cluster-local-nodemask 64 --cluster-hash-seed 1 => '64' is not a number from 1 to 32

@@ -62,6 +62,9 @@ impl fmt::Display for CounterName {
 /// Packets and bytes of every rule and policy.
 pub type Counters = BTreeMap<CounterName, (u64, u64)>;
 
+/// A packet as it was made, and as it left if it did.
+pub type Further = (Vec<u8>, Option<Vec<u8>>);
+
 /// What a subject showed of the last packet beyond what scripts ask for.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Extras {
@@ -74,6 +77,8 @@ pub struct Extras {
     pub last: Option<Vec<u8>>,
     /// State and direction of REJECT's answer.
     pub answer_state: Seen<(Option<State>, Option<Direction>)>,
+    /// A second packet that SYNPROXY made, and how that left.
+    pub further: Seen<Option<Further>>,
 }
 
 /// A subject that can show all its counters and tables.
@@ -218,6 +223,10 @@ pub fn record<'s, S: Counted, E>(
                     Seen::Unseen => Seen::Unseen,
                     Seen::Seen(a) => Seen::Seen(a.as_deref().map(settled)),
                 };
+                if let Seen::Seen(Some((made, left))) = &mut extras.further {
+                    *made = settled(made);
+                    *left = left.as_deref().map(settled);
+                }
                 if let Some(test) = tests.last_mut() {
                     test.packets.push(PacketRecord {
                         line: sent.step.span.line,
@@ -427,6 +436,9 @@ impl Comparison {
         self.seen(row(Property::Answer), &leaving, k_left, e_left);
         let (k_state, e_state) = (&k_more.answer_state, &e_more.answer_state);
         self.seen(row(Property::Answer), &leaving, k_state, e_state);
+        let second = format!("{place}, the second answer");
+        let (k_further, e_further) = (&k_more.further, &e_more.further);
+        self.seen(row(Property::Answer), &second, k_further, e_further);
         let leaving = format!("{place}, as it leaves");
         self.seen(row(Property::Bytes), &leaving, &k.left, &e.left);
         if let (Some(k), Some(e)) = (&k.tables, &e.tables) {

@@ -8,13 +8,13 @@ use anyhow::{Context, Result, bail};
 use palisade_capture::report::Matched;
 use palisade_capture::script::{
     ConnectionSeen, Observed, RuleName, RulesFamily, RulesSource, Script, Seen, Sent, Subject, Way,
-    direction, input, observed, state,
+    direction, input, observed, stamps, state,
 };
 use palisade_conntrack::nat::Preferred;
 use palisade_conntrack::{Config, Connection, Direction, Tuple};
 use palisade_engine::{Engine, Reassembly, Setup};
 use palisade_rules::{Chain, Family, Ruleset, TableKind, ipset, parse};
-use palisade_wire::{Packet, Timestamp, proto};
+use palisade_wire::{Packet, Timestamp, proto, tcp::Tcp, tcp::flags};
 
 use crate::compare::{Counted, CounterName, Counters, Extras, PacketRecord, TestRecord};
 use crate::kernel::{Hardware, SENDER, receiver, tracks};
@@ -39,7 +39,7 @@ pub struct EngineSubject {
 #[derive(Debug)]
 struct Led {
     start: Option<Timestamp>,
-    packets: std::vec::IntoIter<(Duration, Preferred)>,
+    packets: std::vec::IntoIter<(Duration, Drawn)>,
     now: Duration,
     ended: Duration,
 }
@@ -68,7 +68,7 @@ impl EngineSubject {
             reassembly: if track {
                 Reassembly::Always
             } else {
-                Reassembly::Never
+                Reassembly::Auto
             },
             ipsets: ipsets(script, base)?,
         };
@@ -100,10 +100,10 @@ impl EngineSubject {
     /// are drawn by chance the other's are preferred. The real clock is not the script's, and rates and
     /// timeouts depend on it.
     pub fn following(mut self, test: &TestRecord) -> EngineSubject {
-        let packets: Vec<(Duration, Preferred)> = test
+        let packets: Vec<(Duration, Drawn)> = test
             .packets
             .iter()
-            .map(|p| (p.extras.elapsed, drawn(p)))
+            .map(|p| (p.extras.elapsed, (drawn(p), cookie(p))))
             .collect();
         self.led = Some(Led {
             start: None,
@@ -117,15 +117,26 @@ impl EngineSubject {
 
 impl Led {
     /// The moment of the next packet, which the script has at `time`, and what was drawn for it.
-    fn next(&mut self, time: Timestamp) -> (Timestamp, Preferred) {
+    fn next(&mut self, time: Timestamp) -> (Timestamp, Drawn) {
         let start = *self.start.get_or_insert(time);
-        let (now, preferred) = self
-            .packets
-            .next()
-            .unwrap_or((self.now, Preferred::default()));
+        let (now, preferred) = self.packets.next().unwrap_or((self.now, Drawn::default()));
         self.now = now;
         (start + now, preferred)
     }
+}
+
+/// What was drawn for a packet: by translation, and a cookie of SYNPROXY with its time stamp.
+type Drawn = (Preferred, Option<(u32, Option<u32>)>);
+
+/// The cookie that a SYN was answered with.
+fn cookie(packet: &PacketRecord) -> Option<(u32, Option<u32>)> {
+    let Seen::Seen(Some(answer)) = &packet.answer else {
+        return None;
+    };
+    let parsed = Packet::parse(answer).ok()?;
+    let tcp = Tcp::new(parsed.transport()).filter(|_| parsed.protocol() == proto::TCP)?;
+    let stamp = stamps(answer).map(|(value, _)| value);
+    (tcp.has(flags::SYN) && tcp.has(flags::ACK)).then_some((tcp.seq().0, stamp))
 }
 
 /// Ports, or the identifier, that a packet left with, or had when it was last seen.
@@ -229,9 +240,11 @@ impl Subject for EngineSubject {
     fn packet(&mut self, sent: &Sent<'_>) -> Observed {
         let (time, preferred) = match &mut self.led {
             Some(led) => led.next(sent.time),
-            None => (sent.time, Preferred::default()),
+            None => (sent.time, Drawn::default()),
         };
+        let (preferred, cookie) = preferred;
         self.inner.engine_mut().prefer(preferred);
+        self.inner.engine_mut().prefer_cookie(cookie);
         let mut input = input(sent);
         input.time = time;
         if let Way::In(name) = &sent.way {
@@ -252,6 +265,7 @@ impl Subject for EngineSubject {
                 )),
                 false => Seen::Unseen,
             },
+            further: Seen::Seen(outcome.further.map(|r| (r.made, r.sent))),
             ..Extras::default()
         };
         if !self.track {

@@ -497,6 +497,23 @@ const TARGETS: &[&str] = &[
     "-j INPUT",
 ];
 
+/// Parts that are IPv4's, for IPv6.
+const FOR_V6: &[(&str, &str)] = &[
+    ("10.0.0.1", "fd00::1"),
+    ("10.1/16", "fd00::/16"),
+    ("10.1.2.3/255.0.255.0", "fd00::3/ffff:0:ffff::"),
+    ("1.1.1.1,2.2.2.2", "fd00::1,::ffff:1.2.3.4"),
+    ("10.0.0.0/8", "2001:db8::/32"),
+    ("3.3.3.3,4.4.4.4/24", "::1,fe80::1/10"),
+    ("0x0a.1.2.3", "::1.2.3.4"),
+    ("1.2.3.4/33", "fd00::1/129"),
+    ("9.9.9.9", "fd00::9"),
+    ("1.1.1.1", "fd00::11"),
+    ("-p icmp", "-p ipv6-icmp"),
+    ("-4", "-6"),
+    ("iptables ", "ip6tables "),
+];
+
 /// A rule of parts by chance.
 fn rule(chance: &mut Chance) -> String {
     let mut words = Vec::new();
@@ -559,8 +576,23 @@ fn lines_by_chance_end_as_with_the_real_programs() {
         let script = !chance.one_in(2);
         if script {
             for _ in 0..12 {
-                let table = chance.one(&["", "", "", "-t filter ", "-t mangle "]);
+                let table = chance.one(&[
+                    "",
+                    "",
+                    "",
+                    "",
+                    "-t filter ",
+                    "-t mangle ",
+                    "-t nat ",
+                    "-t raw ",
+                    "-t no ",
+                ]);
                 text += &format!("iptables {table}{}\n", command(&mut chance));
+            }
+            if chance.one_in(3) {
+                for (v4, v6) in FOR_V6 {
+                    text = text.replace(v4, v6);
+                }
             }
             tally.compare(&format!("sample {sample}"), &Text::Script(text));
         } else {

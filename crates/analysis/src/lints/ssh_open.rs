@@ -3,6 +3,7 @@ use palisade_wire::proto;
 
 use super::{Context, Lint, Run, v4};
 use crate::finding::Report;
+use crate::owner::owner;
 use crate::view::Action;
 
 pub(super) static LINT: Lint = Lint {
@@ -11,7 +12,7 @@ pub(super) static LINT: Lint = Lint {
     severity: Severity::Note,
     title: "ssh is reachable from anywhere, without a limit",
     reason: "A new connection to port 22 from an address that no rule names is accepted by an interface that no rule names either, and no \
-             limit, recent or hashlimit stands before it. That is what password guessers look for all day. Name the networks that \
+             limit, recent, hashlimit or chain of fail2ban stands before it. That is what password guessers look for all day. Name the networks that \
              administrators come from, or count attempts. With keys only it may be meant; then allow this finding by a comment.",
     fix: "-s NETWORK in the rule, or before it: -m recent --name ssh --update --seconds 60 --hitcount 4 -j DROP with a --set rule",
     bad: v4(
@@ -44,6 +45,22 @@ fn run(context: &Context<'_>, report: &mut Report<'_>) {
     let named = rule.conditions.names_port(22);
     // A `--set` before it is half of a count; what would have refused it is the other half.
     if way.action != Action::Accept || !named || !way.doubtful.is_empty() {
+        return;
+    }
+    // fail2ban and its like count by the log and fill a chain that the packet passes.
+    let counted = super::ask::reachable(table, builtin).into_iter().any(|c| {
+        table.chains[c].rules.iter().any(|r| {
+            let (Action::Jump(to) | Action::Goto(to)) = r.action else {
+                return false;
+            };
+            probe.fits_plainly(&r.conditions)
+                && matches!(
+                    owner(&context.map, table.chains[to].name),
+                    Some("fail2ban" | "sshguard")
+                )
+        })
+    });
+    if counted {
         return;
     }
     report

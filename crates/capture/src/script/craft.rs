@@ -282,6 +282,12 @@ impl Line<'_> {
         for option in &spec.options {
             match option {
                 TcpOption::Bytes(bytes) => options.extend_from_slice(bytes),
+                TcpOption::Echo(value, by) => {
+                    options.extend([8, 10]);
+                    options.extend(value.to_be_bytes());
+                    let echo = numbers.stamp.wrapping_add_signed(*by);
+                    options.extend(echo.to_be_bytes());
+                }
                 TcpOption::Sack(blocks) => {
                     // At most four blocks fit; more would be cut by the header's length.
                     let length = 2 + 8 * blocks.len().min(4);

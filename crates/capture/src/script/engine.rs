@@ -1,11 +1,13 @@
 //! The engine as the subject of packet scripts.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use palisade_engine::conntrack::{self, Config, Connection, TupleProto};
 use palisade_engine::rules::{Family, Parsed, Ruleset, TableKind, ipset, parse};
 use palisade_engine::{
-    Ended, Engine, Host, Input, Interface, LinkInfo, Outcome, Route, Setup, SetupError,
+    Bridge, Ended, Engine, Host, Input, Interface, LinkInfo, Outcome, Owner, Route, Setup,
+    SetupError, Socket,
 };
 use palisade_wire::{Timestamp, link::PacketType};
 
@@ -13,7 +15,7 @@ use super::expect::{
     ConnectionSeen, Direction, Observed, RuleName, RuleNumber, Seen, State, TupleSeen, Verdict,
 };
 use super::link::{FrameKind, Way};
-use super::model::{Firewall, MTU, RulesFamily, Script};
+use super::model::{Firewall, MTU, Prefix, RulesFamily, Script, SocketLine};
 use super::play::Sent;
 use super::run::Subject;
 use crate::report::Matched;
@@ -102,7 +104,34 @@ fn host(firewall: &Firewall) -> Host {
     });
     let mut host = Host::new(firewall.local.iter().copied(), interfaces);
     host.closed = !host.interfaces.is_empty();
+    host.sockets = Some(firewall.sockets.iter().map(socket).collect());
+    host.queues = firewall.no_queues.then(Vec::new);
+    host.local_marks.clone_from(&firewall.local_marks);
+    host.no_fingerprints = true;
+    for interface in &firewall.interfaces {
+        host.groups.insert(interface.name.clone(), interface.group);
+    }
+    for route in &firewall.routes {
+        let Prefix { address, length } = route.to;
+        host.realms.push((address, length, route.realm));
+    }
     host
+}
+
+fn socket(line: &SocketLine) -> Socket {
+    let end = |a: SocketAddr| (a.ip(), a.port());
+    let (user, group) = line.owner;
+    Socket {
+        remote: line.remote.map(end),
+        owner: Some(Owner {
+            user,
+            group,
+            ..Owner::default()
+        }),
+        transparent: line.transparent,
+        mark: line.mark,
+        ..Socket::new(line.protocol, end(line.local))
+    }
 }
 
 /// An engine that is played scripts.
@@ -157,6 +186,12 @@ pub fn input<'a>(sent: &'a Sent<'_>) -> Input<'a> {
         },
         snapped: false,
         mark: 0,
+        bridge: Bridge::default(),
+        owner: Some(Owner {
+            user: sent.owner.0,
+            group: sent.owner.1,
+            ..Owner::default()
+        }),
     }
 }
 
@@ -186,6 +221,8 @@ pub fn observed(
         Ended::Accepted(by)
         | Ended::Dropped(by)
         | Ended::Queued(by)
+        | Ended::Unheard(by)
+        | Ended::Answered { by, .. }
         | Ended::Rejected { by, .. }
         | Ended::Unknown { by, .. } => Some(RuleName {
             table: by.table.name().to_string(),

@@ -46,6 +46,8 @@ struct Side {
     /// How much further on the other side sees this side's numbers: the firewall changed the length of
     /// what this side said.
     shift: u32,
+    /// The last time stamp of this side that came to the other.
+    stamp: u32,
 }
 
 impl Side {
@@ -61,6 +63,7 @@ impl Side {
         self.next = None;
         self.closed = false;
         self.shift = 0;
+        self.stamp = 0;
     }
 }
 
@@ -70,6 +73,8 @@ pub(super) struct Numbers {
     pub ack: SeqNumber,
     /// The next byte expected from the other side, for relative SACK edges.
     pub expected: SeqNumber,
+    /// The other side's last time stamp.
+    pub stamp: u32,
 }
 
 impl Flows {
@@ -94,6 +99,7 @@ impl Flows {
                 next: None,
                 closed: false,
                 shift: 0,
+                stamp: 0,
             };
             // Index 0 is the smaller socket; the first sender starts at FIRST_ISN.
             Flow {
@@ -156,6 +162,7 @@ impl Flows {
             seq: seq_number,
             ack: ack_number,
             expected,
+            stamp: other.stamp,
         }
     }
 }
@@ -163,18 +170,38 @@ impl Flows {
 impl Flows {
     /// Notes that `from`'s bytes, which end at `sent`, end at `left` for whoever receives them.
     pub fn left(&mut self, from: Socket, to: Socket, sent: SeqNumber, left: SeqNumber) {
+        // Only what the side said last tells: an old segment may have been shifted otherwise.
+        if let Some(side) = self.side(from, to)
+            && side.next == Some(sent)
+        {
+            side.shift = left.0.wrapping_sub(sent.0);
+        }
+    }
+}
+
+impl Flows {
+    /// Notes a SYN/ACK that the firewall sent to `to` in `from`'s name: `from`'s bytes are seen from its number on.
+    pub fn answered(&mut self, from: Socket, to: Socket, seq: SeqNumber) {
+        if let Some(side) = self.side(from, to) {
+            side.next = side.next.or(Some(SeqNumber(side.isn.wrapping_add(1))));
+            side.shift = seq.0.wrapping_sub(side.isn);
+        }
+    }
+
+    /// Notes a time stamp of `from` that comes to `to`.
+    pub fn stamped(&mut self, from: Socket, to: Socket, stamp: u32) {
+        if let Some(side) = self.side(from, to) {
+            side.stamp = stamp;
+        }
+    }
+
+    fn side(&mut self, from: Socket, to: Socket) -> Option<&mut Side> {
         let (key, mine) = if from <= to {
             ((from, to), 0)
         } else {
             ((to, from), 1)
         };
-        let side = self.flows.get_mut(&key);
-        // Only what the side said last tells: an old segment may have been shifted otherwise.
-        if let Some(side) = side.and_then(|f| f.sides.get_mut(mine))
-            && side.next == Some(sent)
-        {
-            side.shift = left.0.wrapping_sub(sent.0);
-        }
+        self.flows.get_mut(&key)?.sides.get_mut(mine)
     }
 }
 

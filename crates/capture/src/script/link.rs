@@ -9,6 +9,8 @@ pub struct Link {
     pub source_mac: Option<[u8; 6]>,
     /// To whom the frame was addressed.
     pub kind: FrameKind,
+    /// User and group of the socket that sends it, of a packet of the firewall's own.
+    pub owner: (u32, u32),
 }
 
 /// Where a packet meets the firewall.

@@ -55,11 +55,11 @@ pub use link::{FrameKind, Link, Way};
 pub use model::{
     Action, Answered, Counted, Cut, Damage, Endpoint, Firewall, Fragments, HostName, IcmpRest,
     IcmpSpec, Interface, IpFields, Ipset, KernelUse, MTU, Number, Payload, Prefix, Quote,
-    Reference, Route, Rules, RulesFamily, RulesSource, Script, SctpChunk, SctpSpec, Send, Span,
-    Step, Sysctl, TcpOption, TcpSpec, Test, What,
+    Reference, Route, Rules, RulesFamily, RulesSource, Script, SctpChunk, SctpSpec, Send,
+    SocketLine, Span, Step, Sysctl, TcpOption, TcpSpec, Test, What,
 };
 pub use parse::parse;
-pub use play::{Event, Player, Sent};
+pub use play::{Event, Player, Sent, stamps};
 pub use run::{Subject, Tally, Told, look, run};
 
 /// Rounds of a `repeat` at most.

@@ -4,7 +4,7 @@
 //! the firewall from [`Firewall`], [`Sysctl`] and [`Rules`], and plays each
 //! [`Test`] with [`super::Player`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use palisade_engine::conntrack::TimeoutPolicy;
@@ -61,6 +61,31 @@ pub struct Firewall {
     pub routes: Vec<Route>,
     /// Further local addresses.
     pub local: Vec<IpAddr>,
+    /// What has one of these marks (value and mask) is delivered here, wherever it goes.
+    pub local_marks: Vec<(u32, u32)>,
+    /// Sockets of the firewall itself.
+    pub sockets: Vec<SocketLine>,
+    /// No program listens to any queue.
+    pub no_queues: bool,
+}
+
+/// A socket of the firewall itself: `socket tcp 0.0.0.0:3128 transparent`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SocketLine {
+    /// TCP or UDP.
+    pub protocol: u8,
+    /// What it is bound to.
+    pub local: SocketAddr,
+    /// What it is connected to; a TCP socket that is not listens.
+    pub remote: Option<SocketAddr>,
+    /// May be bound to addresses of others.
+    pub transparent: bool,
+    /// Mark.
+    pub mark: u32,
+    /// User and group.
+    pub owner: (u32, u32),
+    /// Where it was declared.
+    pub span: Span,
 }
 
 impl Firewall {
@@ -99,6 +124,8 @@ pub struct Interface {
     pub addresses: Vec<Prefix>,
     /// Own hardware address, when the script gives one.
     pub mac: Option<[u8; 6]>,
+    /// Group, as `-m devgroup` sees it.
+    pub group: u32,
     /// Largest IP packet that it sends, in bytes; [`MTU`] if not said.
     pub mtu: Option<u32>,
     /// Where it was declared.
@@ -140,6 +167,8 @@ pub struct Route {
     pub to: Prefix,
     /// The interface that leads there.
     pub interface: String,
+    /// Its realm.
+    pub realm: u16,
     /// Where it was declared.
     pub span: Span,
 }
@@ -442,6 +471,8 @@ pub enum TcpOption {
     Bytes(Vec<u8>),
     /// SACK blocks: offsets are absolute sequence numbers, or relative to what the receiver is at.
     Sack(Vec<(Number, Number)>),
+    /// A time stamp that echoes the other side's last one, plus so much.
+    Echo(u32, i32),
 }
 
 /// An SCTP packet.

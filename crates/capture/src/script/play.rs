@@ -58,6 +58,8 @@ pub struct Sent<'s> {
     pub kind: FrameKind,
     /// Hardware address of the sender.
     pub source_mac: Option<[u8; 6]>,
+    /// User and group of the socket that sends it, of a packet of the firewall's own.
+    pub owner: (u32, u32),
 }
 
 impl<'s> Sent<'s> {
@@ -387,6 +389,7 @@ impl<'s> Player<'s> {
             way,
             kind: send.link.kind,
             source_mac: send.link.source_mac.filter(|_| !turned),
+            owner: send.link.owner,
         })
     }
 
@@ -425,6 +428,31 @@ impl<'s> Player<'s> {
             let (from, to) = (socket(&sent.send.from), socket(&sent.send.to));
             let (from, to) = if turned { (to, from) } else { (from, to) };
             self.flows.left(from, to, sent_end, left_end);
+            if let Some((value, _)) = stamps(bytes) {
+                self.flows.stamped(from, to, value);
+            }
+        }
+    }
+
+    /// Tells what the firewall sent back on its own: a SYN/ACK of SYNPROXY moves the flow as the server's would. To be
+    /// called after the packet and before the next one.
+    pub fn answered(&mut self, answer: &[u8]) {
+        let Ok(packet) = Packet::parse_truncated(answer) else {
+            return;
+        };
+        if packet.protocol() != proto::TCP || packet.fragment().is_some() {
+            return;
+        }
+        let Some(tcp) = Tcp::new(packet.transport()) else {
+            return;
+        };
+        let from = (packet.source(), tcp.source_port());
+        let to = (packet.destination(), tcp.destination_port());
+        if tcp.has(flags::SYN) && tcp.has(flags::ACK) {
+            self.flows.answered(from, to, tcp.seq());
+        }
+        if let Some((value, _)) = stamps(answer) {
+            self.flows.stamped(from, to, value);
         }
     }
 
@@ -437,6 +465,29 @@ impl<'s> Player<'s> {
             Some(name) => Way::In(name.to_owned()),
             None => Way::ByAddress,
         }
+    }
+}
+
+/// The time stamps of a segment: value and echo.
+pub fn stamps(bytes: &[u8]) -> Option<(u32, u32)> {
+    let packet = Packet::parse_truncated(bytes).ok()?;
+    if packet.protocol() != proto::TCP {
+        return None;
+    }
+    let tcp = Tcp::new(packet.transport())?;
+    let mut rest = tcp.options();
+    loop {
+        let size = match rest {
+            [] | [0, ..] => return None,
+            [1, ..] => 1,
+            [8, 10, a, b, c, d, e, f, g, h, ..] => {
+                let value = u32::from_be_bytes([*a, *b, *c, *d]);
+                return Some((value, u32::from_be_bytes([*e, *f, *g, *h])));
+            }
+            [_, size, ..] if *size >= 2 => usize::from(*size),
+            _ => return None,
+        };
+        rest = rest.get(size..)?;
     }
 }
 

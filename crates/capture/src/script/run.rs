@@ -127,6 +127,9 @@ fn play<'s, S: Subject>(
                 if let Seen::Seen(left) = &observed.left {
                     player.left(&sent, left.as_deref());
                 }
+                if let Seen::Seen(Some(answer)) = &observed.answer {
+                    player.answered(answer);
+                }
                 tell(Told::Packet {
                     number: test.packets_before.saturating_add(sent.number),
                     sent: &sent,

@@ -103,6 +103,46 @@ pub(crate) fn adjust(buffer: &mut Buffer<'_>, shifts: &[Shift; 2], direction: Di
     true
 }
 
+/// Shifts the time stamps of a connection that SYNPROXY opened: what the server says by `ahead` back, what is
+/// echoed to it by `ahead` forth (kernel `synproxy_tstamp_adjust`).
+pub fn adjust_stamps(buffer: &mut Buffer<'_>, ahead: u32, direction: Direction) {
+    const STAMPS: u8 = 8;
+    let packet = buffer.packet();
+    let at = packet.transport_offset();
+    let Some(tcp) = Tcp::new(packet.transport()) else {
+        return;
+    };
+    if ahead == 0 {
+        return;
+    }
+    let end = at + tcp.data_offset().max(20);
+    let mut place = at + 20;
+    let bytes = buffer.edit();
+    while place < end {
+        match bytes.get(place) {
+            Some(1) => place += 1,
+            Some(0) | None => return,
+            Some(&kind) => {
+                let length = usize::from(bytes.get(place + 1).copied().unwrap_or(0));
+                if place + 1 == end || length < 2 || place + length > end {
+                    return;
+                }
+                if kind == STAMPS && length == 10 {
+                    let (field, by) = match direction {
+                        Direction::Reply => (place + 2, ahead.wrapping_neg()),
+                        Direction::Original => (place + 6, ahead),
+                    };
+                    if let Some(old) = bytes.get(field..).and_then(|b| b.first_chunk()) {
+                        let new = u32::from_be_bytes(*old).wrapping_add(by);
+                        put(bytes, at, field - at, new);
+                    }
+                }
+                place += length;
+            }
+        }
+    }
+}
+
 /// Writes a number of the TCP header at `transport` and carries the checksum along.
 fn put(bytes: &mut [u8], transport: usize, offset: usize, value: u32) {
     let place = transport + offset;

@@ -223,7 +223,10 @@ mod tests {
             out_interface: "eth1",
             link: &link,
             host: &host,
+            bridge: &crate::Bridge::default(),
             made_here,
+            sender: &crate::socket::Sender::Nobody,
+            sender_counts: false,
             now: Timestamp::default(),
         };
         let program = [instruction(code, k), instruction(0x16, 0)];

@@ -9,6 +9,7 @@ mod count;
 mod fields;
 mod hashlimit;
 pub(crate) mod headers;
+mod host;
 mod ipsec;
 mod limit;
 mod link;
@@ -37,8 +38,9 @@ use palisade_rules::{Hook, Match};
 use palisade_wire::{Packet, Timestamp, proto};
 
 use crate::host::Host;
-use crate::input::LinkInfo;
+use crate::input::{Bridge, LinkInfo};
 use crate::linear::RawState;
+use crate::socket::Sender;
 use crate::tee;
 
 /// What a rule can look at beside the packet.
@@ -49,8 +51,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) out_interface: &'a str,
     pub(crate) link: &'a LinkInfo,
     pub(crate) host: &'a Host,
+    pub(crate) bridge: &'a Bridge,
     /// Made by a program of this host.
     pub(crate) made_here: bool,
+    pub(crate) sender: &'a Sender,
     pub(crate) now: Timestamp,
 }
 
@@ -64,7 +68,10 @@ impl<'a> Facts<'a> {
             out_interface: self.out_interface,
             link: self.link,
             host: self.host,
+            bridge: self.bridge,
             made_here: self.made_here,
+            sender: self.sender,
+            sender_counts: matches!(self.hook, Hook::Output | Hook::Postrouting),
             now: self.now,
         }
     }
@@ -78,7 +85,12 @@ pub(crate) struct Context<'a> {
     pub(crate) out_interface: &'a str,
     pub(crate) link: &'a LinkInfo,
     pub(crate) host: &'a Host,
+    pub(crate) bridge: &'a Bridge,
     pub(crate) made_here: bool,
+    /// Who made it.
+    pub(crate) sender: &'a Sender,
+    /// On its way out: the socket that it belongs to is its sender's, not its receiver's.
+    pub(crate) sender_counts: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -89,6 +101,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) track: Option<&'a Track>,
     pub(crate) raw: &'a mut RawState,
     pub(crate) mark: u32,
+    /// The socket that it is for, when that is settled.
+    pub(crate) socket: Option<usize>,
     /// The frame counts as one to this host from now on, whatever it was (`-m cluster`).
     pub(crate) frame_is_ours: bool,
     /// Copies that rules ask for; `None` for a copy, of which none is made.
@@ -213,6 +227,15 @@ pub(crate) fn evaluate(
             None => Answer::Unknown,
         },
         Match::Helper(rule) => connection::helper(&rule.0, shared).into(),
+        Match::Physdev(rule) => host::physdev(rule, context).into(),
+        Match::Owner(rule) => host::owner(rule, context),
+        Match::Socket(rule) => host::socket(rule, context, shared),
+        Match::Cgroup(rule) => host::cgroup(rule, context, shared),
+        Match::Devgroup(rule) => host::devgroup(rule, context).into(),
+        Match::Realm(rule) => host::realm(rule, context).into(),
+        Match::Rpfilter(rule) => host::rpfilter(rule, context, shared.mark),
+        Match::Ipvs(rule) => host::ipvs(rule).into(),
+        Match::Osf(_) => host::osf(context),
         Match::Sctp(rule) => chunks::sctp(rule, packet),
         Match::Dccp(rule) => chunks::dccp(rule, packet),
         Match::Esp(rule) => ipsec::esp(rule, packet),
@@ -237,8 +260,6 @@ pub(crate) fn evaluate(
         Match::Tos(rule) => fields::tos(rule, packet).into(),
         Match::Ecn(rule) => fields::ecn(rule, packet).into(),
         Match::Tcpmss(rule) => fields::tcpmss(rule, packet),
-        // Kept: the catalogue says why.
-        _ => Answer::Unknown,
     }
 }
 

@@ -14,12 +14,15 @@ use super::hashlimit::Hashlimits;
 use super::rates::Estimators;
 use super::{Limits, Patterns, RecentLists};
 use crate::sets::Sets;
+use crate::synproxy::Cookies;
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct States {
     pub(crate) limits: Limits,
     pub(crate) recent: RecentLists,
+    /// Of SYNPROXY.
+    pub(crate) cookies: Cookies,
     pub(crate) sets: Sets,
     pub(crate) patterns: Patterns,
     pub(crate) connlimits: Connlimits,

@@ -1,6 +1,7 @@
 //! What each target does beside ending a packet's way: one function a target, with the kernel's semantics.
 
 mod hmark;
+mod host;
 mod rewrite;
 mod sets;
 mod tcp_options;
@@ -15,6 +16,7 @@ use crate::linear::Verdict;
 use crate::matches::{Facts, Shared, ip_length};
 use crate::npt;
 use crate::observe::Effect;
+use crate::synproxy;
 use crate::tee;
 
 /// What became of a packet at a target.
@@ -64,6 +66,15 @@ pub(crate) fn apply(
         Target::Dnpt(rule) => {
             translated(npt::destination(buffer, rule.from, rule.to), buffer, true)
         }
+        Target::Nfqueue(rule) => Applied::Ends(host::queue(*rule, facts.host)),
+        Target::Queue(_) => Applied::Ends(host::queue(host::QUEUE, facts.host)),
+        Target::Tproxy(rule) => Applied::Ends(host::tproxy(*rule, buffer, facts, shared)),
+        Target::Synproxy(rule) => {
+            let packet = buffer.packet();
+            let cookies = &mut shared.states.cookies;
+            synproxy::target(rule, &packet, cookies, facts.now)
+                .map_or(Applied::Nothing, Applied::Ends)
+        }
         Target::Set(rule) => sets::set(rule, buffer, facts, shared),
         Target::Ttl(rule) => rewrite::ttl(rule.0, buffer),
         Target::Hl(rule) => rewrite::ttl(rule.0, buffer),
@@ -73,14 +84,15 @@ pub(crate) fn apply(
         Target::Checksum(_) => rewrite::fill_checksum(buffer, facts.made_here),
         Target::Tcpmss(rule) => tcp_options::mss(*rule, buffer, facts),
         Target::Tcpoptstrip(rule) => tcp_options::strip(&rule.0, buffer),
-        Target::Nfqueue(_) | Target::Queue(_) => Applied::Ends(Verdict::Queue),
         other if leaves_alone(other) => {
             let name = other.extension().map_or("", |e| e.name);
             Applied::Effect(Effect::Passed(name.to_string()))
         }
         other => {
             let name = other.extension().map_or("", |e| e.name);
-            Applied::Ends(Verdict::Unknown(format!("target {name}")))
+            Applied::Ends(Verdict::Unknown(format!(
+                "target {name} is not evaluated yet"
+            )))
         }
     }
 }

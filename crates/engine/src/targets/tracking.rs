@@ -55,6 +55,7 @@ pub(super) fn ct(ct: &Ct, shared: &mut Shared<'_>) -> Option<Effect> {
         zone,
         helper,
         policy,
+        proxied: false,
     });
     let mut text = Vec::new();
     if let Some(helper) = helper {

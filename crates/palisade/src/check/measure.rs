@@ -161,7 +161,7 @@ fn asked(rules: &Ruleset, setup: &Setup, capture: &Path) -> Result<Asked> {
                 packet_type: decoded.packet_type,
             },
             snapped: frame.snapped(),
-            mark: 0,
+            ..Input::new(decoded.network)
         };
         engine.process(&input, &mut asked);
     }

@@ -207,12 +207,16 @@ fn decider(ended: &Ended) -> String {
         | Ended::Dropped(by)
         | Ended::Queued(by)
         | Ended::Rejected { by, .. }
+        | Ended::Unheard(by)
+        | Ended::Answered { by, .. }
         | Ended::Unknown { by, .. } => by,
         Ended::NoRules => return "no rules".into(),
         Ended::Tracking(_) => return "tracking".into(),
+        Ended::Proxied(_) => return "SYNPROXY".into(),
         Ended::Martian(_)
         | Ended::TimeToLive(_)
         | Ended::FrameToAll
+        | Ended::Claimed
         | Ended::NoRoute(_)
         | Ended::Options => {
             return "routing".into();

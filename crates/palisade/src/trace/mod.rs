@@ -320,7 +320,7 @@ fn one(engine: &mut Engine, sink: &mut Sink<'_>, frame: &Frame<'_>) -> io::Resul
             packet_type: decoded.packet_type,
         },
         snapped: frame.snapped(),
-        mark: 0,
+        ..Input::new(decoded.network)
     };
     if sink.silent() {
         let outcome = engine.process(&input, &mut ());

@@ -219,6 +219,9 @@ fn play(
                     if let script::Seen::Seen(left) = &observed.left {
                         player.left(&sent, left.as_deref());
                     }
+                    if let script::Seen::Seen(Some(answer)) = &observed.answer {
+                        player.answered(answer);
+                    }
                 }
                 Event::Check { time, check, round } => {
                     now = time;

@@ -12,7 +12,6 @@ mod prelude;
 pub(crate) mod read;
 mod row;
 pub mod targets;
-pub(crate) mod words;
 pub(crate) mod write;
 
 use palisade_wire::{Family, proto};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use palisade_wire::Family;
 
-use crate::model::{Net, Not, PortRange, Tools};
+use crate::model::{InterfacePattern, Net, Not, PortRange, Tools};
 
 /// A rule's text as it grows.
 #[derive(Debug)]
@@ -162,6 +162,21 @@ pub(crate) fn masked(&(value, mask): &(u32, u32)) -> String {
     } else {
         format!("0x{value:x}/0x{mask:x}")
     }
+}
+
+/// A value with its mask, or with a whole mask its name (`xtables_print_val_mask`).
+pub(crate) fn named_mark(&(value, mask): &(u32, u32), known: &[(&str, u32)]) -> String {
+    let name = known.iter().find(|(_, number)| *number == value);
+    match name {
+        Some((name, _)) if mask == u32::MAX => (*name).to_string(),
+        _ => masked(&(value, mask)),
+    }
+}
+
+/// An interface name, or its beginning.
+pub(crate) fn interface(pattern: &InterfacePattern) -> String {
+    let plus = if pattern.prefix { "+" } else { "" };
+    format!("{}{plus}", pattern.name)
 }
 
 /// A text value as iptables-save quotes it (`xtables_save_string`): bare only when it has nothing

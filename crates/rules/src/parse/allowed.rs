@@ -92,6 +92,6 @@ fn table(
             format!("{program}: Invalid argument. Run `dmesg' for more information.")
         }
     };
-    parser.report(error.said(said));
+    parser.report(error.said(said).by_kernel());
     false
 }

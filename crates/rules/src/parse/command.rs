@@ -129,14 +129,18 @@ pub(crate) fn names_exist(
         return;
     }
     let reported = parser.diagnostics.len();
+    // A refused command registers no table.
+    let known = parser.rulesets.tables(place.family).len();
     chain(parser, name, place);
     if let Some(target) = target
         && crate::catalogue::find_target(&target.word.text, place.family).is_none()
     {
         resolve(parser, None, target, place);
     }
+    parser.rulesets.tables(place.family).truncate(known);
     for diagnostic in parser.diagnostics.iter_mut().skip(reported) {
         diagnostic.said = None;
+        diagnostic.by_kernel = false;
     }
 }
 
@@ -858,6 +862,7 @@ pub(crate) fn kernel(
             )
         }
     };
+    let error = error.by_kernel();
     if parser.options.tools == Tools::Nft {
         let error = match command {
             Some(command) => error.said(nft_failed(command, said.1)),
@@ -1004,7 +1009,12 @@ fn resolve(
     let elsewhere = (parser.rulesets.tables(place.family).iter())
         .find(|t| t.kind != place.kind && t.find(name).is_some())
         .map(|t| t.kind);
+    let gone = super::removed::target_now(name);
     error = match (near, elsewhere) {
+        _ if gone.is_some() => {
+            let now = gone.unwrap_or_default();
+            error.help(format!("'{name}' is gone; now {now}"))
+        }
         (_, Some(other)) => error.help(format!(
             "chain '{name}' is in table {}; a jump stays in its own table",
             other.name()
@@ -1013,6 +1023,8 @@ fn resolve(
         _ => error.help(format!("make the chain first: -N {name}")),
     };
     let said = no_target(name, tools, target.goto);
+    // iptables-nft looks for the chain when all is read.
+    error.by_kernel = tools == Tools::Nft;
     parser.report(error.said(said));
     None
 }

@@ -6,6 +6,7 @@
 
 mod allowed;
 mod command;
+mod removed;
 mod repair;
 mod rule;
 mod rulelist;
@@ -152,6 +153,7 @@ pub(crate) struct Parser<'a> {
     /// Names of the IP sets, shared with the readers of extensions.
     pub(crate) sets: Option<Rc<[String]>>,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    has_error: bool,
     pub(crate) rulesets: Rulesets,
     kept_told: HashSet<&'static str>,
 }
@@ -163,6 +165,7 @@ impl<'a> Parser<'a> {
             options: options.clone(),
             sets: options.sets.as_deref().map(Rc::from),
             diagnostics: Vec::new(),
+            has_error: false,
             rulesets: Rulesets::default(),
             kept_told: HashSet::new(),
         }
@@ -179,7 +182,10 @@ impl<'a> Parser<'a> {
     }
 
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
-        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+        // The first error is never lost: whether there is one decides.
+        let first = diagnostic.severity == Severity::Error && !self.has_error;
+        if self.diagnostics.len() < MAX_DIAGNOSTICS || first {
+            self.has_error |= diagnostic.severity == Severity::Error;
             self.diagnostics.push(diagnostic);
         }
     }

@@ -3,6 +3,7 @@
 use palisade_wire::{Family, proto};
 
 use super::Parser;
+use super::removed;
 use crate::catalogue::{self, Extension};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::lex::Word;
@@ -369,6 +370,9 @@ pub(crate) fn unknown_option(
         }
         _ => {}
     }
+    if let Some(now) = removed::option_now(name) {
+        return error(format!("'{}' is gone from its match", word.text)).help(now);
+    }
     let owners: Vec<&Extension> = catalogue::MATCHES
         .iter()
         .filter(|e| e.option(name).is_some())
@@ -412,6 +416,9 @@ pub(crate) fn unknown_match(parser: &Parser<'_>, name: &Word, family: Family) ->
     );
     if catalogue::find_match(&name.text, other).is_some() {
         return diagnostic.help(format!("'{}' is a match of {other} rules only", name.text));
+    }
+    if let Some(now) = removed::match_now(&name.text) {
+        return diagnostic.help(format!("'{}' is gone; now {now}", name.text));
     }
     if name.text == "udplite" {
         // The kernel has it, and no version of the program can load it.

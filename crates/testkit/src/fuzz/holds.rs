@@ -15,7 +15,10 @@ pub(super) fn consistent(outcome: &Outcome) {
     let fits = match outcome.verdict {
         Verdict::Accept => matches!(ended, Ended::NoRules | Ended::Accepted(_)),
         Verdict::Reject => matches!(ended, Ended::Rejected { .. }),
-        Verdict::Stolen => matches!(ended, Ended::Fragment),
+        Verdict::Stolen => matches!(
+            ended,
+            Ended::Fragment | Ended::Answered { .. } | Ended::Proxied(_)
+        ),
         Verdict::Queue => matches!(ended, Ended::Queued(_)),
         Verdict::Unknown => matches!(ended, Ended::Unknown { .. }),
         Verdict::Drop => !matches!(
@@ -25,6 +28,7 @@ pub(super) fn consistent(outcome: &Outcome) {
                 | Ended::Rejected { .. }
                 | Ended::Queued(_)
                 | Ended::Fragment
+                | Ended::Answered { .. }
                 | Ended::Unknown { .. }
         ),
     };
@@ -38,8 +42,9 @@ pub(super) fn consistent(outcome: &Outcome) {
         outcome.why.state
     );
     if outcome.reply.is_some() {
-        assert_eq!(outcome.verdict, Verdict::Reject);
+        assert!(matches!(outcome.verdict, Verdict::Reject | Verdict::Stolen));
     }
+    assert!(outcome.further.is_none() || outcome.reply.is_some());
     if let Some(bytes) = &outcome.output {
         assert!(matches!(
             outcome.verdict,

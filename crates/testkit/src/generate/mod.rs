@@ -17,6 +17,7 @@ mod h323;
 mod nat;
 mod noise;
 mod other;
+mod payload;
 mod rules;
 mod sctp;
 mod settings;

@@ -90,9 +90,9 @@ pub(super) fn gre(chance: &mut Chance, number: usize) -> Story {
 
 pub(super) fn unknown(chance: &mut Chance, number: usize) -> Story {
     let mut teller = Teller::new(chance, number);
-    let protocol = teller
-        .chance
-        .pick(&["50", "51", "89", "4", "41", "253", "33", "2", "103", "115"]);
+    let protocol = teller.chance.pick(&[
+        "50", "51", "89", "4", "41", "253", "33", "2", "103", "115", "108",
+    ]);
     // What IPv6 calls a header is no protocol there.
     let protocol = if teller.six && protocol == "51" {
         "50"
@@ -105,6 +105,8 @@ pub(super) fn unknown(chance: &mut Chance, number: usize) -> Story {
             "hex:0000000000000000",
             "hex:00000800",
             "hex:000003e800000001",
+            "hex:04000002",
+            "hex:138900500400000001000000000000010000000000",
             "hex:3204000000000100000000010000000000000000",
             "len 40",
             "len 500",

@@ -11,11 +11,18 @@ use super::watch::GROUP;
 /// interface, and is delivered. Packets of the machine itself are told apart by their socket:
 /// only ours belongs to a file, and so to a user. The others (multicast reports, solicitations, errors,
 /// but not the answers of REJECT) end before conntrack and iptables' raw table see them.
-pub fn around() -> String {
+///
+/// With `proxies` all that the machine says by TCP without a socket is SYNPROXY's.
+pub fn around(proxies: bool) -> String {
     let log = |words: &str| format!("log prefix \"{words}\" group {GROUP} queue-threshold 1");
     let (arrived, whole, foreign) = (log("arrived"), log("whole"), log("foreign"));
     // What REJECT can send. The kernel's own errors are others: time exceeded, parameter problem.
     let answer = log("answer");
+    let proxied = if proxies {
+        "meta l4proto tcp goto answer"
+    } else {
+        ""
+    };
     let answers = "tcp flags & rst == rst goto answer
          icmp type destination-unreachable icmp code { 0, 1, 2, 3, 9, 10, 13 } goto answer
          icmpv6 type destination-unreachable goto answer";
@@ -30,6 +37,7 @@ pub fn around() -> String {
            }}
            chain sent {{ type filter hook output priority -450; meta skuid 0-4294967294 goto own
              {answers}
+             {proxied}
              {foreign}
              drop
            }}

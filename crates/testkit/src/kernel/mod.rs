@@ -29,26 +29,25 @@ mod namespace;
 mod netlink;
 mod options;
 mod shown;
+mod socket;
 mod tables;
 pub mod watch;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, sendto,
-    setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{MsgFlags, SockaddrIn, SockaddrIn6, sendto, setsockopt, sockopt};
 use palisade_capture::script::{
     Action, CheckKind, ConnectionSeen, Direction, FrameKind, Item, Observed, RuleName, RulesSource,
     Script, Seen, Sent, State, Step, Subject, Verdict, Way,
 };
 use palisade_rules::ipset;
-use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::flags};
+use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::Tcp, tcp::flags};
 
 pub(crate) use self::namespace::Hardware;
 pub use self::namespace::Tools;
@@ -99,7 +98,8 @@ pub struct KernelSubject {
     connections_wanted: bool,
     has_sets: bool,
     rules: BTreeMap<CounterName, Rule>,
-    raw: Option<[OwnedFd; 2]>,
+    /// Sockets that the firewall's own packets leave by, by user and group.
+    raw: BTreeMap<(u32, u32), [OwnedFd; 2]>,
     clock: Option<(Timestamp, Instant)>,
     extras: Extras,
     faults: Vec<String>,
@@ -125,7 +125,7 @@ impl KernelSubject {
                 .any(|t| asks(&t.steps, about_connection)),
             has_sets: !script.ipsets.is_empty(),
             rules: BTreeMap::new(),
-            raw: None,
+            raw: BTreeMap::new(),
             clock: None,
             extras: Extras::default(),
             faults: Vec::new(),
@@ -184,20 +184,10 @@ impl KernelSubject {
     /// Sends a packet of the firewall's own, headers and all.
     fn send_own(&mut self, sent: &Sent<'_>, device: Option<&str>) -> Result<()> {
         let packet = Packet::parse(&sent.bytes).context("a raw socket takes only whole packets")?;
-        if self.raw.is_none() {
-            let open = |family| {
-                socket(
-                    family,
-                    SockType::Raw,
-                    SockFlag::SOCK_CLOEXEC,
-                    SockProtocol::Raw,
-                )
-            };
-            let sockets = [open(AddressFamily::Inet)?, open(AddressFamily::Inet6)?];
-            setsockopt(&sockets[0], sockopt::Broadcast, &true)?;
-            self.raw = Some(sockets);
-        }
-        let [v4, v6] = self.raw.as_ref().context("raw sockets")?;
+        let [v4, v6] = match self.raw.entry(sent.owner) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(none) => none.insert(socket::raw(sent.owner)?),
+        };
         let result = match packet.destination() {
             IpAddr::V4(to) => {
                 setsockopt(v4, sockopt::BindToDevice, &device.unwrap_or("").into())?;
@@ -228,7 +218,8 @@ impl KernelSubject {
             let before = at.checked_sub(1).and_then(|before| lines.get(before));
             lines.get(at).is_some_and(|l| {
                 l.words == "answer"
-                    && (answers(&l.packet, bytes)
+                    && (proxied(&l.packet, bytes)
+                        || answers(&l.packet, bytes)
                         || before.is_some_and(|b| answers(&l.packet, &b.packet)))
             })
         };
@@ -238,7 +229,10 @@ impl KernelSubject {
         };
         // An answer that is rejected may be answered in its turn.
         let next = of_answer.iter().skip(1).position(|l| l.words == "answer");
-        let of_answer = next.map_or(of_answer, |at| &of_answer[..=at]);
+        let (of_answer, of_next) = match next {
+            Some(at) => of_answer.split_at(at + 1),
+            None => (of_answer, [].as_slice()),
+        };
         let said = |words: &str| lines.iter().find(|l| l.words == words);
         let seen = lines
             .iter()
@@ -258,7 +252,10 @@ impl KernelSubject {
         let accepted = said("left").or_else(|| said("delivered"));
         let last = matched.last();
         let dropping = last.filter(|(name, _)| rule(name).is_some_and(Rule::drops));
+        let taken =
+            accepted.is_none() && of_answer.first().is_some_and(|l| proxied(&l.packet, bytes));
         let rejected = match self.tools {
+            _ if taken => false,
             Tools::Legacy => last.is_some_and(|(name, _)| rule(name).is_some_and(Rule::rejects)),
             // Nothing tells which rule matched: only the answer shows.
             Tools::Nft => accepted.is_none() && answer_of(lines, of_answer, bytes).is_some(),
@@ -268,6 +265,7 @@ impl KernelSubject {
         observed.verdict = match accepted {
             Some(_) => Seen::Seen(Verdict::Accept),
             None if rejected => Seen::Seen(Verdict::Reject),
+            None if taken => Seen::Seen(Verdict::Stolen),
             // IPv6's queue shows nothing of itself: held or destroyed, nobody can tell.
             None if piece && v6 && arrived => Seen::Unseen,
             // A piece said twice, or one that destroys its datagram, is gone.
@@ -275,13 +273,23 @@ impl KernelSubject {
             None => Seen::Seen(Verdict::Drop),
         };
         let answer = answer_of(lines, of_answer, bytes);
-        let answer = answer.filter(|_| accepted.is_none() && rejected);
-        observed.answer = Seen::Seen(answer.map(|l| l.packet.clone()));
+        let answer = answer.filter(|_| accepted.is_none() && (rejected || taken));
+        observed.answer = Seen::Seen(answer.map(|l| match taken {
+            true => finished(&l.packet),
+            false => l.packet.clone(),
+        }));
         observed.left = Seen::Seen(accepted.map(|l| finished(&l.packet)));
         let left = of_answer
             .iter()
             .find(|l| l.words == "left" || l.words == "delivered");
         self.extras.answer_left = Seen::Seen(left.map(|l| finished(&l.packet)));
+        let further = of_next.first().map(|made| {
+            let left = of_next
+                .iter()
+                .find(|l| l.words == "left" || l.words == "delivered");
+            (finished(&made.packet), left.map(|l| finished(&l.packet)))
+        });
+        self.extras.further = Seen::Seen(further.filter(|_| taken));
         if self.track {
             self.extras.answer_state = Seen::Seen(tracked(of_answer));
         }
@@ -466,6 +474,24 @@ fn answer_of<'l>(lines: &'l [Line], of_answer: &'l [Line], bytes: &[u8]) -> Opti
     of_answer.first().or_else(|| lines.iter().find(foreign))
 }
 
+/// Whether one of the machine's packets is a segment between the ends of `asked`, as SYNPROXY makes them.
+fn proxied(packet: &[u8], asked: &[u8]) -> bool {
+    let ends = |bytes: &[u8]| {
+        let packet = Packet::parse(bytes).ok()?;
+        let tcp = Tcp::new(packet.transport()).filter(|_| packet.protocol() == proto::TCP)?;
+        let mut ends = [
+            (packet.source(), tcp.source_port()),
+            (packet.destination(), tcp.destination_port()),
+        ];
+        ends.sort();
+        Some((ends, tcp.has(flags::RST)))
+    };
+    match (ends(packet), ends(asked)) {
+        (Some((made, false)), Some((asked, _))) => made == asked,
+        _ => false,
+    }
+}
+
 /// Whether one of the machine's packets can be REJECT's answer to `asked`: a reset or an ICMP message
 /// "unreachable" to its sender; not a report to a multicast group that happened to be due.
 fn answers(packet: &[u8], asked: &[u8]) -> bool {
@@ -529,7 +555,7 @@ fn frame(device: &Device, sent: &Sent<'_>) -> Vec<u8> {
 ///
 /// Without either nothing may ask, or fragments would be reassembled that the rules see one by one.
 pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
-    const WORDS: [&str; 15] = [
+    const WORDS: [&str; 17] = [
         "conntrack",
         "state",
         "CT",
@@ -545,6 +571,8 @@ pub(crate) fn tracks(script: &Script, base: &Path) -> Result<bool> {
         "MASQUERADE",
         "REDIRECT",
         "NETMAP",
+        "SYNPROXY",
+        "CONNSECMARK",
     ];
     for rules in &script.rules {
         let text = match &rules.source {

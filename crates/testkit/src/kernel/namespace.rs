@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -63,6 +64,9 @@ impl Tools {
     }
 }
 
+/// Number of the routing table by which everything is for this host.
+const LOCAL_TABLE: u32 = 77;
+
 /// Whom frames to an interface are for.
 #[derive(Debug)]
 pub struct Hardware {
@@ -94,6 +98,8 @@ pub struct Namespace {
     directory: tempfile::TempDir,
     /// Options of modules, set back with the rest.
     _options: Options,
+    /// The script's sockets, held open.
+    _sockets: Vec<OwnedFd>,
 }
 
 impl Namespace {
@@ -127,8 +133,9 @@ impl Namespace {
             asking: Asking::open()?,
             directory,
             _options: options,
+            _sockets: Vec::new(),
         };
-        namespace.feed("nft", &["-f", "-"], &chains::around())?;
+        namespace.feed("nft", &["-f", "-"], &chains::around(proxies(script, base)?))?;
         namespace.wire(script)?;
         let sysctls = script.sysctls.iter();
         for sysctl in sysctls.filter(|s| options::path(&s.name).is_none()) {
@@ -141,6 +148,9 @@ impl Namespace {
         }
         // What a policy does not name has the sysctl's value of its birth, and rules need their policies.
         namespace.policies(script)?;
+        for line in &script.firewall.sockets {
+            namespace._sockets.push(super::socket::open(line)?);
+        }
         namespace.load(script, base)?;
         if track {
             namespace.feed("nft", &["-f", "-"], &chains::tracking())?;
@@ -163,7 +173,9 @@ impl Namespace {
             let name = &device.name;
             let mac = device.hardware.mac.map(|b| format!("{b:02x}")).join(":");
             let mtu = interface.mtu.unwrap_or(MTU);
-            commands += &format!("link set {name} address {mac} mtu {mtu} arp off up\n");
+            let group = interface.group;
+            commands +=
+                &format!("link set {name} address {mac} mtu {mtu} group {group} arp off up\n");
             for prefix in &interface.addresses {
                 let (address, length) = (prefix.address, prefix.length);
                 // As every network manager sets them up: with their broadcast address.
@@ -181,9 +193,24 @@ impl Namespace {
         }
         for route in &firewall.routes {
             let (to, name) = (route.to, &route.interface);
-            commands += &format!("route add {}/{} dev {name}\n", to.address, to.length);
+            commands += &format!("route add {}/{} dev {name}", to.address, to.length);
+            // Only IPv4's routes have a realm.
+            if route.realm > 0 && to.address.is_ipv4() {
+                commands += &format!(" realm {}", route.realm);
+            }
+            commands.push('\n');
         }
         self.feed("ip", &["-batch", "-"], &commands)?;
+        if !firewall.local_marks.is_empty() {
+            let mut rules = String::new();
+            for (value, mask) in &firewall.local_marks {
+                rules += &format!("rule add fwmark {value:#x}/{mask:#x} lookup {LOCAL_TABLE}\n");
+            }
+            for (family, all) in [("-4", "0.0.0.0/0"), ("-6", "::/0")] {
+                let route = format!("route add local {all} dev lo table {LOCAL_TABLE}\n");
+                self.feed("ip", &[family, "-batch", "-"], &(rules.clone() + &route))?;
+            }
+        }
         settled(script)
     }
 
@@ -272,6 +299,22 @@ impl Namespace {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// Whether a rule of the script is one of SYNPROXY, by whose packets the machine speaks TCP itself.
+fn proxies(script: &Script, base: &Path) -> Result<bool> {
+    for rules in &script.rules {
+        let found = match &rules.source {
+            RulesSource::Inline { text, .. } => text.contains("SYNPROXY"),
+            RulesSource::File(name) => {
+                std::fs::read_to_string(base.join(name))?.contains("SYNPROXY")
+            }
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Creates the interface and opens the other end of its wire.

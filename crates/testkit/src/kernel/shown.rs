@@ -19,9 +19,15 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether a packet that matches it last is dropped, with or without an answer.
+    /// Whether a packet that matches it last, and goes no further, was dropped by it, with or without an answer.
     pub fn drops(&self) -> bool {
-        self.text == "DROP" || self.target() == Some("DROP") || self.rejects()
+        self.text == "DROP"
+            || self.rejects()
+            || matches!(
+                self.target(),
+                // Nobody listens to any queue.
+                Some("DROP" | "NFQUEUE" | "QUEUE" | "TPROXY" | "SYNPROXY")
+            )
     }
 
     /// Whether it is a rule of REJECT.

@@ -1,17 +1,18 @@
 //! What the firewall is: interfaces, names, settings, rules.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use palisade_engine::conntrack::{PolicyError, TimeoutPolicy};
 use palisade_engine::rules::Family;
+use palisade_wire::proto;
 
 use super::Parser;
-use super::cursor::{Cursor, Parsed, duration, mac, prefix, unknown};
+use super::cursor::{Cursor, Parsed, duration, mac, number, prefix, unknown};
 use crate::script::diagnostic::ScriptDiagnostic;
 use crate::script::lex::{Kind, Lines, Token};
 use crate::script::model::{
     HostName, Interface, Ipset, KernelUse, MTU, Prefix, Route, Rules, RulesFamily, RulesSource,
-    Span, Sysctl, Timeout,
+    SocketLine, Span, Sysctl, Timeout,
 };
 
 /// Longest name of an interface (kernel `IFNAMSIZ` less its terminator).
@@ -45,6 +46,7 @@ impl Parser {
             name: name.text.to_owned(),
             addresses: Vec::new(),
             mac: None,
+            group: 0,
             mtu: None,
             span,
         };
@@ -52,6 +54,8 @@ impl Parser {
             if word.text == "mac" {
                 let word = cursor.word("a hardware address")?;
                 interface.mac = Some(mac(word.text, word.span)?);
+            } else if word.text == "group" {
+                interface.group = cursor.number("a group's number", u32::MAX.into())? as u32;
             } else if word.text == "mtu" {
                 interface.mtu = Some(cursor.number("an MTU", u64::from(MTU))? as u32);
             } else {
@@ -129,6 +133,18 @@ impl Parser {
 
     /// `local 203.0.113.50 …`.
     pub(super) fn local(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
+        if cursor.takes("mark") {
+            let word = cursor.word("a mark, as 0x1/0xff")?;
+            let (value, mask) = word
+                .text
+                .split_once('/')
+                .unwrap_or((word.text, "0xffffffff"));
+            let number = |text| number(text, word.span, "a mark", u32::MAX.into());
+            let (value, mask) = (number(value)? as u32, number(mask)? as u32);
+            self.script.firewall.local_marks.push((value, mask));
+            cursor.finish()?;
+            return self.early(span);
+        }
         let mut next = Some(cursor.word("an address")?);
         while let Some(word) = next {
             let address = word.text.parse().map_err(|_| {
@@ -144,10 +160,81 @@ impl Parser {
         self.early(span)
     }
 
+    /// `socket tcp 0.0.0.0:3128 transparent`, `socket udp 203.0.113.1:53 from 192.0.2.1:53 uid 33`.
+    pub(super) fn socket(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
+        let word = cursor.word("tcp or udp")?;
+        let protocol = match word.text {
+            "tcp" => proto::TCP,
+            "udp" => proto::UDP,
+            _ => return Err(unknown("protocol of a socket", word, ["tcp", "udp"])),
+        };
+        let end = |cursor: &mut Cursor<'_, '_>| {
+            let word = cursor.word("an address with a port")?;
+            word.text.parse::<SocketAddr>().map_err(|_| {
+                ScriptDiagnostic::new(
+                    "bad-address",
+                    word.span,
+                    format!("`{}` is not an address with a port", word.text),
+                )
+                .help("as in `0.0.0.0:80` or `[2001:db8::1]:80`")
+            })
+        };
+        let mut socket = SocketLine {
+            protocol,
+            local: end(cursor)?,
+            remote: None,
+            transparent: false,
+            mark: 0,
+            owner: (0, 0),
+            span,
+        };
+        let most = u64::from(u32::MAX);
+        while let Some(word) = cursor.next() {
+            match word.text {
+                "from" => socket.remote = Some(end(cursor)?),
+                "transparent" => socket.transparent = true,
+                "mark" => socket.mark = cursor.number("a mark", most)? as u32,
+                "uid" => socket.owner.0 = cursor.number("a user's number", most - 1)? as u32,
+                "gid" => socket.owner.1 = cursor.number("a group's number", most - 1)? as u32,
+                _ => {
+                    let known = ["from", "transparent", "mark", "uid", "gid"];
+                    return Err(unknown("word of a socket", word, known));
+                }
+            }
+        }
+        if socket
+            .remote
+            .is_some_and(|r| r.is_ipv4() != socket.local.is_ipv4())
+        {
+            return Err(ScriptDiagnostic::new(
+                "bad-address",
+                span,
+                "both ends of a socket have addresses of one family",
+            ));
+        }
+        self.script.firewall.sockets.push(socket);
+        self.early(span)
+    }
+
+    /// `queues none`.
+    pub(super) fn queues(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
+        if !cursor.takes("none") {
+            return Err(cursor.missing("`none`").help("write `queues none`"));
+        }
+        cursor.finish()?;
+        self.script.firewall.no_queues = true;
+        self.early(span)
+    }
+
     /// `route 10.0.0.0/8 lan0`, `route default wan0`.
     pub(super) fn route(&mut self, cursor: &mut Cursor<'_, '_>, span: Span) -> Parsed<()> {
         let to = cursor.word("a network, or default")?;
         let interface = cursor.word("an interface")?;
+        let realm = if cursor.takes("realm") {
+            cursor.number("a realm's number", u16::MAX.into())? as u16
+        } else {
+            0
+        };
         cursor.finish()?;
         let interfaces = &self.script.firewall.interfaces;
         if !interfaces.iter().any(|i| i.name == interface.text) {
@@ -166,6 +253,7 @@ impl Parser {
             self.script.firewall.routes.push(Route {
                 to,
                 interface: interface.text.to_owned(),
+                realm,
                 span,
             });
         }

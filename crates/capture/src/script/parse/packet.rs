@@ -35,6 +35,8 @@ const COMMON: &[&str] = &[
     "out",
     "mac",
     "pkttype",
+    "uid",
+    "gid",
     "lost",
     "fragments",
     "pieces",
@@ -44,6 +46,9 @@ const COMMON: &[&str] = &[
     "ip4",
     "ip6",
 ];
+
+/// Highest number of a user or group: the one above means nobody.
+const MAX_ID: u64 = u32::MAX as u64 - 1;
 
 const PROTOCOLS: &[&str] = &["tcp", "udp", "sctp", "icmp", "icmp6", "proto"];
 
@@ -289,6 +294,8 @@ impl<'a, 't> Line<'a, 't, '_> {
                     }
                 };
             }
+            "uid" => send.link.owner.0 = cursor.number("a user's number", MAX_ID)? as u32,
+            "gid" => send.link.owner.1 = cursor.number("a group's number", MAX_ID)? as u32,
             "lost" => send.lost = true,
             "len" => {
                 self.payload.length = Some(cursor.counted("a payload's length", MAX_PAYLOAD)?);
@@ -503,7 +510,7 @@ impl<'a, 't> Line<'a, 't, '_> {
                             for option in tcp_options(word)? {
                                 match option {
                                     TcpOption::Bytes(bytes) => options.extend(bytes),
-                                    TcpOption::Sack(_) => {
+                                    TcpOption::Sack(_) | TcpOption::Echo(..) => {
                                         return Err(ScriptDiagnostic::new(
                                             "wrong-word",
                                             word.span,

@@ -76,6 +76,14 @@ pub(super) fn tcp_options(word: &Token<'_>) -> Parsed<Vec<TcpOption>> {
                 let (now, echo) = value("two values")?.split_once(':').ok_or_else(|| {
                     ScriptDiagnostic::new("missing-word", at, "timestamps are two: ts=1:0")
                 })?;
+                if echo.starts_with(['+', '-']) {
+                    let now = number(now, at, "a timestamp", u64::from(u32::MAX))? as u32;
+                    let by = echo.parse().map_err(|_| {
+                        ScriptDiagnostic::new("bad-number", at, format!("`{echo}` is no number"))
+                    })?;
+                    options.push(TcpOption::Echo(now, by));
+                    continue;
+                }
                 let mut bytes = vec![8, 10];
                 for stamp in [now, echo] {
                     let stamp = number(stamp, at, "a timestamp", u64::from(u32::MAX))? as u32;

@@ -205,6 +205,22 @@ pub(crate) fn update(
         });
     };
     let before = *tcp;
+    // Only a client that SYNPROXY answered speaks before its server did: its keep-alives ask for the server's
+    // SYN once more.
+    if connection.proxied.is_some()
+        && tcp.state == TcpState::SynSent
+        && segment.class == FlagClass::Ack
+        && (direction, tcp.last_direction) == (Direction::Original, Direction::Original)
+        && tcp.peers[Direction::Original.index()].end + u32::MAX == segment.seq
+    {
+        return Update::Valid {
+            timeout: None,
+            ignored: Some(Ignored::OutOfStep {
+                class: segment.class,
+                state: tcp.state,
+            }),
+        };
+    }
     let outcome = judge(tcp, status, &segment, direction, context.config);
     let judged = match outcome {
         Judged::Done(update) => update,

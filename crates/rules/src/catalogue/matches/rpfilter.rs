@@ -1,11 +1,30 @@
 //! `-m rpfilter`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
 
 /// `-m rpfilter`: whether an answer would leave by the interface that the packet came in by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rpfilter(pub Words);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Rpfilter {
+    /// `--loose`: by any interface will do.
+    pub loose: bool,
+    /// `--validmark`: the route is asked for with the packet's mark.
+    pub mark: bool,
+    /// `--accept-local`: a source of this host's own will do.
+    pub accept_local: bool,
+    /// `--invert`: fits what fails.
+    pub invert: bool,
+}
+
+impl Rpfilter {
+    fn flags(&self) -> [(&'static str, bool); 4] {
+        [
+            ("loose", self.loose),
+            ("validmark", self.mark),
+            ("accept-local", self.accept_local),
+            ("invert", self.invert),
+        ]
+    }
+}
 
 impl Spec for Rpfilter {
     const ROW: Extension = Extension::new(
@@ -14,18 +33,38 @@ impl Spec for Rpfilter {
         "Whether an answer would leave by the interface that the packet came in by.",
     )
     .options(&[
-        flag("loose", "").not().many(),
-        flag("validmark", "").not().many(),
-        flag("accept-local", "").not().many(),
-        flag("invert", "").not().many(),
+        flag("loose", "a route by any interface will do"),
+        flag("validmark", "the route for the packet's mark"),
+        flag("accept-local", "addresses of this host will do as sources"),
+        flag("invert", "fits what has no such route"),
     ])
-    .kept("its evaluation is not written yet");
+    .tables(&[TableKind::Raw, TableKind::Mangle])
+    .hooks(&[Hook::Prerouting])
+    .needs(&[Need::Host, Need::Interfaces]);
 
-    fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Rpfilter(Words::of(loaded)))
+    fn read(l: &Loaded) -> Result<Self, Fault> {
+        Ok(Rpfilter {
+            loose: l.has("loose"),
+            mark: l.has("validmark"),
+            accept_local: l.has("accept-local"),
+            invert: l.has("invert"),
+        })
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word("rpfilter");
+        for (name, given) in self.flags() {
+            if given {
+                out.word(name);
+            }
+        }
     }
 
     fn write(&self, out: &mut Out) {
-        self.0.write(out);
+        for (name, given) in self.flags() {
+            if given {
+                out.flag(name);
+            }
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! `-j CONNSECMARK`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
 
 /// `-j CONNSECMARK`: copies security marks between packet and connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connsecmark(pub Words);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Connsecmark {
+    /// From the packet to the connection.
+    Save,
+    /// From the connection to the packet.
+    Restore,
+}
 
 impl Spec for Connsecmark {
     const ROW: Extension = Extension::new(
@@ -14,16 +18,36 @@ impl Spec for Connsecmark {
         "Copies security marks between packet and connection.",
     )
     .options(&[
-        flag("save", "").not().many(),
-        flag("restore", "").not().many(),
+        flag("save", "from the packet to its connection").excludes(&["restore"]),
+        flag("restore", "from the connection to its packet").excludes(&["save"]),
     ])
-    .kept("its evaluation is not written yet");
+    .tables(&[TableKind::Mangle, TableKind::Security])
+    .needs(&[Need::Connection]);
 
-    fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Connsecmark(Words::of(loaded)))
+    fn read(l: &Loaded) -> Result<Self, Fault> {
+        if l.has("save") {
+            return Ok(Connsecmark::Save);
+        }
+        if l.has("restore") {
+            return Ok(Connsecmark::Restore);
+        }
+        let bad = Bad::new("'CONNSECMARK' needs --save or --restore")
+            .said("CONNSECMARK target: parameter required")
+            .missing();
+        Err(l.fault(bad))
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word(match self {
+            Connsecmark::Save => "CONNSECMARK save",
+            Connsecmark::Restore => "CONNSECMARK restore",
+        });
     }
 
     fn write(&self, out: &mut Out) {
-        self.0.write(out);
+        out.flag(match self {
+            Connsecmark::Save => "save",
+            Connsecmark::Restore => "restore",
+        });
     }
 }

@@ -1,26 +1,26 @@
 //! `-j QUEUE`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
 
-/// `-j QUEUE`: hands the packet to a program, as it was done once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Queue(pub Words);
+/// `-j QUEUE`: hands the packet to a program, as `-j NFQUEUE --queue-num 0` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Queue;
 
 impl Spec for Queue {
     const ROW: Extension = Extension::new(
         "QUEUE",
         Families::Both,
-        "Hands the packet to a program, as it was done once.",
+        "Hands the packet to a program, as it was done before NFQUEUE.",
     )
-    .options(&[])
-    .kept("its evaluation is not written yet");
+    .needs(&[Need::Host]);
 
-    fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Queue(Words::of(loaded)))
+    fn read(l: &Loaded) -> Result<Self, Fault> {
+        if l.tools == Tools::Nft {
+            let bad = Bad::new("iptables-nft knows no target QUEUE").help("-j NFQUEUE");
+            return Err(l.fault(bad));
+        }
+        Ok(Queue)
     }
 
-    fn write(&self, out: &mut Out) {
-        self.0.write(out);
-    }
+    fn write(&self, _: &mut Out) {}
 }

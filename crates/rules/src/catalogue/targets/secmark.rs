@@ -1,22 +1,26 @@
 //! `-j SECMARK`.
 
 use super::prelude::*;
-use crate::catalogue::words::Words;
 
-/// `-j SECMARK`: sets a security mark.
+/// `-j SECMARK`: sets a security mark, which SELinux looks at behind the firewall.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Secmark(pub Words);
+pub struct Secmark(pub String);
 
 impl Spec for Secmark {
     const ROW: Extension = Extension::new("SECMARK", Families::Both, "Sets a security mark.")
-        .options(&[opt("selctx", "value", "").not().many()])
-        .kept("its evaluation is not written yet");
+        .options(&[opt("selctx", "CONTEXT", "context of SELinux").required()])
+        .tables(&[TableKind::Mangle, TableKind::Security])
+        .needs(&[Need::Host]);
 
-    fn read(loaded: &Loaded) -> Result<Self, Fault> {
-        Ok(Secmark(Words::of(loaded)))
+    fn read(l: &Loaded) -> Result<Self, Fault> {
+        l.need("selctx", read::cut(255)).map(Secmark)
+    }
+
+    fn list(&self, out: &mut Out) {
+        out.word(format_args!("SECMARK selctx {}", self.0));
     }
 
     fn write(&self, out: &mut Out) {
-        self.0.write(out);
+        out.opt("selctx", &self.0);
     }
 }

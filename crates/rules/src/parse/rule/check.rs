@@ -46,6 +46,7 @@ impl Reader<'_, '_, '_> {
         let bad = Bad::new(text)
             .help(format!("-p {name} before it"))
             .said(said);
+        self.by_kernel |= self.tools() == Tools::Legacy && !self.failed;
         self.fail(code, &loaded.word, bad);
     }
 

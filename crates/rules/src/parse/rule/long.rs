@@ -86,6 +86,13 @@ impl<'w> Reader<'_, '_, 'w> {
                 format!("unknown option '-{name}'"),
             )
         };
+        // The option of a target that is gone: that is what to say.
+        let target = self.target.as_ref().map(|t| t.word.text.as_str());
+        if let Some((name, now)) =
+            target.and_then(|t| Some((t, super::super::removed::target_now(t)?)))
+        {
+            diagnostic = diagnostic.help(format!("target '{name}' is gone; now {now}"));
+        }
         let option = match word.text.starts_with("--") {
             true => word.text.clone(),
             false => format!("-{name}"),

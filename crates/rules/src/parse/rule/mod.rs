@@ -92,6 +92,7 @@ pub(crate) fn read(
         spoken: mended.is_some(),
         stopped_at_stray: false,
         late: Vec::new(),
+        by_kernel: false,
         unknown_match: false,
         ignored: false,
         arguments: Vec::new(),
@@ -148,6 +149,8 @@ struct Reader<'p, 'a, 'w> {
     stopped_at_stray: bool,
     /// What the real program refuses only when it has read all options.
     late: Vec<Diagnostic>,
+    /// Whether it is the kernel that refuses.
+    by_kernel: bool,
     /// A match of the rule is none: options that it may have are not judged.
     unknown_match: bool,
     /// The command changes nothing.
@@ -250,6 +253,7 @@ impl<'w> Reader<'_, '_, 'w> {
         let mut diagnostic = self.parser.error(code, (word.start, word.end), bad.message);
         diagnostic.help = bad.help;
         diagnostic.said = bad.said.map(String::from);
+        diagnostic.by_kernel = diagnostic.said.as_deref().is_some_and(kernels);
         self.report(diagnostic);
     }
 
@@ -439,6 +443,11 @@ impl<'w> Reader<'_, '_, 'w> {
         self.check_command(verb, letter);
         let kind = self.kind();
         if self.failed {
+            // The kernel refuses only what was brought to it: the table is registered then.
+            if let (true, Some(kind)) = (self.by_kernel, kind) {
+                let place = Place { kind, ..self.place };
+                self.parser.table(place);
+            }
             if let (Some(kind), Some(name)) = (kind, self.arguments.first()) {
                 let place = Place { kind, ..self.place };
                 names_exist(self.parser, (verb, name, self.target.as_ref()), place);
@@ -488,4 +497,15 @@ impl<'w> Reader<'_, '_, 'w> {
         });
         self.fail(bad.code.unwrap_or("bad-value"), &word, bad);
     }
+}
+
+/// Whether it is what the program says when the kernel refuses.
+fn kernels(said: &str) -> bool {
+    said.starts_with(" RULE_")
+        || said.ends_with("-restore: failed")
+        // Seen when the rule is made into what nf_tables takes.
+        || said.contains(" match requires '-p ")
+        || ["iptables: ", "ip6tables: "]
+            .iter()
+            .any(|program| said.starts_with(program))
 }

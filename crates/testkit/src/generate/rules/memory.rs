@@ -22,15 +22,7 @@ pub(super) const MENUS: &[Menu] = &[
     )
     .then(" --connbytes-mode bytes --connbytes-dir reply")
     .at(|place| place.tracked),
-    menu(
-        "connlimit",
-        &[
-            opt("--connlimit-upto", &["1", "2", "5"]),
-            opt("--connlimit-above", &["0", "1", "3"]),
-        ],
-    )
-    .then(" --connlimit-mask 24 --connlimit-saddr")
-    .at(|place| place.tracked),
+    // Not connlimit: what it counts depends on which packets come within one tick of the kernel's clock.
     menu(
         "hashlimit",
         &[
@@ -42,12 +34,10 @@ pub(super) const MENUS: &[Menu] = &[
     .at(|place| !place.six && place.table == "filter"),
     menu("statistic", &[opt("--every", &["2", "3", "7"]).not()]).then(" --mode nth --packet 1"),
     menu("quota", &[opt("--quota", &["200", "1000", "100000"]).not()]),
+    // The kernel's clock is not the script's: only what is true or false at any time.
     menu(
         "time",
-        &[
-            opt("--weekdays", &["Mon,Tue,Wed,Thu,Fri,Sat,Sun", "Sat"]).not(),
-            opt("--monthdays", &["1", "1,2,3,28"]).not(),
-        ],
+        &[opt("--weekdays", &["Mon,Tue,Wed,Thu,Fri,Sat,Sun"]).not()],
     ),
     menu(
         "cluster",

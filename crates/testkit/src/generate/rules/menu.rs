@@ -157,12 +157,18 @@ impl Choice {
     }
 }
 
-/// A match of one of the menus, with a blank behind it; nothing, if none of them fits.
-pub(super) fn drawn(chance: &mut Chance, place: Place, menus: &[&'static [Menu]]) -> String {
+/// A match of one of the menus, with a blank behind it; nothing, if none of them fits. A rule has one
+/// protocol: those that bring one stand first, and not beside each other.
+pub(super) fn drawn(
+    chance: &mut Chance,
+    place: Place,
+    menus: &[&'static [Menu]],
+    with_protocol: bool,
+) -> String {
     let fitting: Vec<&Menu> = menus
         .iter()
         .flat_map(|m| m.iter())
-        .filter(|m| m.known(place))
+        .filter(|m| m.protocols.is_empty() != with_protocol && m.known(place))
         .collect();
     match fitting.get(chance.below(fitting.len())) {
         Some(menu) => menu.as_match(chance, place),

@@ -56,6 +56,10 @@ pub(super) fn add(
         covers.push(super::timeouts::ABOUT);
         super::timeouts::declare(chance, text);
     }
+    let payload = chance.one_in(3) && !without.iter().any(|w| w == super::payload::ABOUT);
+    if payload {
+        covers.push(super::payload::ABOUT);
+    }
     for six in [false, true] {
         let _ = writeln!(text, "{} {{", if six { "rules6" } else { "rules" });
         let place = |table, chain| Place {
@@ -118,6 +122,9 @@ pub(super) fn add(
             let matches = target::needs(&target).map_or(matches, str::to_owned);
             let _ = writeln!(text, "-A {chain} {matches}{target}");
         }
+        if payload {
+            super::payload::add(chance, text, six, true);
+        }
         let inner = place("mangle", "marks");
         let matches_inner = matches(chance, inner);
         let _ = writeln!(text, "-A marks {matches_inner}-j RETURN");
@@ -126,7 +133,7 @@ pub(super) fn add(
         if nat {
             translation(chance, text, place);
         }
-        filter(chance, text, place);
+        filter(chance, text, place, payload);
         if chance.one_in(5) && !without.iter().any(|w| w == "security") {
             *text += "*security\n";
             policies(text, chance, &["INPUT", "FORWARD", "OUTPUT"], 8);
@@ -231,10 +238,14 @@ fn filter(
     chance: &mut Chance,
     text: &mut String,
     place: impl Fn(&'static str, &'static str) -> Place,
+    payload: bool,
 ) {
     *text += "*filter\n";
     policies(text, chance, &["INPUT", "FORWARD", "OUTPUT"], 4);
     *text += ":one - [0:0]\n:two - [0:0]\n";
+    if payload {
+        super::payload::add(chance, text, place("filter", "FORWARD").six, false);
+    }
     if chance.one_in(2) && place("filter", "FORWARD").tracked {
         for chain in ["INPUT", "FORWARD", "OUTPUT"] {
             let _ = writeln!(
@@ -383,7 +394,7 @@ pub(super) fn matches(chance: &mut Chance, place: Place) -> String {
         text += &further(chance, place);
     }
     if place.tracked && chance.one_in(3) {
-        text += &drawn(chance, place, &[connection::MENUS]);
+        text += &drawn(chance, place, &[connection::MENUS], false);
     }
     text
 }
@@ -438,7 +449,7 @@ fn protocol(chance: &mut Chance, place: Place) -> String {
         0..=4 => String::new(),
         5 => format!("{not}-p tcp "),
         6 => format!("{not}-p udp "),
-        7..=15 => drawn(chance, place, &[header::MENUS]),
+        7..=15 => drawn(chance, place, &[header::MENUS, packet::MENUS], true),
         16 => chance
             .pick(&["-p sctp ", "-p sctp ", "-p gre ", "-p 253 ", "-p esp "])
             .to_owned(),
@@ -455,5 +466,6 @@ fn further(chance: &mut Chance, place: Place) -> String {
         chance,
         place,
         &[packet::MENUS, payload::MENUS, memory::MENUS],
+        false,
     )
 }
