@@ -8,8 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use palisade_conntrack::config::LABELS;
 use palisade_conntrack::{Config, TimeoutPolicy};
 use palisade_engine::rules::Family;
-use palisade_engine::{Account, AccountQuota, Host, Interface};
-use palisade_engine::{Host, Interface, Owner, Socket};
+use palisade_engine::{Account, AccountQuota, Host, Interface, Owner, Socket};
 use palisade_wire::proto;
 use serde::Deserialize;
 
@@ -38,6 +37,16 @@ struct HostFile {
     minutes_west: Option<i32>,
     #[serde(default)]
     nfacct: BTreeMap<String, AccountTable>,
+    /// All sockets that there are.
+    sockets: Option<Vec<SocketTable>>,
+    /// Queues that a program listens to.
+    queues: Option<Vec<u16>>,
+    /// Marks (with masks) by which everything is delivered here.
+    #[serde(default)]
+    local_marks: Vec<String>,
+    /// Realms of routes, by their prefixes.
+    #[serde(default)]
+    realms: BTreeMap<String, u16>,
 }
 
 /// `[nfacct.NAME]`: an accounting object for `-m nfacct --nfacct-name NAME`.
@@ -65,16 +74,8 @@ impl AccountTable {
             packets: self.packets,
             bytes: self.bytes,
             quota,
-    /// All sockets that there are.
-    sockets: Option<Vec<SocketTable>>,
-    /// Queues that a program listens to.
-    queues: Option<Vec<u16>>,
-    /// Marks (with masks) by which everything is delivered here.
-    #[serde(default)]
-    local_marks: Vec<String>,
-    /// Realms of routes, by their prefixes.
-    #[serde(default)]
-    realms: BTreeMap<String, u16>,
+        })
+    }
 }
 
 /// `[[sockets]]`.
@@ -250,7 +251,6 @@ fn read(path: &Path, config: &mut Config) -> Result<(Host, Option<PathBuf>)> {
     for (name, table) in &file.nfacct {
         host.accounts.push(table.account(name)?);
     }
-    Ok((host, file.ipsets))
     host.groups = groups;
     host.queues = file.queues;
     if let Some(sockets) = file.sockets {
