@@ -55,7 +55,9 @@ fn one_of<T: Copy>(names: &[(&str, T)], what: &str) -> impl Fn(&str) -> Value<T>
             .map(|(_, v)| *v)
             .ok_or_else(|| {
                 let known: Vec<&str> = names.iter().map(|(n, _)| *n).collect();
-                Bad::new(format!("'{t}' is no {what}")).help(known.join(", "))
+                Bad::new(format!("'{t}' is no {what}"))
+                    .help(known.join(", "))
+                    .said(format!("Unknown --{{option}} `{t}'"))
             })
     }
 }

@@ -61,7 +61,11 @@ impl Spec for Connlimit {
         let (limit, upto) = match (upto, above) {
             (Some(n), _) => (n.value, !n.negated),
             (_, Some(n)) => (n.value, n.negated),
-            _ => return Err(l.missing("connlimit-upto or --connlimit-above")),
+            _ => {
+                let (word, bad) = l.missing("connlimit-upto or --connlimit-above");
+                let said = "You must specify \"--connlimit-above\" or \"--connlimit-upto\".";
+                return Err((word, bad.said(said)));
+            }
         };
         let all = match l.family {
             Family::V4 => 32,

@@ -53,6 +53,8 @@ pub struct Mode {
 const BURST: u64 = 5;
 /// Most packets at once.
 const BURST_MAX: u64 = 1_000_000;
+/// What the real program says of another burst.
+const BURST_SAID: &str = "bad value for option \"--hashlimit-burst\", or out of range (1-1000000).";
 /// Milliseconds between collections, unless said.
 const GC_INTERVAL: u32 = 1000;
 /// Kernel `XT_HASHLIMIT_SCALE_v2`.
@@ -104,6 +106,9 @@ fn rate(text: &str) -> Value<Rate> {
     let bad = || {
         Bad::new(format!("'{text}' is not a rate"))
             .help("a number with /second, /minute, /hour or /day, or with b/s, kb/s or mb/s")
+            .said(format!(
+                "{{extension}}: Bad value for \"--{{option}}\" option: \"{text}\""
+            ))
     };
     let count = leading(text);
     if let Some(at) = text.find("b/s")
@@ -143,7 +148,8 @@ fn rate(text: &str) -> Value<Rate> {
         .ok_or_else(bad)?;
     if average == 0 {
         return Err(Bad::new(format!("the rate {text} is too fast"))
-            .help("at most a packet each microsecond"));
+            .help("at most a packet each microsecond")
+            .said(format!("Rate too fast \"{text}\"")));
     }
     Ok(Rate {
         average,
@@ -154,7 +160,8 @@ fn rate(text: &str) -> Value<Rate> {
 
 /// A burst, and whether it is plain (without a suffix).
 fn burst(text: &str) -> Value<u64> {
-    let bad = || Bad::new(format!("'{text}' is not a burst from 1 to {BURST_MAX}"));
+    let bad =
+        || Bad::new(format!("'{text}' is not a burst from 1 to {BURST_MAX}")).said(BURST_SAID);
     let end = text.bytes().take_while(u8::is_ascii_alphanumeric).count();
     let digits = match text.strip_prefix("0x") {
         Some(hex) => 2 + hex.bytes().take_while(u8::is_ascii_hexdigit).count(),
@@ -178,7 +185,10 @@ fn mode(text: &str) -> Value<Mode> {
             "dstport" => mode.destination_port = true,
             _ => {
                 return Err(Bad::new(format!("'{word}' is no mode of hashlimit"))
-                    .help("srcip, srcport, dstip or dstport"));
+                    .help("srcip, srcport, dstip or dstport")
+                    .said(format!(
+                        "{{extension}}: Bad value for \"--{{option}}\" option: \"{text}\""
+                    )));
             }
         }
     }
@@ -407,7 +417,9 @@ impl Spec for Hashlimit {
             if let Some(given) = burst {
                 if given < unit || unit == 0 {
                     let bad = format!("a burst cannot be smaller than {unit} bytes at this rate");
-                    return Err(l.fault(Bad::new(bad).help(format!("--hashlimit-burst {unit}b"))));
+                    let bad = Bad::new(bad).help(format!("--hashlimit-burst {unit}b"));
+                    let said = format!("burst cannot be smaller than {unit}b");
+                    return Err(l.fault(bad.said(said)));
                 }
                 // In 32 bits, as the real program divides.
                 let times = u64::from(given as u32) / unit + u64::from(given % unit != 0);
@@ -415,7 +427,8 @@ impl Spec for Hashlimit {
                 usual_expire = EXPIRE_BYTES[1];
             }
         } else if burst.is_some_and(|b| b > BURST_MAX) {
-            return Err(l.fault(Bad::new(format!("a burst is at most {BURST_MAX} packets"))));
+            let bad = Bad::new(format!("a burst is at most {BURST_MAX} packets"));
+            return Err(l.fault(bad.said(BURST_SAID)));
         }
         let interval = l.plain("hashlimit-rate-interval", |t| match leading(t) {
             0 => Err(Bad::new(format!("'{t}' is not a number of seconds"))),

@@ -26,7 +26,9 @@ const ONE: f64 = 2_147_483_648.0;
 fn probability(text: &str) -> Value<u32> {
     match text.parse::<f64>() {
         Ok(p) if (0.0..=1.0).contains(&p) => Ok((p * ONE).round() as u32),
-        _ => Err(Bad::new(format!("'{text}' is not a probability")).help("a number from 0 to 1")),
+        _ => Err(Bad::new(format!("'{text}' is not a probability"))
+            .help("a number from 0 to 1")
+            .said("{extension}: bad value for option \"--{option}\", or out of range (0-1).")),
     }
 }
 
@@ -73,7 +75,9 @@ impl Spec for Statistic {
         let random = l.need("mode", |t| match t {
             "random" => Ok(true),
             "nth" => Ok(false),
-            _ => Err(Bad::new(format!("'{t}' is no mode of statistic")).help("random or nth")),
+            _ => Err(Bad::new(format!("'{t}' is no mode of statistic"))
+                .help("random or nth")
+                .said(format!("Bad mode \"{t}\""))),
         })?;
         if random {
             let chance = l.need_not("probability", probability)?;
@@ -90,7 +94,8 @@ impl Spec for Statistic {
             let packet = read::word(t)?;
             if packet >= every.value {
                 let bad = format!("there is no packet {packet} among {}", every.value);
-                return Err(Bad::new(bad).help(format!("0 to {}", every.value - 1)));
+                let bad = Bad::new(bad).help(format!("0 to {}", every.value - 1));
+                return Err(bad.said("the --packet p must be 0 <= p <= n-1"));
             }
             Ok(packet)
         })?;

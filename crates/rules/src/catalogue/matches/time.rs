@@ -80,6 +80,9 @@ fn moment(text: &str) -> Value<u32> {
     let bad = || {
         Bad::new(format!("'{text}' is not a date"))
             .help("YYYY[-MM[-DD[Thh[:mm[:ss]]]]], 1970 to 2038")
+            .said(format!(
+                "Invalid date \"{text}\" specified. Should be YYYY[-MM[-DD[Thh[:mm[:ss]]]]]"
+            ))
     };
     // Each number: what ends it, and how large it may be.
     const PARTS: [(char, u32); 6] = [
@@ -150,7 +153,9 @@ fn month_days(text: &str) -> Value<u32> {
         match number {
             Ok(day) => set |= 1 << day,
             Err(_) => {
-                return Err(Bad::new(format!("'{day}' is not a day of a month")).help("1 to 31"));
+                return Err(Bad::new(format!("'{day}' is not a day of a month"))
+                    .help("1 to 31")
+                    .said(format!("{day} is not a valid day for --monthdays")));
             }
         }
     }
@@ -163,10 +168,13 @@ fn week_days(text: &str) -> Value<u8> {
         let bad = || {
             Bad::new(format!("'{day}' is not a day of the week"))
                 .help("Mon, Tue, Wed, Thu, Fri, Sat or Sun, or 1 to 7 from Monday")
+                .said(format!("{day} is not a valid day specifier"))
         };
         if let Ok(number) = value::number(&day, 999) {
             if number == 0 {
-                return Err(bad().help("the week begins with Monday, 1"));
+                return Err(bad()
+                    .help("the week begins with Monday, 1")
+                    .said("No, the week does NOT begin with Sunday."));
             }
             // Numbers beyond the week are taken, and mean nothing.
             set |= 1u32.wrapping_shl(number as u32);
@@ -269,7 +277,8 @@ impl Spec for Time {
         {
             return Err(given.fault(
                 Bad::new("--contiguous is for times that last over midnight")
-                    .help("--timestart later than --timestop"),
+                    .help("--timestart later than --timestop")
+                    .said("time: --contiguous only makes sense when stoptime is smaller than starttime"),
             ));
         }
         Ok(rule)

@@ -38,7 +38,9 @@ impl Spec for Audit {
         let kind = |t: &str| {
             let row = KINDS.iter().find(|(n, _)| n.eq_ignore_ascii_case(t));
             row.map(|(_, k)| *k).ok_or_else(|| {
-                Bad::new(format!("'{t}' is no type of audit record")).help("accept, drop or reject")
+                Bad::new(format!("'{t}' is no type of audit record"))
+                    .help("accept, drop or reject")
+                    .said(format!("Bad action type value \"{t}\""))
             })
         };
         loaded.need("type", kind).map(Audit)

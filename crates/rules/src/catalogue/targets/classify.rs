@@ -55,7 +55,9 @@ impl Spec for Classify {
         };
         loaded.need("set-class", |t| {
             class(t).ok_or_else(|| {
-                Bad::new(format!("'{t}' is no class")).help("two hexadecimal numbers, such as 1:10")
+                Bad::new(format!("'{t}' is no class"))
+                    .help("two hexadecimal numbers, such as 1:10")
+                    .said(format!("Bad class value \"{t}\""))
             })
         })
     }

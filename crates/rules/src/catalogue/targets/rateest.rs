@@ -69,7 +69,11 @@ impl Spec for Rateest {
         let (interval, average) = (time("rateest-interval")?, time("rateest-ewmalog")?);
         let steps = (0..=5).find(|n| interval <= 250_000 << n);
         let Some(steps) = steps else {
-            return Err(l.fault(Bad::new("the interval is too long").help("at most 8s")));
+            return Err(l.fault(
+                Bad::new("the interval is too long")
+                    .help("at most 8s")
+                    .said("RATEEST: interval value is too large"),
+            ));
         };
         // The first weight with which the average would take longer than asked for, less one.
         let too_long = (1..31).find(|n| {
@@ -84,7 +88,8 @@ impl Spec for Rateest {
             }),
             _ => Err(l.fault(
                 Bad::new("the time of the average does not go with the interval")
-                    .help("--rateest-ewmalog of at least twice the interval"),
+                    .help("--rateest-ewmalog of at least twice the interval")
+                    .said("RATEEST: ewmalog value is out of range"),
             )),
         }
     }
