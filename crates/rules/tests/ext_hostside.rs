@@ -32,7 +32,7 @@ const SAVED: &str = r#"
 4 filter INPUT -m realm --realm 0 => -m realm --realm cosmos
 4 filter INPUT -p tcp -m osf ! --genre Linux --ttl 2 --log 1 => =
 4 filter INPUT -p tcp -m osf --genre abcdefghijklmnopqrstuvwxyzabcdefghijklmnop => -p tcp -m osf --genre abcdefghijklmnopqrstuvwxyzabcde
-4 filter INPUT -m ipvs --vproto tcp --vaddr 1.2.3.4/255.255.0.0 --vdir reply --vmethod masq => -m ipvs --vproto 6 --vaddr 1.2.0.0/16 --vdir REPLY --vmethod MASQ
+4 filter INPUT -m ipvs --vproto tcp --vaddr 1.2.3.4/255.255.0.0 --vdir reply --vmethod masq => -m ipvs --vproto 6 --vaddr 1.2.3.4/16 --vdir REPLY --vmethod MASQ
 4 filter INPUT -m ipvs ! --ipvs => =
 4 filter INPUT -j NFQUEUE => -j NFQUEUE --queue-num 0
 4 filter INPUT -j NFQUEUE --queue-balance 4: => -j NFQUEUE --queue-balance 4:65535

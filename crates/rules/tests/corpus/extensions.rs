@@ -8,8 +8,9 @@ use palisade_rules::{Family, Parsed, Severity, TableKind, Tools, parse, print};
 
 use crate::share;
 
-/// Extensions of which some lines end otherwise, with the reason.
-const REASONS: &[(&str, &str)] = &[
+/// Extensions whose recorded run says nothing of the language, with the reason; their lines are held against what
+/// the test itself expects.
+const BY_THE_TEST: &[(&str, &str)] = &[
     ("libip6t_ipvs", NO_IPVS),
     ("libipt_ipvs", NO_IPVS),
     ("libxt_ipvs", NO_IPVS),
@@ -17,9 +18,23 @@ const REASONS: &[(&str, &str)] = &[
         "libxt_LED",
         "the kernel of the recorded run has no LED target",
     ),
+    (
+        "libxt_SECMARK",
+        "the kernel of the recorded run has no policy of SELinux",
+    ),
+    (
+        "libxt_rateest",
+        "the estimators were not there in the recorded run",
+    ),
 ];
 
 const NO_IPVS: &str = "the kernel of the recorded run has no match ipvs";
+
+/// Extensions of which some lines end otherwise, with the reason.
+const REASONS: &[(&str, &str)] = &[(
+    "libxt_nfacct",
+    "accounting objects are not rules: whichever a rule names is taken to exist",
+)];
 
 /// Lines of one extension: all, and those that are treated as the real tool treats them.
 #[derive(Default, Clone, Copy)]
@@ -51,7 +66,7 @@ const HEAD: &str = "# How the language compares with the real tools
 
 Written by the test `corpus` of the crate `palisade-rules`. iptables' own extension tests, each line as
 `iptables-legacy` and as `iptables-nft` 1.8.9 took it on Linux 6.18: *equal* when both refuse it, or both take it
-and print the same line.
+and print the same line. Lines that the recorded run could not judge are held against what the test expects:
 
 ";
 
@@ -90,12 +105,16 @@ fn extension_tests_end_as_with_the_real_tools() {
                 .diagnostics
                 .iter()
                 .find(|d| d.severity == Severity::Error);
-            let real = (entry["got_rc"] == 0).then(|| text("got_save"));
+            let by_the_test = BY_THE_TEST.iter().any(|(n, _)| *n == name);
+            let real = match by_the_test {
+                true => (text("expect") != "FAIL").then(|| text("expect_save")),
+                false => (entry["got_rc"] == 0).then(|| text("got_save")),
+            };
             let ours = match error {
                 Some(_) => None,
                 None => Some(saved(&parsed, family, &table, tools).unwrap_or_default()),
             };
-            if let (Some(d), None) = (error, &real) {
+            if let (Some(d), None, false) = (error, &real, by_the_test) {
                 messages += 1;
                 let got = text("got_error");
                 let said = parsed.diagnostics.iter().find(|d| d.said.is_some());
@@ -163,7 +182,11 @@ fn extension_tests_end_as_with_the_real_tools() {
             let whats: Vec<&str> = whats.iter().map(String::as_str).collect();
             let _ = writeln!(rest, "- {name}: `{args}` ({}): {reason}", whats.join(", "));
         }
-        let text = format!("{HEAD}{sum}\n{table}\n## Lines that end otherwise\n\n{rest}");
+        let own: String = BY_THE_TEST
+            .iter()
+            .map(|(name, reason)| format!("- {name}: {reason}\n"))
+            .collect();
+        let text = format!("{HEAD}{own}\n{sum}\n{table}\n## Lines that end otherwise\n\n{rest}");
         std::fs::write(&path, text).expect("docs/conformance-language.md");
         return;
     }

@@ -88,7 +88,7 @@ impl Spec for Ipvs {
         let ipvs = Ipvs {
             not_ipvs: l.flag("ipvs").is_some_and(|not| not.negated),
             protocol: l.not("vproto", value::protocol)?,
-            address: l.not("vaddr", |t| value::net(t, l.family))?,
+            address: l.not("vaddr", |t| value::host_mask(t, l.family))?,
             port: l.not("vport", value::port)?,
             reply: l.plain("vdir", |t| {
                 one_of(t, &[("ORIGINAL", false), ("REPLY", true)])

@@ -100,6 +100,13 @@ fn who(text: &str, known: &[(&str, u32)]) -> Value<Who> {
         if text.is_empty() || !text.bytes().all(letters) || text.starts_with('-') {
             return Err(Bad::new(format!("'{text}' is neither a number nor a name")));
         }
+        // Samba's names of machines end with one.
+        if text.trim_end_matches('$').contains('$') {
+            return Err(
+                Bad::new(format!("'{text}' is no name: variables mean nothing here"))
+                    .help("the name or number that it stands for"),
+            );
+        }
         return Ok(Who::Name(text.to_string()));
     }
     let (first, last) = text

@@ -39,10 +39,7 @@ impl Spec for Ulog {
             Bad::new("the kernel has had no ULOG since version 3.17")
                 .help(now)
                 .code("removed")
-                .said(match l.tools {
-                    Tools::Legacy => "No chain/target/match by that name.",
-                    Tools::Nft => "Extension ULOG revision 0 not supported, missing kernel module?",
-                }),
+                .by_kernel(),
         ))
     }
 
