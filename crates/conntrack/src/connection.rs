@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use palisade_wire::Timestamp;
+use palisade_wire::{Packet, Timestamp};
 
 use crate::helper::HelperState;
 use crate::nat::seqadj::Shift;
@@ -192,6 +192,14 @@ impl Connection {
     #[inline]
     pub fn confirmed(&self) -> bool {
         self.status.has(Status::CONFIRMED)
+    }
+
+    /// Counts a packet of a direction (`nf_ct_acct_update`).
+    #[inline]
+    pub(crate) fn count(&mut self, direction: Direction, packet: &Packet<'_>) {
+        let traffic = &mut self.traffic[direction.index()];
+        traffic.packets += 1;
+        traffic.bytes += packet.declared_len() as u64;
     }
 
     /// Whether packets were seen in both directions.

@@ -174,13 +174,15 @@ impl Conntrack {
                             Deadline::AfterConfirm(seconds)
                         };
                     }
-                    let traffic = &mut connection.traffic[direction.index()];
-                    traffic.packets += 1;
-                    traffic.bytes += packet.declared_len() as u64;
+                    connection.count(direction, packet);
                 }
                 ignored = why;
             }
-            Update::Kill => kill = true,
+            Update::Kill => {
+                // The last packet counts, for rules that ask (`nf_ct_kill_acct`).
+                connection.count(direction, packet);
+                kill = true;
+            }
             Update::Repeat => {
                 let from = match &connection.proto {
                     ProtoState::Tcp(tcp) => tcp.state,

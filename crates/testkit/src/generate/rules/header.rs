@@ -91,8 +91,8 @@ pub(super) const MENUS: &[Menu] = &[
                     "any SHUTDOWN,SHUTDOWN_ACK,SHUTDOWN_COMPLETE",
                     "all HEARTBEAT",
                 ],
-            )
-            .not(),
+            ),
+            // Negated it counts a broken packet with the legacy tools only.
         ],
     )
     .of(&["sctp"])

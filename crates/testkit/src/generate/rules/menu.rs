@@ -76,7 +76,11 @@ impl Menu {
     pub(super) fn known(&self, place: Place) -> bool {
         let family = if place.six { Family::V6 } else { Family::V4 };
         let row = find_match(self.name, family).or_else(|| find_target(self.name, family));
-        (self.fits)(place) && row.is_some_and(palisade_rules::Extension::evaluated)
+        let stands = |row: &palisade_rules::Extension| {
+            row.evaluated()
+                && (row.tables.is_empty() || row.tables.iter().any(|t| t.name() == place.table))
+        };
+        (self.fits)(place) && row.is_some_and(stands)
     }
 
     /// Its options, each with a blank in front.
