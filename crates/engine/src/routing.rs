@@ -97,6 +97,10 @@ impl Engine {
         if destination.is_ipv4() && destination.is_loopback() && !self.host.route_localnet {
             return Err(Stop(Verdict::Drop, Ended::Martian(destination), None));
         }
+        // The route to the loopback address leads by its own interface only (kernel `rt6_need_strict`).
+        if destination.is_ipv6() && destination.is_loopback() {
+            return Err(Stop(Verdict::Drop, Ended::NoRoute(destination), None));
+        }
         let bad = match source {
             IpAddr::V4(s) => {
                 (s.is_loopback() && !self.host.route_localnet)

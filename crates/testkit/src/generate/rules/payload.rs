@@ -7,7 +7,8 @@ pub(super) const MENUS: &[Menu] = &[
         "string",
         &[opt("--string", &["\"GET \"", "\"HTTP\"", "\"a\"", "\"USER\""]).not()],
     )
-    .then(" --algo bm"),
+    // Behind the header of IPv4: the identification of this host's own answers is drawn by chance.
+    .then(" --algo bm --from 20"),
     menu(
         "string",
         &[
