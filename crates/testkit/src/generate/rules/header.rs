@@ -36,7 +36,8 @@ pub(super) const MENUS: &[Menu] = &[
         "udp",
         &[
             opt("--dport", &["53", "7", "69", "1:100"]).not(),
-            opt("--sport", &["53", "1024:65535", "40000:50000"]).not(),
+            // iptables-nft asks two negated ports in one comparison, which is another question.
+            opt("--sport", &["53", "1024:65535", "40000:50000"]),
         ],
     )
     .of(&["udp"])
