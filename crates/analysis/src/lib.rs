@@ -3,7 +3,7 @@
 //! - [`check`]: all lints over the files of one host, IPv4 and IPv6 together.
 //! - [`CATALOGUE`]: the lints, each with its reason, its repair, a bad and a good example (`lints/`, one small file each).
 //! - [`established_rule`]: what `palisade check --pcap` moves to measure the order of rules.
-//! - [`reference`]: the catalogue as a page of documentation.
+//! - [`reference()`]: the catalogue as a page of documentation.
 //!
 //! ```
 //! use palisade_analysis::{Source, check};

@@ -4,7 +4,7 @@
 //! From the rows come the parser's knowledge of options, `palisade help match NAME`, the tables in
 //! `docs/extensions.md` and the completions of shells.
 //!
-//! To add one: write its file with a struct that is a [`Spec`], and name it in `matches/mod.rs` or
+//! To add one: write its file with a struct that is a `Spec`, and name it in `matches/mod.rs` or
 //! `targets/mod.rs`. What it does to packets is written in the engine.
 
 pub mod matches;

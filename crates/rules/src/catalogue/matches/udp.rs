@@ -10,7 +10,7 @@ pub struct Udp {
     pub source: Option<Not<PortRange>>,
     /// `--dport`.
     pub destination: Option<Not<PortRange>>,
-    /// Written by iptables-nft in words of its own; see [`super::tcp::Tcp::native`].
+    /// Written by iptables-nft in words of its own; as with tcp.
     pub native: bool,
 }
 
