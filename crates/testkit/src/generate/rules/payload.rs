@@ -5,7 +5,7 @@ use super::menu::{Menu, menu, opt};
 pub(super) const MENUS: &[Menu] = &[
     menu(
         "string",
-        &[opt("--string", &["\"GET \"", "\"HTTP\"", "\"a\"", "\"USER\""]).not()],
+        &[opt("--string", &["\"GET \"", "\"HTTP\"", "\"abc\"", "\"USER\""]).not()],
     )
     // Behind the header of IPv4: the identification of this host's own answers is drawn by chance.
     .then(" --algo bm --from 20"),
