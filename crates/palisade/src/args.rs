@@ -227,6 +227,9 @@ pub struct FmtArguments {
     /// The file is ip6tables'.
     #[arg(short = '6')]
     pub v6: bool,
+    /// Look up host names in -s and -d, and print a rule for each address; otherwise they are refused.
+    #[arg(long)]
+    pub resolve: bool,
     /// Rules file.
     pub file: PathBuf,
     /// Whose iptables-save: tables, chains and some rules are printed differently.

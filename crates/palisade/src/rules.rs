@@ -71,6 +71,7 @@ pub fn fmt(arguments: &FmtArguments) -> Result<Exit> {
         family: family(arguments.v6),
         tools,
         counters: arguments.counters,
+        resolve: arguments.resolve.then_some(look_up as parse::Resolve),
         ..parse::Options::default()
     };
     let file = read_as(&arguments.file, &options)?;
@@ -110,4 +111,17 @@ pub fn fmt(arguments: &FmtArguments) -> Result<Exit> {
     comments.end(&mut text);
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Yes)
+}
+
+/// The addresses of a host name, each once, as the system's resolver has them.
+fn look_up(host: &str, family: Family) -> Vec<std::net::IpAddr> {
+    use std::net::ToSocketAddrs;
+    let found = (host, 0).to_socket_addrs().into_iter().flatten();
+    let mut addresses: Vec<std::net::IpAddr> = Vec::new();
+    for address in found.map(|a| a.ip()) {
+        if address.is_ipv4() == (family == Family::V4) && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
 }

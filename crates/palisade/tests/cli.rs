@@ -615,3 +615,26 @@ fn the_host_file_says_what_no_packet_shows() {
         assert!(shown.contains(line), "{line}: {shown}");
     }
 }
+
+#[test]
+fn host_names_are_looked_up_only_when_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules.v4");
+    let text = "*filter\n-A INPUT -s no-such-host.invalid -j DROP\nCOMMIT\n";
+    std::fs::write(&rules, text).expect("rules");
+    let path = rules.to_str().expect("a path");
+    let fmt = |arguments: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_palisade"))
+            .args(arguments)
+            .env("NO_COLOR", "1")
+            .output()
+            .expect("palisade runs")
+    };
+    let refused = fmt(&["fmt", path]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said.contains("names are not resolved here"), "{said}");
+    assert!(said.contains("--resolve"), "{said}");
+    // A name that nobody has is refused all the same.
+    assert_eq!(fmt(&["fmt", "--resolve", path]).status.code(), Some(2));
+}

@@ -368,7 +368,7 @@ pub(crate) fn address(text: &str, family: Family) -> Value<IpAddr> {
             Bad::new(format!(
                 "'{text}' is a host name; names are not resolved here"
             ))
-            .help("write its address")
+            .help("write its address; palisade fmt --resolve looks it up")
         } else {
             let bad = Bad::new(format!("'{text}' is not an {family} address"));
             match family {

@@ -70,7 +70,12 @@ pub struct Options {
     pub counters: bool,
     /// Names of the IP sets that exist; `None` when any set is taken to exist.
     pub sets: Option<Vec<String>>,
+    /// Who is asked for the addresses of a host name in `-s` and `-d`; nobody, unless somebody asks for it.
+    pub resolve: Option<Resolve>,
 }
+
+/// Addresses of a family that a host name has; none if it has none.
+pub type Resolve = fn(&str, Family) -> Vec<std::net::IpAddr>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -80,6 +85,7 @@ impl Default for Options {
             noflush: false,
             counters: true,
             sets: None,
+            resolve: None,
         }
     }
 }

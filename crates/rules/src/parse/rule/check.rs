@@ -178,6 +178,14 @@ impl Reader<'_, '_, '_> {
             return nets;
         };
         for part in addresses.word.text.split(',') {
+            let named = self.resolved(part.trim_start());
+            if !named.is_empty() {
+                nets.extend(named.into_iter().map(|value| Not {
+                    negated: addresses.negated,
+                    value,
+                }));
+                continue;
+            }
             match value::net(part.trim_start(), self.family()) {
                 Ok(net) => nets.push(Not {
                     negated: addresses.negated,
@@ -190,6 +198,28 @@ impl Reader<'_, '_, '_> {
             }
         }
         nets
+    }
+
+    /// The addresses of a host name, with its mask, where names are looked up.
+    fn resolved(&self, text: &str) -> Vec<Net> {
+        let family = self.family();
+        let (host, mask) = text
+            .split_once('/')
+            .map_or((text, None), |(h, m)| (h, Some(m)));
+        let Some(resolve) = self.parser.options.resolve else {
+            return Vec::new();
+        };
+        if host.is_empty() || value::net(host, family).is_ok() {
+            return Vec::new();
+        }
+        let with_mask = |address: std::net::IpAddr| match mask {
+            Some(mask) => format!("{address}/{mask}"),
+            None => address.to_string(),
+        };
+        resolve(host, family)
+            .into_iter()
+            .filter_map(|a| value::net(&with_mask(a), family).ok())
+            .collect()
     }
 
     /// Options that the command does not take, and a chain where an interface means nothing.
