@@ -34,6 +34,7 @@ pub mod expect;
 mod extract;
 mod flow;
 pub mod helper;
+pub mod jhash;
 pub mod nat;
 pub mod policy;
 pub mod print;

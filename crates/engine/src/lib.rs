@@ -26,7 +26,6 @@ mod conclude;
 mod extension;
 pub mod host;
 mod input;
-mod jhash;
 mod judge;
 mod linear;
 mod matches;

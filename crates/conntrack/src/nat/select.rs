@@ -8,6 +8,7 @@ use palisade_wire::{SeqNumber, Timestamp, proto};
 
 use super::{NONE, Range, SourceKey};
 use crate::connection::{ConnId, ProtoState, Status};
+use crate::jhash;
 use crate::proto::tcp::TcpState;
 use crate::table::Conntrack;
 use crate::tuple::{Direction, Tuple, TupleProto, Zone};
@@ -322,7 +323,7 @@ fn choose_address(tuple: &mut Tuple, range: &Range, end: End, zone: Zone) {
     } else {
         destination[highest] ^ u32::from(zone)
     };
-    let mut hash = jhash(&source, seed);
+    let mut hash = jhash::words(&source, seed);
     let mut chosen = match end {
         End::Source => source,
         End::Destination => destination,
@@ -380,36 +381,4 @@ fn words(address: IpAddr) -> [u32; 4] {
         }
     }
     words
-}
-
-/// Bob Jenkins' `lookup3` over four words, with the kernel's initial value (`jhash2`).
-fn jhash(key: &[u32; 4], seed: u32) -> u32 {
-    let start = 0xdead_beef_u32
-        .wrapping_add((key.len() as u32) << 2)
-        .wrapping_add(seed);
-    let (mut a, mut b, mut c) = (
-        start.wrapping_add(key[0]),
-        start.wrapping_add(key[1]),
-        start.wrapping_add(key[2]),
-    );
-    a = a.wrapping_sub(c) ^ c.rotate_left(4);
-    c = c.wrapping_add(b);
-    b = b.wrapping_sub(a) ^ a.rotate_left(6);
-    a = a.wrapping_add(c);
-    c = c.wrapping_sub(b) ^ b.rotate_left(8);
-    b = b.wrapping_add(a);
-    a = a.wrapping_sub(c) ^ c.rotate_left(16);
-    c = c.wrapping_add(b);
-    b = b.wrapping_sub(a) ^ a.rotate_left(19);
-    a = a.wrapping_add(c);
-    c = c.wrapping_sub(b) ^ b.rotate_left(4);
-    b = b.wrapping_add(a);
-    a = a.wrapping_add(key[3]);
-    c = (c ^ b).wrapping_sub(b.rotate_left(14));
-    a = (a ^ c).wrapping_sub(c.rotate_left(11));
-    b = (b ^ a).wrapping_sub(a.rotate_left(25));
-    c = (c ^ b).wrapping_sub(b.rotate_left(16));
-    a = (a ^ c).wrapping_sub(c.rotate_left(4));
-    b = (b ^ a).wrapping_sub(a.rotate_left(14));
-    (c ^ b).wrapping_sub(b.rotate_left(24))
 }

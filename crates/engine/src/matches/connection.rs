@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_conntrack::connection::Deadline;
+use palisade_conntrack::jhash;
 use palisade_conntrack::{Connection, Direction, State, Status, Tuple, TupleProto};
 use palisade_rules::matches::cluster::Cluster;
 use palisade_rules::matches::connbytes::{Connbytes, Counted, Whose};
@@ -12,7 +13,6 @@ use palisade_rules::{Net, Not, PortRange};
 use palisade_wire::{Family, Timestamp, link::PacketType};
 
 use super::{Context, Shared};
-use crate::jhash;
 
 /// The bit of a packet's state. A packet without any verdict of tracking (a fragment that was
 /// not reassembled) is INVALID to rules.

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use palisade_conntrack::jhash;
 use palisade_rules::targets::hmark::Hmark;
 use palisade_wire::{Family, Packet, proto};
 
-use crate::jhash;
 use crate::matches::{Shared, ports_offset};
 use crate::observe::Effect;
 

@@ -30,7 +30,7 @@ fn finish([mut a, mut b, mut c]: [u32; 3]) -> u32 {
 }
 
 /// The hash of some words (kernel `jhash2`; of one to three also `jhash_1word` to `jhash_3words`).
-pub(crate) fn words(words: &[u32], seed: u32) -> u32 {
+pub fn words(words: &[u32], seed: u32) -> u32 {
     let start = START
         .wrapping_add((words.len() as u32) << 2)
         .wrapping_add(seed);
@@ -55,6 +55,6 @@ pub(crate) fn words(words: &[u32], seed: u32) -> u32 {
 }
 
 /// A hash as a number below `bound` (kernel `reciprocal_scale`).
-pub(crate) fn scale(hash: u32, bound: u32) -> u32 {
+pub fn scale(hash: u32, bound: u32) -> u32 {
     ((u64::from(hash) * u64::from(bound)) >> 32) as u32
 }
