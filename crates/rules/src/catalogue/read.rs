@@ -60,10 +60,8 @@ pub(crate) struct Loaded {
     pub(crate) given: Vec<Given>,
     pub(crate) family: Family,
     /// Whose reading it is.
-    #[allow(dead_code)]
     pub(crate) tools: Tools,
     /// Names of the IP sets that exist; `None` when any set is taken to exist.
-    #[allow(dead_code)]
     pub(crate) sets: Option<Rc<[String]>>,
     /// `-p` of the rule; known when all of the rule is read.
     pub(crate) protocol: Option<Not<u8>>,
@@ -88,7 +86,6 @@ impl Loaded {
     }
 
     /// Every time that an option stands there.
-    #[allow(dead_code)]
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Given> {
         self.given.iter().filter(move |g| g.option.name == name)
     }
@@ -243,7 +240,6 @@ pub(crate) fn prefix(max: usize) -> impl Fn(&str) -> Value<String> {
 }
 
 /// A text of at most so many bytes.
-#[allow(dead_code)]
 pub(crate) fn limited(max: usize) -> impl Fn(&str) -> Value<String> {
     move |t| {
         if t.len() > max {

@@ -17,6 +17,8 @@ pub struct Out {
     pub family: Family,
     /// Numbers rather than names, where both can be printed.
     pub numeric: bool,
+    /// What stands in front of an option's name.
+    dashes: &'static str,
 }
 
 impl Out {
@@ -27,6 +29,7 @@ impl Out {
             tools,
             family,
             numeric: true,
+            dashes: "--",
         }
     }
 
@@ -39,13 +42,12 @@ impl Out {
 
     /// ` --name`.
     pub(crate) fn flag(&mut self, name: &str) {
-        self.text.push_str(" --");
-        self.text.push_str(name);
+        let _ = write!(self.text, " {}{name}", self.dashes);
     }
 
     /// ` --name value`.
     pub(crate) fn opt(&mut self, name: &str, value: impl Display) {
-        let _ = write!(self.text, " --{name} {value}");
+        let _ = write!(self.text, " {}{name} {value}", self.dashes);
     }
 
     /// ` [!] --name value`, where there is a value.
@@ -66,22 +68,11 @@ impl Out {
         self.opt(name, show(&not.value));
     }
 
-    /// ` [!] name value`, as `iptables -L` has it.
-    pub(crate) fn listed<T>(&mut self, name: &str, not: &Not<T>, show: impl FnOnce(&T) -> String) {
-        self.bang(not.negated);
-        let _ = write!(self.text, " {name} {}", show(&not.value));
-    }
-
-    /// As [`listed`](Self::listed), where there is a value.
-    pub(crate) fn maybe_listed<T>(
-        &mut self,
-        name: &str,
-        value: &Option<Not<T>>,
-        show: impl FnOnce(&T) -> String,
-    ) {
-        if let Some(not) = value {
-            self.listed(name, not, show);
-        }
+    /// Options as `iptables -L` has them, which is often as they are saved, but without dashes.
+    pub(crate) fn bare(&mut self, write: impl FnOnce(&mut Self)) {
+        let dashes = std::mem::take(&mut self.dashes);
+        write(self);
+        self.dashes = dashes;
     }
 
     /// Anything, with a blank before it.

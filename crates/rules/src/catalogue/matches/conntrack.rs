@@ -74,7 +74,7 @@ impl Spec for State {
     }
 
     fn list(&self, out: &mut Out) {
-        out.listed("state", &self.0, StateSet::write);
+        out.bare(|out| self.write(out));
     }
 }
 
@@ -242,22 +242,6 @@ impl Spec for Conntrack {
     }
 
     fn list(&self, out: &mut Out) {
-        out.maybe_listed("ctstate", &self.state, StateSet::write);
-        out.maybe_listed("ctproto", &self.protocol, u8::to_string);
-        out.maybe_listed("ctorigsrc", &self.orig_source, write::bare_net);
-        out.maybe_listed("ctorigdst", &self.orig_destination, write::bare_net);
-        out.maybe_listed("ctreplsrc", &self.repl_source, write::bare_net);
-        out.maybe_listed("ctrepldst", &self.repl_destination, write::bare_net);
-        out.maybe_listed("ctorigsrcport", &self.orig_source_port, write::ports);
-        out.maybe_listed("ctorigdstport", &self.orig_destination_port, write::ports);
-        out.maybe_listed("ctreplsrcport", &self.repl_source_port, write::ports);
-        out.maybe_listed("ctrepldstport", &self.repl_destination_port, write::ports);
-        out.maybe_listed("ctstatus", &self.status, StatusSet::write);
-        out.maybe_listed("ctexpire", &self.expire, |(a, b)| write::range(a, b));
-        match self.original {
-            Some(true) => out.word("ctdir ORIGINAL"),
-            Some(false) => out.word("ctdir REPLY"),
-            None => {}
-        }
+        out.bare(|out| self.write(out));
     }
 }

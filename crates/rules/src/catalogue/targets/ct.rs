@@ -158,27 +158,7 @@ impl Spec for Ct {
 
     fn list(&self, out: &mut Out) {
         out.word("CT");
-        if self.notrack {
-            out.word("notrack");
-        }
-        for (option, value) in [("helper", &self.helper), ("timeout", &self.timeout)] {
-            if let Some(value) = value {
-                out.word(format_args!("{option} {value}"));
-            }
-        }
-        if let Some(events) = self.events {
-            let events = write::named(u64::from(events.0), EventSet::bits());
-            out.word(format_args!("ctevents {events}"));
-        }
-        if self.expect_events {
-            out.word("expevents new");
-        }
-        if let Some((id, direction)) = self.zone.filter(|(id, _)| *id != Some(0)) {
-            let option = ZONES.iter().find(|(_, d)| *d == direction);
-            let id = id.map_or("mark".to_string(), |id| id.to_string());
-            let option = option.map_or("zone", |(n, _)| n);
-            out.word(format_args!("{option} {id}"));
-        }
+        out.bare(|out| self.write(out));
     }
 }
 

@@ -76,7 +76,7 @@ impl Spec for Snat {
 
     fn list(&self, out: &mut Out) {
         out.word(format_args!("to:{}", self.0.text(true)));
-        self.0.list_flags(out);
+        out.bare(|out| self.0.write_flags(out));
     }
 }
 
@@ -110,7 +110,7 @@ impl Spec for Dnat {
 
     fn list(&self, out: &mut Out) {
         out.word(format_args!("to:{}", self.0.text(true)));
-        self.0.list_flags(out);
+        out.bare(|out| self.0.write_flags(out));
     }
 }
 
@@ -137,7 +137,7 @@ impl Spec for Masquerade {
         if self.0.ports.is_some() {
             out.word(format_args!("masq ports: {}", self.0.text(false)));
         }
-        self.0.list_flags(out);
+        out.bare(|out| self.0.write_flags(out));
     }
 }
 
@@ -164,7 +164,7 @@ impl Spec for Redirect {
         if self.0.ports.is_some() {
             out.word(format_args!("redir ports {}", self.0.text(false)));
         }
-        self.0.list_flags(out);
+        out.bare(|out| self.0.write_flags(out));
     }
 }
 
@@ -286,29 +286,23 @@ impl Range {
         to
     }
 
-    fn flags(&self) -> impl Iterator<Item = &'static str> {
-        [
-            (self.random, "random"),
-            (self.random_fully, "random-fully"),
-            (self.persistent, "persistent"),
-        ]
-        .into_iter()
-        .filter_map(|(set, name)| set.then_some(name))
-    }
-
     fn write(&self, out: &mut Out, option: &str) {
         let to = self.text(option != "to-ports");
         if !to.is_empty() {
             out.opt(option, to);
         }
-        for name in self.flags() {
-            out.flag(name);
-        }
+        self.write_flags(out);
     }
 
-    fn list_flags(&self, out: &mut Out) {
-        for name in self.flags() {
-            out.word(name);
+    fn write_flags(&self, out: &mut Out) {
+        for (set, name) in [
+            (self.random, "random"),
+            (self.random_fully, "random-fully"),
+            (self.persistent, "persistent"),
+        ] {
+            if set {
+                out.flag(name);
+            }
         }
     }
 }

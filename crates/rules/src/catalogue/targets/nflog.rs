@@ -74,20 +74,6 @@ impl Spec for Nflog {
     }
 
     fn list(&self, out: &mut Out) {
-        if !self.prefix.is_empty() {
-            out.word(format_args!("nflog-prefix {}", write::quoted(&self.prefix)));
-        }
-        if self.group != 0 {
-            out.word(format_args!("nflog-group {}", self.group));
-        }
-        if let Some(range) = self.range {
-            out.word(format_args!("nflog-range {}", range));
-        }
-        if let Some(size) = self.size {
-            out.word(format_args!("nflog-size {}", size));
-        }
-        if self.threshold > 1 {
-            out.word(format_args!("nflog-threshold {}", self.threshold));
-        }
+        out.bare(|out| self.write(out));
     }
 }
