@@ -1,33 +1,14 @@
 //! A captured H.323 call: each of its connections is RELATED to the one that announced it, and NEW without the
 //! helper.
 
-use std::process::Command;
+mod captured;
 
-/// The lines of a trace: one JSON object a frame.
-fn trace(rules: &str) -> Vec<serde_json::Value> {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("rules");
-    std::fs::write(&file, rules).expect("rules");
-    let output = Command::new(env!("CARGO_BIN_EXE_palisade"))
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .args(["trace", "--format", "json"])
-        .args(["--host", "examples/captures/host.toml"])
-        .args(["--pcap", "examples/captures/h323.pcap"])
-        .args(["--rules", file.to_str().expect("a name")])
-        .output()
-        .expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .filter(|line: &serde_json::Value| line["n"].is_u64())
-        .collect()
-}
+use captured::trace;
 
 #[test]
 fn a_call_is_followed_from_its_admission_to_its_media() {
     let lines = trace(
+        "h323",
         "iptables -t raw -A PREROUTING -p udp --dport 1719 -j CT --helper RAS\n\
          iptables -P FORWARD ACCEPT\n",
     );
@@ -53,7 +34,7 @@ fn a_call_is_followed_from_its_admission_to_its_media() {
 
 #[test]
 fn without_a_helper_each_connection_of_a_call_is_new() {
-    let lines = trace("iptables -P FORWARD ACCEPT\n");
+    let lines = trace("h323", "iptables -P FORWARD ACCEPT\n");
     let new: Vec<_> = lines
         .iter()
         .filter(|l| l["ctstate"] == "NEW" && l["ct"]["replied"] == false)

@@ -1,38 +1,9 @@
 //! Captures of real clients and servers: the connections that helpers announce are RELATED to their parents with
 //! the helper, and NEW without.
 
-use std::process::Command;
+mod captured;
 
-/// The lines of a trace: one JSON object a frame.
-fn trace(capture: &str, rules: &str) -> Vec<serde_json::Value> {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("rules");
-    std::fs::write(&file, rules).expect("rules");
-    let output = Command::new(env!("CARGO_BIN_EXE_palisade"))
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .args([
-            "trace",
-            "--format",
-            "json",
-            "--host",
-            "examples/captures/host.toml",
-        ])
-        .args(["--pcap", &format!("examples/captures/{capture}.pcap")])
-        .args(["--rules", file.to_str().expect("a name")])
-        .output()
-        .expect("it runs");
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{capture}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .filter(|line: &serde_json::Value| line["n"].is_u64())
-        .collect()
-}
+use captured::trace;
 
 /// Frame, the parent's number, and what the reason says.
 type Related = (u64, u64, &'static str);

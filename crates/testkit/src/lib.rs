@@ -9,6 +9,7 @@
 //! - [`hunt`]: many of them, on both subjects, until one differs; [`shrink`]: that one made small.
 //! - [`protocol`]: what a packet is called in the sums.
 //! - [`tables`]: what a firewall remembers, and how two such memories differ.
+//! - [`real`]: whether the kernel and the real programs can be asked, and a namespace for it.
 //! - [`machine`]: a script on both.
 //! - [`compare`]: what a subject showed in a whole script, and how two such records differ.
 //!
@@ -23,5 +24,6 @@ pub mod hunt;
 pub mod kernel;
 pub mod machine;
 pub mod protocol;
+pub mod real;
 pub mod shrink;
 pub mod tables;

@@ -6,7 +6,6 @@
 //! whether a script asks for them or not. Needs root, network namespaces and the legacy
 //! iptables; without them it says SKIPPED, which is a failure where `PALISADE_REQUIRE_KERNEL=1`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,8 +13,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use palisade_capture::script::{KernelUse, parse};
 use palisade_testkit::compare::{Comparison, Record};
 use palisade_testkit::hunt::{Hunt, hunt};
-use palisade_testkit::kernel::{Tools, unavailable};
+use palisade_testkit::kernel::Tools;
 use palisade_testkit::machine::{Options, run};
+use palisade_testkit::real::{asked, say};
 
 /// Scripts run at once: many wait for the clock.
 const WORKERS: usize = 4;
@@ -117,7 +117,7 @@ fn packets_and_rules_by_chance_fare_alike_in_kernel_and_engine() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let fresh = now.map_or(0, |t| u64::from(t.subsec_nanos())) * 1_000 + 1_000_000;
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    if skipped() {
+    if !asked("THE KERNEL WAS") {
         return;
     }
     let mut bad = Vec::new();
@@ -156,30 +156,14 @@ fn packets_and_rules_by_chance_fare_alike_in_kernel_and_engine() {
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
-/// Says something that is seen even when the test passes: `println!` would be kept back.
-fn say(words: &str) {
-    let _ = writeln!(std::io::stderr(), "{words}");
-}
-
 /// One test at a time: more workers than [`WORKERS`] would only take turns.
 static TURN: Mutex<()> = Mutex::new(());
-
-/// Whether the kernel cannot be asked here, which is said, and a failure where it must be.
-fn skipped() -> bool {
-    let Some(reason) = unavailable() else {
-        return false;
-    };
-    say(&format!("SKIPPED: THE KERNEL WAS NOT ASKED: {reason}"));
-    let required = std::env::var_os("PALISADE_REQUIRE_KERNEL").is_some_and(|v| v == "1");
-    assert!(!required, "PALISADE_REQUIRE_KERNEL=1, but {reason}");
-    true
-}
 
 /// Runs all scripts and fails on any difference, or when fewer than `least` were for the kernel.
 fn compare_all(scripts: Vec<PathBuf>, least: usize) {
     // A test that failed leaves nothing behind that the next would trip over.
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    if skipped() {
+    if !asked("THE KERNEL WAS") {
         return;
     }
     let (waiting, results) = (Mutex::new(scripts), Mutex::new(Vec::new()));

@@ -5,42 +5,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nix::sched::{CloneFlags, unshare};
 use palisade_capture::script::{self, RulesSource};
 use palisade_rules::{Family, Severity, Tools, parse, print};
-use palisade_testkit::kernel::unavailable;
+use palisade_testkit::real::{apart, asked, say};
 
 /// Scripts and save files by chance, unless `PALISADE_LANGUAGE_SAMPLES` says another number.
 const SAMPLES: u64 = 60;
-
-/// Says something that is seen even when the test passes.
-fn say(words: &str) {
-    let _ = writeln!(std::io::stderr(), "{words}");
-}
-
-/// Whether the real programs can be asked; a failure where they must be.
-fn asked() -> bool {
-    let Some(reason) = unavailable() else {
-        return true;
-    };
-    say(&format!(
-        "SKIPPED: THE REAL PROGRAMS WERE NOT ASKED: {reason}"
-    ));
-    let required = std::env::var_os("PALISADE_REQUIRE_KERNEL").is_some_and(|v| v == "1");
-    assert!(!required, "PALISADE_REQUIRE_KERNEL=1, but {reason}");
-    false
-}
-
-/// In a network namespace that ends with the work.
-fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
-            work()
-        });
-        thread.join().expect("no panic")
-    })
-}
 
 /// A kind of text with whatever it is.
 #[derive(Clone, Debug)]
@@ -309,7 +279,7 @@ fn cases() -> Vec<(String, Text)> {
 
 #[test]
 fn cases_end_as_with_the_real_programs() {
-    if !asked() {
+    if !asked("THE REAL PROGRAMS WERE") {
         return;
     }
     let mut tally = Tally::default();
@@ -332,7 +302,7 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
 
 #[test]
 fn our_own_rules_are_saved_as_by_the_real_programs() {
-    if !asked() {
+    if !asked("THE REAL PROGRAMS WERE") {
         return;
     }
     let mut tally = Tally::default();
@@ -558,7 +528,7 @@ fn command(chance: &mut Chance) -> String {
 
 #[test]
 fn lines_by_chance_end_as_with_the_real_programs() {
-    if !asked() {
+    if !asked("THE REAL PROGRAMS WERE") {
         return;
     }
     let samples = std::env::var("PALISADE_LANGUAGE_SAMPLES")

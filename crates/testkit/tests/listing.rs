@@ -4,10 +4,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use nix::sched::{CloneFlags, unshare};
 use palisade_rules::list::{Listing, list, specifications};
 use palisade_rules::{Family, Tools, parse};
-use palisade_testkit::kernel::unavailable;
+use palisade_testkit::real::{apart, asked, say};
 
 /// Options of the real program and what they mean.
 const FORMS: [(&str, &[&str]); 6] = [
@@ -84,38 +83,9 @@ fn compare(family: Family, tools: Tools, text: &str) -> Vec<String> {
     different
 }
 
-/// Says something that is seen even when the test passes.
-fn say(words: &str) {
-    let _ = writeln!(std::io::stderr(), "{words}");
-}
-
-/// Whether the real programs can be asked; a failure where they must be.
-fn asked() -> bool {
-    let Some(reason) = unavailable() else {
-        return true;
-    };
-    say(&format!(
-        "SKIPPED: THE REAL PROGRAMS WERE NOT ASKED: {reason}"
-    ));
-    let required = std::env::var_os("PALISADE_REQUIRE_KERNEL").is_some_and(|v| v == "1");
-    assert!(!required, "PALISADE_REQUIRE_KERNEL=1, but {reason}");
-    false
-}
-
-/// In a network namespace that ends with the work.
-fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
-            work()
-        });
-        thread.join().expect("no panic")
-    })
-}
-
 #[test]
 fn tables_are_listed_as_the_real_programs_list_them() {
-    if !asked() {
+    if !asked("THE REAL PROGRAMS WERE") {
         return;
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
@@ -140,7 +110,7 @@ fn tables_are_listed_as_the_real_programs_list_them() {
 /// The rules of iptables' own extension tests that the installed program takes, one listing of each.
 #[test]
 fn rules_of_the_extension_tests_are_listed_as_the_real_programs_list_them() {
-    if !asked() {
+    if !asked("THE REAL PROGRAMS WERE") {
         return;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
