@@ -76,9 +76,8 @@ impl Engine {
                 (None, None) => (Verdict::Accept, Ended::NoRules, None),
             },
         };
-        let connection = track
-            .as_ref()
-            .and_then(|t| t.connection)
+        let id = track.as_ref().and_then(|t| t.connection);
+        let connection = id
             .and_then(|id| self.conntrack.connection(id))
             .map(|c| ConnectionView {
                 number: c.number,
@@ -130,6 +129,7 @@ impl Engine {
             out_interface,
             state,
             direction,
+            id,
             connection,
             tcp,
             mark,
@@ -164,6 +164,7 @@ impl Outcome {
             out_interface: None,
             state: None,
             direction: None,
+            id: None,
             connection: None,
             tcp: None,
             mark: 0,

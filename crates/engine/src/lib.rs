@@ -22,6 +22,7 @@
 //! assert_eq!(outcome.why.to_string(), "first packet of a new connection; dropped by filter INPUT rule 1");
 //! ```
 
+mod batch;
 mod conclude;
 mod extension;
 pub mod host;
@@ -47,6 +48,7 @@ mod tee;
 pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;
 
+pub use batch::{Arrival, Judged, Port};
 pub use host::{Host, Interface};
 pub use input::{Bridge, Input, LinkInfo, Route};
 pub use matches::{Account, AccountQuota, Jiffies, Limits, RecentLists};
@@ -73,6 +75,16 @@ pub enum Reassembly {
     Never,
 }
 
+/// Who walks the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Evaluator {
+    /// Rules are found by what they ask for, and ways that cannot change are remembered: what runs.
+    #[default]
+    Compiled,
+    /// Rule by rule, as written: the specification.
+    Linear,
+}
+
 /// What an engine is made of.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
@@ -88,6 +100,8 @@ pub struct Setup {
     pub reassembly: Reassembly,
     /// The sets (ipset) that rules name; what a set that is missing would say is not known.
     pub ipsets: palisade_rules::ipset::Sets,
+    /// Who walks the rules.
+    pub evaluator: Evaluator,
 }
 
 /// The firewall: rules, connection table and everything rules remember.
@@ -104,6 +118,8 @@ pub struct Engine {
     /// Bytes of a forwarded packet with its TTL lowered.
     scratch: Vec<u8>,
     visited: u64,
+    evaluator: Evaluator,
+    ports: Vec<batch::PortInfo>,
 }
 
 impl Engine {
@@ -144,7 +160,14 @@ impl Engine {
             stack: Vec::new(),
             scratch: Vec::new(),
             visited: 0,
+            evaluator: setup.evaluator,
+            ports: vec![batch::PortInfo::default()],
         })
+    }
+
+    /// Who walks the rules.
+    pub fn evaluator(&self) -> Evaluator {
+        self.evaluator
     }
 
     /// The connection table.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use palisade_conntrack::defrag::FragmentFault;
 use palisade_conntrack::nat::Fault;
 use palisade_conntrack::{
-    Announced, Connection, Direction, DropReason, Reason, State, TcpStep, Tuple,
+    Announced, ConnId, Connection, Direction, DropReason, Reason, State, TcpStep, Tuple,
 };
 use palisade_rules::{Family, Hook, TableKind};
 use palisade_wire::IpError;
@@ -341,6 +341,8 @@ pub struct Outcome {
     pub state: Option<State>,
     /// Direction within the connection.
     pub direction: Option<Direction>,
+    /// Handle of its connection; of one that ended with the packet, it reaches nothing.
+    pub id: Option<ConnId>,
     /// Connection after the packet.
     pub connection: Option<ConnectionView>,
     /// Window arithmetic, when asked for.

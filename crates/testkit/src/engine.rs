@@ -61,6 +61,7 @@ impl EngineSubject {
             conntrack.add_policy(timeout.policy.clone())?;
         }
         let setup = Setup {
+            evaluator: palisade_engine::Evaluator::default(),
             rules4,
             rules6,
             host: script.host(),

@@ -172,6 +172,7 @@ fn engine_of(source: &mut Source<'_>) -> Option<Engine> {
         _ => Reassembly::Always,
     };
     let mut engine = Engine::new(Setup {
+        evaluator: palisade_engine::Evaluator::default(),
         rules4: prepared.rules4,
         rules6: prepared.rules6,
         host: prepared.host,

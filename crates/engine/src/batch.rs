@@ -1,0 +1,138 @@
+//! Many packets at a time: what a data path hands over, and what it gets back.
+//!
+//! [`Engine::process_batch`] is the interface that a data path uses. Packets that came together are looked at in
+//! stages, so that the memory that one of them waits for is on its way while the others are worked on. Their order
+//! is kept: a packet sees everything that those before it in the batch did.
+
+use palisade_conntrack::{ConnId, Direction, State};
+use palisade_wire::Timestamp;
+
+use crate::Engine;
+use crate::input::{Bridge, Input, LinkInfo, Route};
+use crate::outcome::{Outcome, Verdict};
+
+/// A way into the engine, from [`Engine::port`]: the interface that packets come by, or that those made here
+/// leave by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Port(pub(crate) u32);
+
+/// What a port stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PortInfo {
+    pub(crate) route: Route,
+    pub(crate) bridge: Bridge,
+}
+
+/// A packet of a batch.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    /// Bytes from the IP header on. Afterwards those of the packet as it leaves, unless it has another length then:
+    /// see [`Judged::detail`].
+    pub bytes: &'a mut [u8],
+    /// How it came.
+    pub port: Port,
+    /// Link layer.
+    pub link: LinkInfo,
+    /// Packet mark that it comes with.
+    pub mark: u32,
+    /// What became of it.
+    pub judged: Judged,
+}
+
+impl<'a> Arrival<'a> {
+    /// A packet by a port.
+    pub fn new(bytes: &'a mut [u8], port: Port) -> Self {
+        Arrival {
+            bytes,
+            port,
+            link: LinkInfo::default(),
+            mark: 0,
+            judged: Judged::default(),
+        }
+    }
+}
+
+/// What became of a packet of a batch.
+#[derive(Debug)]
+pub struct Judged {
+    /// Verdict.
+    pub verdict: Verdict,
+    /// Connection-tracking state.
+    pub state: Option<State>,
+    /// Direction within the connection.
+    pub direction: Option<Direction>,
+    /// Connection after the packet.
+    pub connection: Option<ConnId>,
+    /// Packet mark at the end.
+    pub mark: u32,
+    /// Everything else, of a packet that took the long way: its answer, its reasons, and in
+    /// [`Outcome::output`] the bytes of one whose length changed.
+    pub detail: Option<Box<Outcome>>,
+}
+
+impl Default for Judged {
+    /// Not judged yet: dropped.
+    fn default() -> Self {
+        Judged {
+            verdict: Verdict::Drop,
+            state: None,
+            direction: None,
+            connection: None,
+            mark: 0,
+            detail: None,
+        }
+    }
+}
+
+impl Engine {
+    /// A handle for packets that come or leave in one way; the same way has the same handle.
+    pub fn port(&mut self, route: Route, bridge: Bridge) -> Port {
+        let info = PortInfo { route, bridge };
+        let known = self.ports.iter().position(|p| *p == info);
+        Port(known.unwrap_or_else(|| {
+            self.ports.push(info);
+            self.ports.len() - 1
+        }) as u32)
+    }
+
+    /// Packets that came together at `now`, in their order.
+    pub fn process_batch(&mut self, batch: &mut [Arrival<'_>], now: Timestamp) {
+        for arrival in batch {
+            self.long_way(arrival, now);
+        }
+    }
+
+    /// A packet by the route that every packet can take.
+    fn long_way(&mut self, arrival: &mut Arrival<'_>, now: Timestamp) {
+        let info = self.ports.get(arrival.port.0 as usize);
+        let PortInfo { route, bridge } = info.cloned().unwrap_or_default();
+        let input = Input {
+            bytes: arrival.bytes,
+            time: now,
+            route,
+            link: arrival.link,
+            mark: arrival.mark,
+            bridge,
+            snapped: false,
+            owner: None,
+        };
+        let mut outcome = self.process(&input, &mut ());
+        arrival.judged = Judged {
+            verdict: outcome.verdict,
+            state: outcome.state,
+            direction: outcome.direction,
+            connection: outcome.id,
+            mark: outcome.mark,
+            detail: None,
+        };
+        if let Some(output) = &outcome.output
+            && let Some(bytes) = arrival.bytes.get_mut(..output.len())
+            && outcome.reassembled.is_none()
+            && output.len() == bytes.len()
+        {
+            bytes.copy_from_slice(output);
+            outcome.output = None;
+        }
+        arrival.judged.detail = Some(Box::new(outcome));
+    }
+}
