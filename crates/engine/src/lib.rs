@@ -28,6 +28,7 @@ mod extension;
 pub mod host;
 mod input;
 mod judge;
+mod lane;
 mod linear;
 mod matches;
 mod nat;
@@ -38,6 +39,7 @@ mod outcome;
 mod path;
 mod program;
 mod reject;
+mod remember;
 mod routing;
 mod sets;
 pub mod socket;
@@ -120,6 +122,7 @@ pub struct Engine {
     visited: u64,
     evaluator: Evaluator,
     ports: Vec<batch::PortInfo>,
+    lane: lane::Lane,
 }
 
 impl Engine {
@@ -162,6 +165,7 @@ impl Engine {
             visited: 0,
             evaluator: setup.evaluator,
             ports: vec![batch::PortInfo::default()],
+            lane: lane::Lane::default(),
         })
     }
 
@@ -225,7 +229,18 @@ impl Engine {
 
     /// The rules of a family with their counters, as `iptables-save -c` would print them.
     pub fn ruleset(&self, family: Family) -> Option<Ruleset> {
-        self.programs[family as usize].ruleset()
+        let mut ruleset = self.programs[family as usize].ruleset()?;
+        for (kind, chain, rule, packets, bytes) in self.unsettled(family) {
+            let table = ruleset.tables.iter_mut().find(|t| t.kind == kind)?;
+            let chain = table.chains.get_mut(chain as usize)?;
+            let counters = match rule {
+                None => &mut chain.counters,
+                Some(rule) => &mut chain.rules.get_mut(rule as usize)?.counters,
+            };
+            counters.packets += packets;
+            counters.bytes += bytes;
+        }
+        Some(ruleset)
     }
 
     /// The rules of a family as they were given: for texts and positions.
