@@ -1,0 +1,1 @@
+//! Packets at the edges of what rules ask for.
