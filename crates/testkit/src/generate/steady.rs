@@ -20,7 +20,8 @@ const OPEN: usize = 6;
 pub fn steady(seed: u64, packets: usize) -> Generated {
     let mut chance = Chance::new(seed ^ 0x5eed_0000_0000);
     let chance = &mut chance;
-    let mut text = format!("# By chance, seed {seed}: long connections.\nvirtual-time only\n{FIREWALL}");
+    let mut text =
+        format!("# By chance, seed {seed}: long connections.\nvirtual-time only\n{FIREWALL}");
     let mut covers = vec!["long connections"];
     settings::add(chance, &mut text, &[]);
     // A small table, in which entries stand in each other's way, and one that is soon full.
@@ -87,19 +88,36 @@ fn tcp(chance: &mut Chance, number: usize) -> Story {
             16..=27 => "tcp A".to_owned(),
             28 => format!("tcp A len {length} {}", odd(teller.chance, teller.six)),
             29 => format!("tcp A {}", odd(teller.chance, teller.six)),
-            30 => format!("tcp A win {}", teller.chance.pick(&["0", "1", "500", "65535"])),
+            30 => format!(
+                "tcp A win {}",
+                teller.chance.pick(&["0", "1", "500", "65535"])
+            ),
             31 => format!("tcp PA seq -{length} len {length}"),
-            32 => format!("tcp A ack {}", teller.chance.pick(&["-1", "-70000", "+1", "+100000"])),
-            33 => format!("tcp A seq {}", teller.chance.pick(&["-1", "-70000", "+1", "+100000"])),
+            32 => format!(
+                "tcp A ack {}",
+                teller.chance.pick(&["-1", "-70000", "+1", "+100000"])
+            ),
+            33 => format!(
+                "tcp A seq {}",
+                teller.chance.pick(&["-1", "-70000", "+1", "+100000"])
+            ),
             34 => {
-                let flags = ["none", "SF", "FPU", "U", "UA urg 5", "P", "SR", "PAE", "AEC", "S", "SA"];
+                let flags = [
+                    "none", "SF", "FPU", "U", "UA urg 5", "P", "SR", "PAE", "AEC", "S", "SA",
+                ];
                 format!("tcp {}", teller.chance.pick(&flags))
             }
             35 => "tcp A opt nop,nop,sack=-100..+0".to_owned(),
             36 => format!("tcp A len {length} opt nop,nop,ts=7:+0"),
             37 => format!("tcp A len {length} {}", another_way(teller.chance)),
             38 if teller.chance.one_in(3) => {
-                let resets = ["tcp R", "tcp RA", "tcp R seq +1", "tcp R seq -1", "tcp R seq +70000"];
+                let resets = [
+                    "tcp R",
+                    "tcp RA",
+                    "tcp R seq +1",
+                    "tcp R seq -1",
+                    "tcp R seq +70000",
+                ];
                 teller.chance.pick(&resets).to_owned()
             }
             38 => format!("tcp PA len 1200 {}", teller.chance.pick(&CUTS)),
@@ -151,7 +169,11 @@ fn datagrams(chance: &mut Chance, number: usize, about: &'static str, what: &str
         };
         teller.say(back, &text);
     }
-    teller.end(if about == "udp" { "long UDP" } else { "long pings" })
+    teller.end(if about == "udp" {
+        "long UDP"
+    } else {
+        "long pings"
+    })
 }
 
 const CUTS: [&str; 5] = [
@@ -165,7 +187,9 @@ const CUTS: [&str; 5] = [
 /// Header fields that rules and the way through look at.
 fn odd(chance: &mut Chance, six: bool) -> &'static str {
     if six {
-        return chance.one_of(&["ttl 1", "ttl 2", "ttl 255", "tos 16", "tos 3", "ext hop", "ext dst"]);
+        return chance.one_of(&[
+            "ttl 1", "ttl 2", "ttl 255", "tos 16", "tos 3", "ext hop", "ext dst",
+        ]);
     }
     chance.one_of(&[
         "ttl 1", "ttl 1", "ttl 2", "ttl 3", "ttl 255", "tos 16", "tos 3", "tos 184", "df", "ttl 0",

@@ -237,7 +237,10 @@ fn kind(difference: &str) -> String {
 /// Makes a failure's script smaller. Batches of the largest size are tried first: what shows in those does not
 /// hang on how the packets fall into them.
 fn smaller(tries: usize, plan: Plan, first: Option<u32>, failure: &mut Failure) {
-    let wanted = failure.differences.first().map_or(String::new(), |d| kind(d));
+    let wanted = failure
+        .differences
+        .first()
+        .map_or(String::new(), |d| kind(d));
     let plans = [
         Plan {
             largest: true,

@@ -306,7 +306,9 @@ impl Given {
 
 /// A mark that some packets come with, by their bytes: the same packet in a smaller script has it too.
 fn mark(bytes: &[u8]) -> u32 {
-    let sum = bytes.iter().fold(0u32, |sum, b| sum.wrapping_add(u32::from(*b)));
+    let sum = bytes
+        .iter()
+        .fold(0u32, |sum, b| sum.wrapping_add(u32::from(*b)));
     match sum % 16 {
         0 => 1,
         1 => 0x10,

@@ -82,7 +82,12 @@ impl Watched {
             };
             tracked.iter().map(known).collect()
         };
-        differ("tracked", &tracks(tracked), &tracks(&other.tracked), &mut all);
+        differ(
+            "tracked",
+            &tracks(tracked),
+            &tracks(&other.tracked),
+            &mut all,
+        );
         all
     }
 }
@@ -149,7 +154,9 @@ impl Shown {
 
     /// The bytes as they leave, for who answers them.
     pub fn leaves(&self) -> Option<&[u8]> {
-        self.leaves.as_deref().filter(|_| self.verdict == Verdict::Accept)
+        self.leaves
+            .as_deref()
+            .filter(|_| self.verdict == Verdict::Accept)
     }
 
     /// Whether its state is ESTABLISHED.
@@ -178,7 +185,12 @@ impl Shown {
         differ("state", state, &other.state, &mut all);
         differ("direction", direction, &other.direction, &mut all);
         differ("mark", mark, &other.mark, &mut all);
-        differ("has a connection", &id.is_some(), &other.id.is_some(), &mut all);
+        differ(
+            "has a connection",
+            &id.is_some(),
+            &other.id.is_some(),
+            &mut all,
+        );
         let name = |engine: &Engine, id: &Option<ConnId>| {
             let connection = engine.conntrack().connection((*id)?)?;
             Some(format!("{} {:?}", connection.number, connection.tuples))

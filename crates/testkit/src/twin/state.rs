@@ -215,7 +215,10 @@ mod tests {
     #[test]
     fn maps_have_no_order_and_lists_have_one() {
         let thing = |entries: &[u32], list: &[u32]| Thing {
-            by_name: entries.iter().map(|n| (Key { number: *n }, vec![*n, n + 1])).collect(),
+            by_name: entries
+                .iter()
+                .map(|n| (Key { number: *n }, vec![*n, n + 1]))
+                .collect(),
             order_counts: list.to_vec(),
             nothing: (),
         };

@@ -8,7 +8,14 @@ use super::super::nat::translation;
 use super::{Place, connmark, jump, mark, matches, policies, reject, target};
 
 const PORTS: [&str; 8] = [
-    "80", "443", "22", "53", "1:1023", "80:443", "1024:65535", "40001:40003",
+    "80",
+    "443",
+    "22",
+    "53",
+    "1:1023",
+    "80:443",
+    "1024:65535",
+    "40001:40003",
 ];
 
 /// How much of a ruleset is out of the ordinary: one rule in so many.
@@ -44,7 +51,11 @@ pub(in crate::generate) fn add(chance: &mut Chance, text: &mut String) {
                 true => "-p tcp -m tcp --dport 21 ".to_owned(),
                 false => asked,
             };
-            let _ = writeln!(text, "-A PREROUTING {}", format!("{asked}{what}").trim_end());
+            let _ = writeln!(
+                text,
+                "-A PREROUTING {}",
+                format!("{asked}{what}").trim_end()
+            );
             *text += "COMMIT\n";
         }
         if changes {
@@ -113,7 +124,9 @@ fn filter(
                 let _ = writeln!(text, "-A {chain} {how} -j ACCEPT");
             }
         }
-        let chain = chance.one_of(&["FORWARD", "FORWARD", "FORWARD", "INPUT", "OUTPUT", "one", "two"]);
+        let chain = chance.one_of(&[
+            "FORWARD", "FORWARD", "FORWARD", "INPUT", "OUTPUT", "one", "two",
+        ]);
         let at = place("filter", chain);
         let asked = asked(chance, at, odd);
         let what = match chance.below(14) {
@@ -165,7 +178,10 @@ fn asked(chance: &mut Chance, place: Place, odd: Oddity) -> String {
     match chance.below(6) {
         0 | 1 => {
             let protocol = chance.pick(&["tcp", "tcp", "udp"]);
-            let (side, ports) = (chance.pick(&["--dport", "--dport", "--sport"]), chance.pick(&PORTS));
+            let (side, ports) = (
+                chance.pick(&["--dport", "--dport", "--sport"]),
+                chance.pick(&PORTS),
+            );
             let _ = write!(text, "-p {protocol} -m {protocol} {side} {ports} ");
         }
         2 => text += chance.pick(&["-p tcp ", "-p udp ", "-p icmp ", "! -p tcp "]),
@@ -178,7 +194,13 @@ fn asked(chance: &mut Chance, place: Place, odd: Oddity) -> String {
         _ => {}
     }
     if place.tracked && chance.one_in(3) {
-        let states = ["NEW", "ESTABLISHED", "RELATED,ESTABLISHED", "INVALID", "NEW,ESTABLISHED"];
+        let states = [
+            "NEW",
+            "ESTABLISHED",
+            "RELATED,ESTABLISHED",
+            "INVALID",
+            "NEW,ESTABLISHED",
+        ];
         let _ = write!(text, "-m conntrack --ctstate {} ", chance.pick(&states));
     }
     text
