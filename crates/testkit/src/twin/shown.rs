@@ -193,7 +193,7 @@ impl Shown {
         );
         let name = |engine: &Engine, id: &Option<ConnId>| {
             let connection = engine.conntrack().connection((*id)?)?;
-            Some(format!("{} {:?}", connection.number, connection.tuples))
+            Some(format!("{} {:?}", connection.number(), connection.tuples()))
         };
         differ(
             "connection afterwards",

@@ -9,8 +9,8 @@ use palisade_engine::Engine;
 use palisade_rules::Family;
 use palisade_wire::Timestamp;
 
-/// Fields of entries that two tables with the same entries may have different: none yet.
-const LEFT_OUT: [&str; 0] = [];
+/// Fields that may differ: what an evaluator remembers about a connection is its own affair.
+const LEFT_OUT: [&str; 1] = ["remembered"];
 
 /// Everything an engine knows, by what it is about.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -36,12 +36,19 @@ impl State {
         }
         let table = engine.conntrack();
         let mut connections: Vec<_> = table.connections().collect();
-        connections.sort_by_key(|c| c.number);
+        connections.sort_by_key(|c| c.number());
         for connection in connections {
-            let name = format!("connection {}", connection.number);
-            let seen = (connection.timeout(now), connection.labels());
-            parts.push((format!("{name}, seconds and labels"), debug(&seen)));
-            parts.push((name, ordered(connection)));
+            let name = format!("connection {}", connection.number());
+            // What does not stand in the entry itself, or is reckoned.
+            let beside = (
+                connection.tuples(),
+                connection.timeout(now),
+                connection.created(),
+                connection.traffic(),
+                connection.id(),
+            );
+            parts.push((format!("{name}, beside it"), debug(&beside)));
+            parts.push((name, ordered(connection.connection())));
         }
         let mut expectations: Vec<String> = table.expectations().map(ordered).collect();
         expectations.sort();
