@@ -251,10 +251,9 @@ fn smaller(tries: usize, plan: Plan, first: Option<u32>, failure: &mut Failure) 
         plan,
     ];
     let shows = |text: &str, plan: Plan| {
-        held(text, plan).ok().filter(|held| {
-            // The first one is what was looked for; others may follow from it.
-            held.differences.first().is_some_and(|d| kind(d) == wanted)
-        })
+        held(text, plan)
+            .ok()
+            .filter(|held| held.differences.iter().any(|d| kind(d) == wanted))
     };
     let mut text = failure.text.clone();
     let steady = plans.into_iter().find(|p| shows(&text, *p).is_some());

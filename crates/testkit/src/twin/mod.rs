@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::Result;
 use palisade_capture::script::{Event, Script, Test, input};
 use palisade_engine::{Arrival, Engine, Evaluator, Input, Port, Setup, SetupError};
-use palisade_wire::Timestamp;
+use palisade_wire::{Packet, Timestamp};
 
 use crate::engine::setup;
 use crate::generate::Chance;
@@ -304,12 +304,13 @@ impl Given {
     }
 }
 
-/// A mark that some packets come with, by their bytes: the same packet in a smaller script has it too.
+/// A mark that some packets come with, by their length and ports: the same packet in a smaller script has it too.
 fn mark(bytes: &[u8]) -> u32 {
-    let sum = bytes
-        .iter()
-        .fold(0u32, |sum, b| sum.wrapping_add(u32::from(*b)));
-    match sum % 16 {
+    let ports = Packet::parse_truncated(bytes).map_or(0, |p| {
+        let ports = p.transport().iter().take(4);
+        ports.map(|b| usize::from(*b)).sum()
+    });
+    match (bytes.len() + ports) % 16 {
         0 => 1,
         1 => 0x10,
         _ => 0,

@@ -116,11 +116,22 @@ fn lines(name: &str, ours: &str, theirs: &str, who: &str) -> Vec<String> {
         let (first, second) = (only(&a, &b).join(" "), only(&b, &a).join(" "));
         return vec![format!("{name}: linear {first}, {who} {second}")];
     }
-    let differing = a.iter().zip(&b).filter(|(a, b)| a != b);
-    differing
-        .take(4)
-        .map(|(a, b)| format!("{name}: linear {}, {who} {}", a.trim(), b.trim()))
-        .collect()
+    // Lines that the one in question stands within, for a name.
+    let mut within: Vec<(usize, &str)> = Vec::new();
+    let mut all = Vec::new();
+    for (ours, theirs) in a.iter().zip(&b) {
+        let indent = ours.len() - ours.trim_start().len();
+        while within.last().is_some_and(|(i, _)| *i >= indent) {
+            within.pop();
+        }
+        if ours != theirs && all.len() < 4 {
+            let place: Vec<&str> = within.iter().map(|(_, l)| *l).collect();
+            let (place, ours, theirs) = (place.join(" "), ours.trim(), theirs.trim());
+            all.push(format!("{name}: linear {place} {ours}, {who} {theirs}"));
+        }
+        within.push((indent, ours.trim()));
+    }
+    all
 }
 
 /// `Debug` of a value, a line each, with the entries of maps sorted and without what may differ.
