@@ -58,11 +58,10 @@ impl Plan {
 }
 
 impl Plan {
-    /// For a script that is worth it: the largest batches, and some by chance, with a look at
-    /// everything after each.
+    /// For a script that is worth it: the largest batches, with a look at everything after each, and some by chance.
     pub fn several(seed: u64) -> Vec<Plan> {
-        let by_chance = (0..3).map(|n| Plan {
-            looks: 1,
+        let by_chance = (0..2).map(|n| Plan {
+            looks: 3,
             ..Plan::by_chance(seed.wrapping_add(n))
         });
         let largest = Plan {
