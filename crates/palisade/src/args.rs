@@ -107,6 +107,24 @@ pub enum Color {
     Never,
 }
 
+/// Who walks the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EvaluatorArgument {
+    /// Rule by rule, as written.
+    Linear,
+    /// Rules made into a program first.
+    Compiled,
+}
+
+impl From<EvaluatorArgument> for palisade_engine::Evaluator {
+    fn from(evaluator: EvaluatorArgument) -> Self {
+        match evaluator {
+            EvaluatorArgument::Linear => palisade_engine::Evaluator::Linear,
+            EvaluatorArgument::Compiled => palisade_engine::Evaluator::Compiled,
+        }
+    }
+}
+
 /// `palisade trace`.
 #[derive(Debug, Args)]
 pub struct TraceArguments {
@@ -137,6 +155,9 @@ pub struct TraceArguments {
     /// A sysctl of connection tracking, by the kernel's name.
     #[arg(long, value_name = "NAME=VALUE")]
     pub sysctl: Vec<String>,
+    /// Who walks the rules: both come to the same results.
+    #[arg(long, value_enum, default_value = "compiled")]
+    pub evaluator: EvaluatorArgument,
     /// Output format.
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,

@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use palisade_capture::pcap::{self, Frame, Writer};
 use palisade_capture::report::{Explanation, Matched, Summary, TraceRecord};
 use palisade_conntrack::Config;
-use palisade_engine::{Engine, Host, Input, LinkInfo, Outcome, Route, Setup, Verdict};
+use palisade_engine::{Engine, Evaluator, Host, Input, LinkInfo, Outcome, Route, Setup, Verdict};
 use palisade_rules::{Family, Severity, ipset};
 use palisade_wire::link::{self, LinkType, ethertype};
 use palisade_wire::{Packet, Timestamp, proto};
@@ -156,6 +156,7 @@ pub fn run(arguments: &TraceArguments) -> Result<Exit> {
     let told = host::resolve(arguments, &mut config, &mut ipsets)?;
     let mut setup = Setup {
         conntrack: config,
+        evaluator: evaluator(arguments)?,
         ..Setup::default()
     };
     let paint = Paint::stderr(arguments.color);
@@ -177,6 +178,16 @@ pub fn run(arguments: &TraceArguments) -> Result<Exit> {
         (None, Some(path)) => script::run(arguments, path, setup, told),
         _ => bail!("give a capture with --pcap FILE or a packet script with --script FILE"),
     }
+}
+
+/// Who walks the rules. An explanation tells of the rules that did not match too, so it is always of a walk rule by
+/// rule.
+fn evaluator(arguments: &TraceArguments) -> Result<Evaluator> {
+    let only = arguments.only.as_deref().map(Only::parse).transpose()?;
+    Ok(match only {
+        Some(Only::Packet(_)) if arguments.format == Format::Human => Evaluator::Linear,
+        _ => arguments.evaluator.into(),
+    })
 }
 
 /// Reads the rules into the setup; `false` when they are wrong, which has been told.
