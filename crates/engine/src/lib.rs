@@ -5,7 +5,8 @@
 //!
 //! - [`Engine::process`]: one packet through all hooks and tables (`path.rs`, read top to bottom).
 //! - `routing.rs`, `judge.rs`, `nat.rs`: where it goes, what happens at one hook, address translation.
-//! - `linear.rs`: the rule-by-rule evaluator, which is the specification.
+//! - `linear.rs`: the rule-by-rule evaluator, which is the specification; `compiled/`: what finds rules without
+//!   asking all.
 //! - `matches/`: what each match means, one file a family.
 //! - `reject.rs`: the answers of REJECT.
 //!
@@ -23,6 +24,7 @@
 //! ```
 
 mod batch;
+mod compiled;
 mod conclude;
 mod extension;
 pub mod host;
@@ -48,6 +50,7 @@ mod tee;
 pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;
 
+pub use compiled::{ChainShape, Classifier, Fields, Shape};
 pub use batch::{Arrival, Judged, Port};
 pub use host::{Host, Interface};
 pub use input::{Bridge, Input, LinkInfo, Route};
@@ -236,6 +239,11 @@ impl Engine {
     /// Bytes that fragments of a family occupy while they wait for the rest, overhead included.
     pub fn fragments_held(&self, family: Family) -> u64 {
         self.defrag.used(family)
+    }
+
+    /// How the rules of a family's chains are found.
+    pub fn describe(&self, family: Family) -> Vec<ChainShape> {
+        self.programs[family as usize].shapes()
     }
 
     /// Rules visited since the engine was made.

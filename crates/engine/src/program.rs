@@ -6,6 +6,7 @@ use palisade_conntrack::{Config, PolicyError};
 use palisade_rules::{Counters, Family, Match, Policy, Rule, Ruleset, Table, TableKind, Target};
 use thiserror::Error;
 
+use crate::compiled::{Finder, Interfaces};
 use crate::matches::States;
 use crate::targets::sees_bytes;
 
@@ -93,7 +94,6 @@ pub(crate) struct ProgramRule {
     pub(crate) rule: Rule,
     /// What [`States::prepare`] gave to each match.
     pub(crate) slots: Vec<Option<u32>>,
-    pub(crate) counters: Counters,
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +102,10 @@ pub(crate) struct ProgramChain {
     pub(crate) policy: Policy,
     pub(crate) counters: Counters,
     pub(crate) rules: Vec<ProgramRule>,
+    /// What each of them counted: apart, because most packets need no more of a rule.
+    pub(crate) counts: Vec<Counters>,
+    /// Finds those that a packet may match.
+    pub(crate) finder: Finder,
 }
 
 #[derive(Clone, Debug)]
@@ -110,6 +114,8 @@ pub(crate) struct ProgramTable {
     /// Chain of each hook, by [`Hook`] as index.
     pub(crate) hooks: [Option<u32>; 5],
     pub(crate) chains: Vec<ProgramChain>,
+    /// Interfaces that its rules name.
+    pub(crate) interfaces: Interfaces,
     /// A rule of some table looks at bytes that a target may have changed.
     pub(crate) bytes_seen: bool,
 }
@@ -190,8 +196,8 @@ impl Program {
             };
             for (chain, now) in table.chains.iter_mut().zip(&program.chains) {
                 chain.counters = now.counters;
-                for (rule, now) in chain.rules.iter_mut().zip(&now.rules) {
-                    rule.counters = now.counters;
+                for (rule, now) in chain.rules.iter_mut().zip(&now.counts) {
+                    rule.counters = *now;
                 }
             }
         }
@@ -207,6 +213,7 @@ fn compile(
     bytes_seen: bool,
 ) -> ProgramTable {
     let mut hooks = [None; 5];
+    let mut interfaces = Interfaces::default();
     let chains: Vec<ProgramChain> = table
         .chains
         .iter()
@@ -219,18 +226,12 @@ fn compile(
                 name: chain.name.as_str().into(),
                 policy: chain.policy,
                 counters: chain.counters,
+                counts: chain.rules.iter().map(|rule| rule.counters).collect(),
+                finder: Finder::new(&chain.rules, family, &mut interfaces),
                 rules: chain
                     .rules
                     .iter()
-                    .map(|rule| ProgramRule {
-                        slots: rule
-                            .matches
-                            .iter()
-                            .map(|m| states.prepare(m, family, config))
-                            .collect(),
-                        counters: rule.counters,
-                        rule: rule.clone(),
-                    })
+                    .map(|rule| prepare(rule, family, config, states))
                     .collect(),
             }
         })
@@ -239,7 +240,19 @@ fn compile(
         kind: table.kind,
         hooks,
         chains,
+        interfaces,
         bytes_seen,
+    }
+}
+
+fn prepare(rule: &Rule, family: Family, config: &Config, states: &mut States) -> ProgramRule {
+    ProgramRule {
+        slots: rule
+            .matches
+            .iter()
+            .map(|m| states.prepare(m, family, config))
+            .collect(),
+        rule: rule.clone(),
     }
 }
 
