@@ -127,7 +127,6 @@ const MIDDLE: &[&str] = &[
     "-m connmark --mark 1",
     "-m length --length 0:60",
     "-m comment --comment c",
-    "-m osf --genre Linux",
     "-m cpu --cpu 0",
     "-m addrtype --dst-type LOCAL",
     "-m tcpmss --mss 1:1000 -p tcp",
