@@ -62,8 +62,14 @@ fn find(c: &mut Criterion) {
         let rules: Vec<Rule> = filters.iter().map(Filter::rule).collect();
         let classifier = Classifier::new(&rules, Family::V4);
         let shape = classifier.shape();
-        println!("{name}: {} bytes a rule; {shape:?}", shape.bytes / rules.len());
-        let headers: Vec<Fields> = synth::headers(&filters, HEADERS, 1).iter().map(fields).collect();
+        println!(
+            "{name}: {} bytes a rule; {shape:?}",
+            shape.bytes / rules.len()
+        );
+        let headers: Vec<Fields> = synth::headers(&filters, HEADERS, 1)
+            .iter()
+            .map(fields)
+            .collect();
         group.bench_function(BenchmarkId::from_parameter(&name), |b| {
             b.iter(|| {
                 headers

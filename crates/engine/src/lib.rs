@@ -23,6 +23,7 @@
 //! assert_eq!(outcome.why.to_string(), "first packet of a new connection; dropped by filter INPUT rule 1");
 //! ```
 
+mod append;
 mod batch;
 mod compiled;
 mod conclude;
@@ -50,8 +51,9 @@ mod tee;
 pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;
 
-pub use compiled::{ChainShape, Classifier, Fields, Shape};
+pub use append::AppendError;
 pub use batch::{Arrival, Judged, Port};
+pub use compiled::{ChainShape, Classifier, Fields, Shape};
 pub use host::{Host, Interface};
 pub use input::{Bridge, Input, LinkInfo, Route};
 pub use matches::{Account, AccountQuota, Jiffies, Limits, RecentLists};
@@ -115,6 +117,7 @@ pub struct Engine {
     conntrack: Conntrack,
     defrag: Defrag,
     states: matches::States,
+    reassembly: Reassembly,
     reassemble: [bool; 2],
     /// Return addresses of chain calls, kept to spare allocations.
     stack: Vec<(u32, u32)>,
@@ -159,6 +162,7 @@ impl Engine {
             conntrack: Conntrack::new(setup.conntrack),
             defrag: Defrag::new(),
             states,
+            reassembly: setup.reassembly,
             reassemble,
             stack: Vec::new(),
             scratch: Vec::new(),

@@ -15,10 +15,10 @@ use palisade_wire::{Buffer, link::PacketType};
 
 use crate::input::LinkInfo;
 
+use crate::compiled::{Finder, Interfaces};
 use crate::matches::{Answer, Context, Facts, Shared, evaluate, headers, ip_length};
 use crate::observe::{Failed, Observer, RuleRef, Visit};
 use crate::outcome::Decider;
-use crate::compiled::{Finder, Interfaces};
 use crate::program::{ProgramChain, ProgramRule, ProgramTable};
 use crate::synproxy::Made;
 use crate::targets::{self, Applied};
@@ -179,6 +179,7 @@ pub(crate) fn walk<O: Observer, G: Guide>(
             name,
             policy,
             counters,
+            ..
         } = current;
         let mut sure = false;
         if (at as usize) < rules.len() {

@@ -1,9 +1,7 @@
 //! Choosing tables: greedily, by what a look-up is expected to cost.
 
 use super::entry::Entry;
-use super::key::{
-    Address, DESTINATION_PORT, INPUT, OUTPUT, PROTOCOL, SOURCE_PORT,
-};
+use super::key::{Address, DESTINATION_PORT, INPUT, OUTPUT, PROTOCOL, SOURCE_PORT};
 use super::tables::{Fields, Group, List, Slot, Table, Tables};
 
 /// Rules that are not worth a table.
@@ -24,6 +22,7 @@ impl<A: Address> Tables<A> {
         let mut tables = Tables {
             entries: Vec::with_capacity(entries.len() + entries.len() / 4),
             groups: Vec::new(),
+            built: entries.len(),
         };
         tables.group(entries, 0);
         tables
@@ -71,7 +70,12 @@ impl<A: Address> Tables<A> {
         (tables, rest)
     }
 
-    fn table(&mut self, fields: Fields<A>, mut tagged: Vec<(u32, Entry<A>)>, depth: u32) -> Table<A> {
+    fn table(
+        &mut self,
+        fields: Fields<A>,
+        mut tagged: Vec<(u32, Entry<A>)>,
+        depth: u32,
+    ) -> Table<A> {
         tagged.sort_unstable_by_key(|(tag, e)| (*tag, e.rule));
         let keys = tagged.chunk_by(|a, b| a.0 == b.0).count();
         let mut table = Table::new(fields, keys);

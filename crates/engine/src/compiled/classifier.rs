@@ -48,7 +48,7 @@ impl Classifier {
     /// Of rules in their order.
     pub fn new(rules: &[Rule], family: Family) -> Self {
         Classifier {
-            finder: Finder::new(rules, family, &mut Interfaces::default()),
+            finder: Finder::new(rules.iter(), family, &mut Interfaces::default()),
             rules: rules.len(),
         }
     }

@@ -57,7 +57,11 @@ impl<A> Tables<A> {
     fn shape(&self) -> Shape {
         let all = || self.groups.iter().flat_map(|g| &g.tables);
         let slots = all().map(|t| t.slots.capacity()).sum::<usize>();
-        let tables = self.groups.iter().map(|g| g.tables.capacity()).sum::<usize>();
+        let tables = self
+            .groups
+            .iter()
+            .map(|g| g.tables.capacity())
+            .sum::<usize>();
         let bytes = self.entries.capacity() * size_of_val_of(&self.entries)
             + self.groups.capacity() * size_of::<Group<A>>()
             + tables * size_of::<Table<A>>()

@@ -245,4 +245,3 @@ fn ports(packet: &Packet<'_>) -> Option<(u16, u16)> {
         _ => Some((0, 0)),
     }
 }
-

@@ -12,6 +12,7 @@
 //!
 //! The boxes of a chain with more than a few rules lie in [`tables`].
 
+mod append;
 mod build;
 mod classifier;
 mod describe;
@@ -29,9 +30,9 @@ use crate::matches::{Context, Facts, Shared};
 use crate::observe::Observer;
 use crate::program::ProgramTable;
 
-use self::entry::Entry;
 pub use self::classifier::{Classifier, Fields};
 pub use self::describe::{ChainShape, Shape};
+use self::entry::Entry;
 pub(crate) use self::key::Interfaces;
 use self::key::{Address, Known};
 use self::tables::Tables;
@@ -49,7 +50,12 @@ pub(crate) enum Finder {
 }
 
 impl Finder {
-    pub(crate) fn new(rules: &[Rule], family: Family, interfaces: &mut Interfaces) -> Self {
+    /// Of rules in their order.
+    pub(crate) fn new<'a>(
+        rules: impl ExactSizeIterator<Item = &'a Rule>,
+        family: Family,
+        interfaces: &mut Interfaces,
+    ) -> Self {
         if rules.len() <= SMALL {
             return Finder::Walk;
         }
@@ -58,13 +64,30 @@ impl Finder {
             Family::V6 => Finder::V6(Tables::build(entries(rules, interfaces))),
         }
     }
+
+    /// Of the same rules and one more, the last of them.
+    pub(crate) fn append<'a>(
+        &mut self,
+        rules: impl ExactSizeIterator<Item = &'a Rule> + DoubleEndedIterator,
+        family: Family,
+        interfaces: &mut Interfaces,
+    ) {
+        let number = rules.len().saturating_sub(1) as u32;
+        match self {
+            Finder::Walk => *self = Finder::new(rules, family, interfaces),
+            Finder::V4(tables) => tables.append(rules, number, interfaces),
+            Finder::V6(tables) => tables.append(rules, number, interfaces),
+        }
+    }
 }
 
-fn entries<A: Address>(rules: &[Rule], interfaces: &mut Interfaces) -> Vec<Entry<A>> {
-    rules
-        .iter()
-        .enumerate()
-        .map(|(i, rule)| Entry::new(rule, i as u32, interfaces))
+fn entries<'a, A: Address>(
+    rules: impl Iterator<Item = &'a Rule>,
+    interfaces: &mut Interfaces,
+) -> Vec<Entry<A>> {
+    (0..)
+        .zip(rules)
+        .map(|(number, rule)| Entry::new(rule, number, interfaces))
         .collect()
 }
 

@@ -136,6 +136,8 @@ pub(crate) struct Tables<A> {
     pub(super) entries: Vec<Entry<A>>,
     /// The first is where every search begins.
     pub(super) groups: Vec<Group<A>>,
+    /// How many rules there were when the tables were chosen.
+    pub(super) built: usize,
 }
 
 /// The first rule found so far.

@@ -33,7 +33,12 @@ const FOUR: Words = Words {
         "0.0.0.0/0",
     ],
     addresses: [
-        "10.1.2.3", "10.1.2.4", "10.1.3.3", "10.9.9.9", "10.1.2.9", "192.0.2.1",
+        "10.1.2.3",
+        "10.1.2.4",
+        "10.1.3.3",
+        "10.9.9.9",
+        "10.1.2.9",
+        "192.0.2.1",
     ],
     icmp: "icmp",
     kinds: &[
@@ -101,7 +106,12 @@ fn protocol(words: &'static Words) -> impl Strategy<Value = String> {
         "-m multiport --ports 22,80",
         "-m string --string x --algo bm -m tcp --dport 80",
     ]);
-    let udp = select(&["", "-m udp --dport 80", "-m udp --sport 0:1023", "-m multiport --dports 22,90"]);
+    let udp = select(&[
+        "",
+        "-m udp --dport 80",
+        "-m udp --sport 0:1023",
+        "-m multiport --dports 22,90",
+    ]);
     prop_oneof![
         3 => Just(String::new()),
         5 => tcp.prop_map(|m| format!(" -p tcp {m}")),
@@ -182,9 +192,8 @@ fn rule(
                     true => format!("{state} {middle}"),
                     false => format!("{middle} {state}"),
                 };
-                let words = format!(
-                    "{source}{destination} {interface}{protocol} {matches} {target}"
-                );
+                let words =
+                    format!("{source}{destination} {interface}{protocol} {matches} {target}");
                 words.split_whitespace().collect::<Vec<_>>().join(" ")
             },
         )
@@ -199,7 +208,15 @@ fn rules(
 }
 
 const FILTER: &[&str] = &[
-    "-j ACCEPT", "-j ACCEPT", "-j DROP", "-j DROP", "-j RETURN", "-j REJECT", "-j LOG", "", "-j NFQUEUE",
+    "-j ACCEPT",
+    "-j ACCEPT",
+    "-j DROP",
+    "-j DROP",
+    "-j RETURN",
+    "-j REJECT",
+    "-j LOG",
+    "",
+    "-j NFQUEUE",
 ];
 
 const MANGLE: &[&str] = &[
@@ -219,8 +236,13 @@ const RAW: &[&str] = &["-j ACCEPT", "-j CT --notrack", "-j RETURN", "", "-j DROP
 fn ruleset(words: &'static Words) -> impl Strategy<Value = String> {
     let table = |name: &'static str, builtin: &'static [&'static str], targets| {
         (
-            builtin.iter().map(|_| rules(words, targets, 0..3)).collect::<Vec<_>>(),
-            (0..3).map(|c| rules(words, targets, c + 1..3)).collect::<Vec<_>>(),
+            builtin
+                .iter()
+                .map(|_| rules(words, targets, 0..3))
+                .collect::<Vec<_>>(),
+            (0..3)
+                .map(|c| rules(words, targets, c + 1..3))
+                .collect::<Vec<_>>(),
         )
             .prop_map(move |(own, chains)| {
                 let mut text = format!("*{name}\n");
@@ -269,7 +291,8 @@ fn packet(words: &'static Words) -> impl Strategy<Value = Sent> {
     )
         .prop_map(
             move |((source, destination), kind, (from, to), bits, cut, interface, mark)| {
-                let address = |at: usize| -> IpAddr { words.addresses[at].parse().expect("address") };
+                let address =
+                    |at: usize| -> IpAddr { words.addresses[at].parse().expect("address") };
                 let mut ip = build::Ip::new(address(source), address(destination));
                 let icmp = match words.family {
                     Family::V4 => [8, 3],
@@ -279,7 +302,11 @@ fn packet(words: &'static Words) -> impl Strategy<Value = Sent> {
                     source_port: from,
                     destination_port: to,
                     flags: bits,
-                    options: if mark == 3 { vec![2, 4, 2, 0] } else { Vec::new() },
+                    options: if mark == 3 {
+                        vec![2, 4, 2, 0]
+                    } else {
+                        Vec::new()
+                    },
                     ..build::Tcp::default()
                 };
                 let protocols = [proto::TCP, proto::UDP, proto::SCTP, proto::ICMP, proto::GRE];
@@ -291,14 +318,19 @@ fn packet(words: &'static Words) -> impl Strategy<Value = Sent> {
                     7 => build::icmp(&ip, icmp[1], (cut % 3) as u8, [0; 4], b"x"),
                     8 => build::sctp(&ip, from, to, 1, &[1, 0, 0, 4]),
                     // Headers cut short, later fragments, extension headers that lead nowhere.
-                    9 => build::raw(&ip, protocols[cut % 5], &[0, 80, 0, 22, 1, 1, 1, 1, 1, 1, 1, 1][..cut / 2]),
+                    9 => build::raw(
+                        &ip,
+                        protocols[cut % 5],
+                        &[0, 80, 0, 22, 1, 1, 1, 1, 1, 1, 1, 1][..cut / 2],
+                    ),
                     10 => {
                         let pieces = build::fragments_at(&long, &[8, 24], u32::from(from));
                         pieces[cut % pieces.len()].clone()
                     }
                     _ => {
                         if words.family == Family::V6 {
-                            ip.extensions = vec![(proto::DSTOPTS, vec![0, (cut / 12) as u8, 1, 4, 0, 0, 0, 0])];
+                            ip.extensions =
+                                vec![(proto::DSTOPTS, vec![0, (cut / 12) as u8, 1, 4, 0, 0, 0, 0])];
                         }
                         build::tcp(&ip, &header, b"")
                     }
