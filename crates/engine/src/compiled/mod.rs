@@ -17,6 +17,8 @@ mod build;
 mod classifier;
 mod describe;
 mod entry;
+#[cfg(test)]
+mod equal;
 mod key;
 mod tables;
 #[cfg(test)]
