@@ -334,6 +334,6 @@ fn counters_of(
     let chain = table.chains.get_mut(chain as usize)?;
     match rule {
         None => Some(&mut chain.counters),
-        Some(rule) => chain.rules.get_mut(rule as usize).map(|r| &mut r.counters),
+        Some(rule) => chain.counts.get_mut(rule as usize),
     }
 }

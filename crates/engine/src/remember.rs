@@ -13,8 +13,9 @@ use palisade_rules::{Hook, Match, Policy, TableKind, Target};
 use palisade_wire::{Packet, Timestamp};
 
 use crate::Engine;
+use crate::compiled::Lookup;
 use crate::input::{Bridge, LinkInfo};
-use crate::linear::{self, RawState};
+use crate::linear::{self, Guide, RawState};
 use crate::matches::{Answer, Facts, Shared, evaluate, ports_fit};
 use crate::observe::Visit;
 use crate::outcome::{Path, Verdict};
@@ -181,6 +182,7 @@ impl Engine {
             let Some(base) = table.hooks[hook as usize] else {
                 continue;
             };
+            let mut lookup = Lookup::new();
             let mut stack: Vec<(u32, u32)> = Vec::new();
             let (mut chain, mut at) = (base, 0u32);
             let verdict = loop {
@@ -189,6 +191,8 @@ impl Engine {
                     return None;
                 }
                 let current = table.chains.get(chain as usize)?;
+                let next = lookup.next(&current.finder, &table.interfaces, at, &context, &shared);
+                at = next.rule;
                 let Some(rule) = current.rules.get(at as usize) else {
                     if let Some((caller, next)) = stack.pop() {
                         (chain, at) = (caller, next);
@@ -234,11 +238,13 @@ impl Engine {
                     }
                     Target::Mark(rule) => {
                         shared.mark = (shared.mark & !rule.mask) ^ rule.value;
+                        lookup.changed();
                     }
                     Target::Connmark(Connmark::Restore { nfmask, ctmask }) if tracked => {
                         let mark = shared.conntrack.connection(id)?.mark;
                         way.connection_mark = Some(mark);
                         shared.mark = (shared.mark & !nfmask) ^ (mark & ctmask);
+                        lookup.changed();
                     }
                     other if leaves_alone(other) => {}
                     _ => return None,

@@ -25,6 +25,7 @@ impl fmt::Debug for Remembered<'_> {
             states,
             host,
             reassemble,
+            reassembly,
             // Told apart.
             conntrack: _,
             // What the rules were made into; their counters are told apart.
@@ -44,6 +45,7 @@ impl fmt::Debug for Remembered<'_> {
             .field("defrag", defrag)
             .field("host", host)
             .field("reassemble", reassemble)
+            .field("reassembly", reassembly)
             .finish()
     }
 }

@@ -173,6 +173,9 @@ pub struct TraceArguments {
     /// Print the connection table at the end, as conntrack -L -o extended.
     #[arg(long)]
     pub conntrack: bool,
+    /// Print how the rules of each chain are found; needs no packets.
+    #[arg(long)]
+    pub explain_program: bool,
     /// With --format json: the bytes of each accepted packet as it leaves.
     #[arg(long)]
     pub hex: bool,

@@ -22,6 +22,7 @@ pub mod names;
 pub mod parse;
 pub mod print;
 pub mod services;
+pub mod synth;
 mod value;
 
 pub use catalogue::{Extension, Match, Out, Target, matches, targets};

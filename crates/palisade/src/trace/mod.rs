@@ -3,6 +3,7 @@
 mod explain;
 mod human;
 mod json;
+mod program;
 mod script;
 mod summary;
 
@@ -129,6 +130,9 @@ impl<'a> Sink<'a> {
         if self.arguments.counters {
             summary::counters(&mut self.out, engine, self.arguments.format)?;
         }
+        if self.arguments.explain_program {
+            program::print(&mut self.out, engine, self.arguments.format)?;
+        }
         if self.arguments.conntrack {
             summary::connections(&mut self.out, engine, now, self.arguments.format)?;
         }
@@ -176,6 +180,14 @@ pub fn run(arguments: &TraceArguments) -> Result<Exit> {
             capture(arguments, path, setup)
         }
         (None, Some(path)) => script::run(arguments, path, setup, told),
+        (None, None) if arguments.explain_program => {
+            program::print(
+                &mut io::stdout().lock(),
+                &Engine::new(setup)?,
+                arguments.format,
+            )?;
+            Ok(Exit::Yes)
+        }
         _ => bail!("give a capture with --pcap FILE or a packet script with --script FILE"),
     }
 }
