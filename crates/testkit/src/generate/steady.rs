@@ -34,7 +34,7 @@ pub fn steady(seed: u64, packets: usize) -> Generated {
         let most = chance.pick(&["2", "4", "7", "12"]);
         let _ = writeln!(text, "sysctl nf_conntrack_max={most}");
     }
-    match chance.below(5) {
+    match chance.below(8) {
         0 => rules::add(chance, &mut text, &mut covers, &[]),
         1 => rules::add(chance, &mut text, &mut covers, &["probes".to_owned()]),
         _ => {

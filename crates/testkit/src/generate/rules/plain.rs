@@ -25,7 +25,7 @@ struct Oddity(usize);
 /// Adds rules of both families.
 pub(in crate::generate) fn add(chance: &mut Chance, text: &mut String) {
     let nat = chance.one_in(2);
-    let odd = Oddity(chance.one_of(&[3, 6, 12, 1000]));
+    let odd = Oddity(chance.one_of(&[4, 20, 1000, 1000]));
     // Without targets that change what is looked at later on.
     let changes = chance.one_in(2);
     for six in [false, true] {
@@ -85,6 +85,29 @@ fn mangle(
     const CHAINS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
     *text += "*mangle\n";
     policies(text, chance, &CHAINS, 0);
+    // A connection's mark that changes on its way by packets that are unlike the others, and is asked for.
+    if chance.one_in(3) {
+        let by = chance.pick(&[
+            "-i lan0 ",
+            "-i wan0 ",
+            "-p icmp ",
+            "-m conntrack --ctstate RELATED ",
+            "-m mark --mark 0x1/0xf ",
+        ]);
+        let _ = writeln!(
+            text,
+            "-A PREROUTING {by}-j CONNMARK --set-xmark 0x5/0xffffffff"
+        );
+        for chain in ["INPUT", "FORWARD", "OUTPUT"] {
+            let what = chance.pick(&[
+                "-m connmark --mark 0x5",
+                "-m connmark --mark 0x5 -j DROP",
+                "-m connmark ! --mark 0x5 -j MARK --set-xmark 0x7/0xffffffff",
+                "-j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff",
+            ]);
+            let _ = writeln!(text, "-A {chain} {what}");
+        }
+    }
     for _ in 0..1 + chance.below(5) {
         let at = place("mangle", chance.one_of(&CHAINS));
         let asked = asked(chance, at, odd);
@@ -107,7 +130,7 @@ fn filter(
     odd: Oddity,
 ) {
     *text += "*filter\n";
-    policies(text, chance, &["INPUT", "FORWARD", "OUTPUT"], 3);
+    policies(text, chance, &["INPUT", "FORWARD", "OUTPUT"], 6);
     *text += ":one - [0:0]\n:two - [0:0]\n";
     // Where the rule stands that lets established connections pass, if there is one.
     let pass = chance.one_of(&[0usize, 0, 2, 5, 100]);
