@@ -210,6 +210,12 @@ pub(crate) struct Expectations {
 }
 
 impl Expectations {
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Expectation> {
         self.all.values()

@@ -158,15 +158,33 @@ impl Conntrack {
                         kind: packet.transport().first().copied().unwrap_or(0),
                     }));
                 }
-                Err(NoEntry::Full) => {
-                    let max = self.config.max;
-                    let mut track = Track::none(State::Invalid, Reason::TableFull { max });
-                    track.drop = Some(DropReason::TableFull { max });
-                    return Resolved::Track(track);
-                }
+                Err(NoEntry::Full) => return Resolved::Track(self.full()),
             },
         };
         self.step(packet, (index, direction, fresh), verify, reopened, now)
+    }
+
+    /// What is said of a packet that finds the table full.
+    pub(crate) fn full(&self) -> Track {
+        let max = self.config.max;
+        let mut track = Track::none(State::Invalid, Reason::TableFull { max });
+        track.drop = Some(DropReason::TableFull { max });
+        track
+    }
+
+    /// A packet's step on a connection outside of any zone.
+    pub(crate) fn step_on(
+        &mut self,
+        packet: &Packet<'_>,
+        on: (u32, Direction, bool),
+        verify: bool,
+        hook: TrackHook,
+        now: Timestamp,
+    ) -> Track {
+        match self.step(packet, on, verify, None, now) {
+            Resolved::Track(track) => track,
+            Resolved::Repeat(from) => self.again(packet, hook, from, now),
+        }
     }
 
     /// What a packet does to the connection that it belongs to.

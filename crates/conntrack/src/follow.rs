@@ -11,7 +11,7 @@ use crate::connection::{ConnId, Connection, Status};
 use crate::flow::Stepped;
 use crate::hash;
 use crate::proto::tcp::TcpState;
-use crate::reason::Invalid;
+use crate::reason::{DropReason, Invalid};
 use crate::table::{Conntrack, unlink};
 use crate::track::{Track, TrackHook};
 use crate::tuple::{Direction, Key};
@@ -105,6 +105,69 @@ impl Conntrack {
             direction,
             connection,
         })
+    }
+
+    /// The connection of a flow outside of any zone, whatever it is: its slot, the packet's direction, and whether it is
+    /// a plain one. One that ended and is met ends here.
+    pub fn meet(&mut self, flow: &Flow, now: Timestamp) -> Option<(u32, Direction, bool)> {
+        let (slot, direction) = self.search(&flow.key, flow.hash, [0; 2], now)?;
+        let plain = self.slab.get(slot).is_some_and(Connection::is_plain);
+        Some((slot, direction, plain))
+    }
+
+    /// Whether nothing but the packet itself decides about a new connection: none is expected.
+    pub fn expects_nothing(&self) -> bool {
+        self.expectations.is_empty()
+    }
+
+    /// What [`track`](Self::track) says of a packet whose connection [`meet`](Self::meet) named, or that has none.
+    pub fn track_met(
+        &mut self,
+        (flow, met): (&Flow, Option<(u32, Direction)>),
+        (plain, bytes): (&Plain, &[u8]),
+        hook: TrackHook,
+        now: Timestamp,
+    ) -> Track {
+        let verify =
+            hook == TrackHook::Prerouting && self.config.checksum != 0 && !plain.checksum_ok(bytes);
+        let packet = &plain.packet(bytes);
+        let track = match met {
+            Some((slot, direction)) => {
+                self.step_on(packet, (slot, direction, false), verify, hook, now)
+            }
+            None => match self.open(&flow.key, flow.hash, now) {
+                Some(slot) => {
+                    self.step_on(packet, (slot, Direction::Original, true), verify, hook, now)
+                }
+                None => self.full(),
+            },
+        };
+        self.note(track)
+    }
+
+    /// What [`leave`](Self::leave) does for a plain connection.
+    ///
+    /// # Errors
+    /// Another connection has a tuple of it.
+    pub fn leave_met(
+        &mut self,
+        flow: &Flow,
+        track: &mut Track,
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
+        let Some(id) = track.connection.filter(|_| track.fresh && !track.dying) else {
+            return Ok(());
+        };
+        match self.confirm_under(id, flow.hash, now) {
+            Ok(holder) => {
+                track.fresh = false;
+                if let Some(holder) = holder {
+                    track.connection = Some(holder);
+                }
+                Ok(())
+            }
+            Err(()) => Err(DropReason::Clash),
+        }
     }
 
     /// A packet of a connection that has seen both directions: ESTABLISHED, and everything that tracking does for

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use palisade_wire::{Timestamp, proto};
 
 use crate::config::Config;
-use crate::connection::{ConnId, Connection, Deadline, Status, Traffic};
+use crate::connection::{ConnId, Connection, Deadline, ProtoState, Status, Traffic};
 use crate::expect::{Expectation, Expectations};
 use crate::flow::initial;
 use crate::hash;
@@ -37,8 +37,8 @@ use crate::helper::{self, Follower};
 use crate::index::{Index, Link};
 use crate::nat::{Chance, Sources};
 use crate::policy::{Policies, PolicyId};
-use crate::proto::clash_allowed;
 use crate::proto::gre::GreKeys;
+use crate::proto::{clash_allowed, udp};
 use crate::slab::{Cold, Slab};
 use crate::track::Template;
 use crate::tuple::{Direction, Key, Tuple, Zone};
@@ -76,6 +76,8 @@ pub struct Conntrack {
     pub(crate) config: Config,
     pub(crate) slab: Slab,
     pub(crate) index: Index,
+    /// Entries that stand in the index twice.
+    doubles: usize,
     live: usize,
     sweep_at: usize,
     next_number: u64,
@@ -98,6 +100,7 @@ impl Conntrack {
             slab: Slab::new(config.acct != 0),
             index: Index::new(config.buckets.clamp(1, 1 << 24)),
             config,
+            doubles: 0,
             live: 0,
             sweep_at: 0,
             next_number: 1,
@@ -283,6 +286,44 @@ impl Conntrack {
         }
     }
 
+    /// Collects what ended, and makes sure that an entry more has a place.
+    #[inline]
+    fn make_room(&mut self, hash: impl FnOnce(&Self) -> u64, now: Timestamp) -> bool {
+        self.sweep(SWEEP_STEP, now);
+        let max = self.config.max as usize;
+        if max == 0 || self.live < max {
+            return true;
+        }
+        self.sweep(SWEEP_FULL, now);
+        let hash = hash(self);
+        let room = self.live < max || self.early_drop(hash, now);
+        self.stats.table_full += u64::from(!room);
+        room
+    }
+
+    /// As [`create`](Self::create), of a TCP or UDP flow that nothing is said of and nobody expects; `None` when the
+    /// table is full.
+    pub(crate) fn open(&mut self, key: &Key, hash: u64, now: Timestamp) -> Option<u32> {
+        if !self.make_room(|_| hash, now) {
+            return None;
+        }
+        let (index, generation) = self.slab.reserve();
+        let start = match key.protocol {
+            proto::UDP => udp::start(now),
+            _ => ProtoState::Generic,
+        };
+        let connection = Connection::new(key, [0; 2], &start, generation);
+        let cold = Cold {
+            number: self.next_number,
+            created: now,
+        };
+        self.next_number += 1;
+        self.slab.put(index, connection, cold);
+        self.live += 1;
+        self.stats.peak = self.stats.peak.max(self.live as u64);
+        Some(index)
+    }
+
     /// Kernel `init_conntrack`.
     pub(crate) fn create(
         &mut self,
@@ -293,14 +334,8 @@ impl Conntrack {
     ) -> Result<u32, NoEntry> {
         let key = tuple.key();
         key.inverse().ok_or(NoEntry::NotInvertible)?;
-        self.sweep(SWEEP_STEP, now);
-        let max = self.config.max as usize;
-        if max != 0 && self.live >= max {
-            self.sweep(SWEEP_FULL, now);
-            if self.live >= max && !self.early_drop(self.hash(&key, zones[0]), now) {
-                self.stats.table_full += 1;
-                return Err(NoEntry::Full);
-            }
+        if !self.make_room(|table| table.hash(&key, zones[0]), now) {
+            return Err(NoEntry::Full);
         }
         let number = self.next_number;
         self.next_number += 1;
@@ -377,6 +412,9 @@ impl Conntrack {
         };
         let (zones, single) = (connection.zones(), connection.single());
         let key = connection.key();
+        if single && zones == [0; 2] {
+            return self.confirm_under(id, self.hash(&key, 0), now);
+        }
         let first = self.hash(&key, zones[0]);
         let (mut second, mut holder) = (first, self.search(&key, first, zones, now));
         if holder.is_none()
@@ -392,15 +430,50 @@ impl Conntrack {
         if let Some((holder, _)) = holder {
             return self.clash(id, holder);
         }
-        let seed = self.config.hash_seed;
-        let slab = &self.slab;
-        let hash_of = |link| link_hash(slab, seed, link);
-        self.index
-            .insert(first, link(id.index, Direction::Original), hash_of);
+        self.enter(first, link(id.index, Direction::Original));
         if !single {
-            self.index
-                .insert(second, link(id.index, Direction::Reply), hash_of);
+            self.doubles += 1;
+            self.enter(second, link(id.index, Direction::Reply));
         }
+        self.confirmed(id, now);
+        Ok(None)
+    }
+
+    /// As [`confirm`](Self::confirm), of a connection both of whose tuples stand under one hash, outside of any zone.
+    pub(crate) fn confirm_under(
+        &mut self,
+        id: ConnId,
+        hash: u64,
+        now: Timestamp,
+    ) -> Result<Option<ConnId>, ()> {
+        let Some(key) = self.slab.get(id.index).map(Connection::key) else {
+            return Err(());
+        };
+        let mut holder = self.search(&key, hash, [0; 2], now);
+        // Those that stand under one of their tuples only may have the other one.
+        if holder.is_none()
+            && self.doubles != 0
+            && let Some(inverse) = key.inverse()
+        {
+            holder = self.search(&inverse, hash, [0; 2], now);
+        }
+        if let Some((holder, _)) = holder {
+            return self.clash(id, holder);
+        }
+        self.enter(hash, link(id.index, Direction::Original));
+        self.confirmed(id, now);
+        Ok(None)
+    }
+
+    #[inline]
+    fn enter(&mut self, hash: u64, link: Link) {
+        let (slab, seed) = (&self.slab, self.config.hash_seed);
+        self.index
+            .insert(hash, link, |link| link_hash(slab, seed, link));
+    }
+
+    #[inline]
+    fn confirmed(&mut self, id: ConnId, now: Timestamp) {
         if let Some(connection) = self.slab.get_mut(id.index) {
             connection.status.set(Status::CONFIRMED);
             if let Deadline::AfterConfirm(seconds) = connection.deadline() {
@@ -408,7 +481,6 @@ impl Conntrack {
             }
         }
         self.stats.inserted += 1;
-        Ok(None)
     }
 
     /// An unconfirmed connection one of whose tuples another one has.
@@ -472,6 +544,7 @@ impl Conntrack {
     /// Takes an entry's links out of the index.
     fn unlink(&mut self, index: u32) {
         let single = self.slab.get(index).is_none_or(Connection::single);
+        self.doubles = self.doubles.saturating_sub(usize::from(!single));
         for direction in [Direction::Original, Direction::Reply] {
             let link = link(index, direction);
             if (direction == Direction::Original || !single)

@@ -10,8 +10,8 @@ use palisade_wire::{Packet, Timestamp};
 
 use crate::Engine;
 use crate::input::{Bridge, Input, LinkInfo, Route};
-use crate::lane::Long;
-use crate::outcome::{Outcome, Verdict};
+use crate::lane::{Long, Recorded};
+use crate::outcome::{Outcome, Path, Verdict};
 
 /// Packets that are looked at together.
 const STAGE: usize = 32;
@@ -75,6 +75,20 @@ pub struct Judged {
     pub detail: Option<Box<Outcome>>,
 }
 
+impl Judged {
+    /// In short.
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        Judged {
+            verdict: outcome.verdict,
+            state: outcome.state,
+            direction: outcome.direction,
+            connection: outcome.id,
+            mark: outcome.mark,
+            detail: None,
+        }
+    }
+}
+
 impl Default for Judged {
     /// Not judged yet: dropped.
     fn default() -> Self {
@@ -103,6 +117,7 @@ impl Engine {
     /// Packets that came together at `now`, in their order.
     pub fn process_batch(&mut self, batch: &mut [Arrival<'_>], now: Timestamp) {
         let open = [Family::V4, Family::V6].map(|family| self.lane_open(family));
+        let usual = [Family::V4, Family::V6].map(|family| self.usual_open(family));
         for part in batch.chunks_mut(STAGE) {
             let mut ready = [None; STAGE];
             for (ready, arrival) in ready.iter_mut().zip(part.iter()) {
@@ -117,19 +132,21 @@ impl Engine {
             }
             std::hint::black_box(read);
             for (arrival, ready) in part.iter_mut().zip(&ready) {
-                let long = match ready {
-                    Some(ready) => self.short_way(arrival, ready, now),
-                    None => Err(Long::Unknown),
+                let Some(ready) = ready else {
+                    self.long_way(arrival, None, None, now);
+                    continue;
                 };
-                match long {
+                let usual = usual[ready.plain.family as usize];
+                match self.short_way(arrival, ready, now) {
                     Ok(()) => {}
-                    Err(Long::Unknown) => self.long_way(arrival, None, None, now),
-                    Err(Long::Record(slot, direction)) => {
-                        self.long_way(arrival, None, Some((slot, direction)), now);
-                    }
                     Err(Long::Foretold(followed)) => {
                         self.long_way(arrival, Some(followed), None, now);
                     }
+                    Err(_) if usual && self.usual_way(arrival, ready, now) => {}
+                    Err(Long::Record(slot, direction)) => {
+                        self.long_way(arrival, None, Some((slot, direction)), now);
+                    }
+                    Err(Long::Unknown) => self.long_way(arrival, None, None, now),
                 }
             }
         }
@@ -162,14 +179,7 @@ impl Engine {
             owner: None,
         };
         let mut outcome = self.process_foretold(&input, foretold, &mut ());
-        arrival.judged = Judged {
-            verdict: outcome.verdict,
-            state: outcome.state,
-            direction: outcome.direction,
-            connection: outcome.id,
-            mark: outcome.mark,
-            detail: None,
-        };
+        arrival.judged = Judged::of(&outcome);
         if let Some(output) = &outcome.output
             && let Some(bytes) = arrival.bytes.get_mut(..output.len())
             && outcome.reassembled.is_none()
@@ -178,8 +188,20 @@ impl Engine {
             bytes.copy_from_slice(output);
             outcome.output = None;
         }
-        if let Some(known) = record {
-            self.record(arrival, &outcome, known, now);
+        if let (Some(known), Some(path), None) = (record, outcome.path, &outcome.output)
+            && matches!(outcome.verdict, Verdict::Accept | Verdict::Drop)
+            && path != Path::Loopback
+        {
+            let recorded = Recorded {
+                path,
+                names: (
+                    outcome.in_interface.as_deref(),
+                    outcome.out_interface.as_deref(),
+                ),
+                decided: self.dropped_by(&outcome),
+                known,
+            };
+            self.record(arrival, &recorded, now);
         }
         arrival.judged.detail = Some(Box::new(outcome));
     }

@@ -23,7 +23,7 @@ use palisade_wire::{Plain, Timestamp, build, link::PacketType};
 use crate::batch::{Arrival, Judged, Port};
 use crate::outcome::{Ended, Outcome, Path, Verdict};
 use crate::program::ProgramTable;
-use crate::remember::{Asked, Way};
+use crate::remember::{Asked, Counter, Way};
 use crate::{Engine, Evaluator};
 
 /// Ways that are remembered at a time.
@@ -76,12 +76,23 @@ pub(crate) struct Lane {
 /// A packet that may take the short way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ready {
-    plain: Plain,
-    flow: Flow,
+    pub(crate) plain: Plain,
+    pub(crate) flow: Flow,
     slot: Option<u32>,
 }
 
-/// Why a packet takes the long way.
+/// How a packet went whose flow's way is to be found.
+pub(crate) struct Recorded<'a> {
+    pub(crate) path: Path,
+    /// Interfaces that it came and leaves by.
+    pub(crate) names: (Option<&'a str>, Option<&'a str>),
+    /// What dropped it, if a rule or policy did.
+    pub(crate) decided: Option<Counter>,
+    /// Its connection's slot, and its direction.
+    pub(crate) known: (u32, Direction),
+}
+
+/// Why a packet takes another way than the short one.
 pub(crate) enum Long {
     /// Nothing is known of its way.
     Unknown,
@@ -185,78 +196,67 @@ impl Engine {
         Ok(())
     }
 
-    /// Finds the way of a flow whose packet took the long way, and has the connection remember it.
-    pub(crate) fn record(
-        &mut self,
-        arrival: &Arrival<'_>,
-        outcome: &Outcome,
-        known: (u32, Direction),
-        now: Timestamp,
-    ) {
-        let (slot, direction) = known;
-        let Some(path) = outcome.path.filter(|path| *path != Path::Loopback) else {
+    /// Finds the way of a flow from the first of its packets, and has the connection remember it.
+    pub(crate) fn record(&mut self, arrival: &Arrival<'_>, went: &Recorded<'_>, now: Timestamp) {
+        let (slot, direction) = went.known;
+        let judged = &arrival.judged;
+        let waved = judged.state == Some(State::Established)
+            && judged.direction == Some(direction)
+            && judged.connection.is_some()
+            && judged.connection == self.conntrack.id_of(slot);
+        let Some(plain) = Plain::of(arrival.bytes).filter(|_| waved) else {
             return;
         };
-        let waved = outcome.state == Some(State::Established)
-            && outcome.direction == Some(direction)
-            && outcome.id.is_some()
-            && outcome.id == self.conntrack.id_of(slot)
-            && matches!(outcome.verdict, Verdict::Accept | Verdict::Drop);
-        let Some(plain) = Plain::of(arrival.bytes) else {
-            return;
-        };
-        let packet = plain.packet(arrival.bytes);
-        if !waved || outcome.output.is_some() {
-            return;
-        }
         let came = Came {
             port: arrival.port,
             packet_type: arrival.link.packet_type,
             mark: arrival.mark,
         };
-        let (in_interface, out_interface) = match path {
-            Path::Input => (outcome.in_interface.clone(), None),
-            Path::Output => (None, outcome.out_interface.clone()),
-            _ => (outcome.in_interface.clone(), outcome.out_interface.clone()),
+        let (in_interface, out_interface) = match went.path {
+            Path::Input => (went.names.0, None),
+            Path::Output => (None, went.names.1),
+            Path::Forward | Path::Loopback => went.names,
         };
         let bridge = self.bridge_of(arrival.port);
         let asked = Asked {
-            packet,
-            path,
-            in_interface: in_interface.as_deref(),
-            out_interface: out_interface.as_deref(),
+            packet: plain.packet(arrival.bytes),
+            path: went.path,
+            in_interface,
+            out_interface,
             link: arrival.link,
             bridge: &bridge,
             mark: arrival.mark,
             now,
         };
-        let way = self
-            .way_of_all(&asked, known)
-            .filter(|way| self.went(way, outcome, packet.family()));
+        // A packet that ended apart from the rules did not go their way to its end.
+        let goes = |way: &Way| {
+            let last = way.counters.last().copied();
+            (way.verdict, way.mark) == (judged.verdict, judged.mark)
+                && (way.verdict == Verdict::Accept || last == went.decided)
+        };
+        let way = self.way_of_all(&asked, went.known).filter(goes);
         let key = Key {
             came,
-            family: packet.family(),
-            path,
+            family: plain.family,
+            path: went.path,
             way,
         };
         let number = self.number(key);
         self.conntrack.remember(slot, direction, number);
     }
 
-    /// Whether a packet went a way to its end: it may have ended apart from the rules.
-    fn went(&self, way: &Way, outcome: &Outcome, family: Family) -> bool {
-        let ended = match (&outcome.why.ended, way.counters.last()) {
-            (Ended::Dropped(by), Some(last)) => self.programs[family as usize]
-                .table(last.table)
-                .and_then(|table| table.chains.get(last.chain as usize))
-                .is_some_and(|chain| {
-                    (by.table, &by.chain) == (last.table, &chain.name)
-                        && by.rule == last.rule.map_or(0, |r| r + 1)
-                }),
-            (Ended::Accepted(_) | Ended::NoRules, _) => true,
-            _ => false,
+    /// The rule or policy that dropped a packet.
+    pub(crate) fn dropped_by(&self, outcome: &Outcome) -> Option<Counter> {
+        let Ended::Dropped(by) = &outcome.why.ended else {
+            return None;
         };
-        ended && (way.verdict, way.mark) == (outcome.verdict, outcome.mark)
+        let table = self.programs[by.family as usize].table(by.table)?;
+        let chain = table.chains.iter().position(|c| c.name == by.chain)?;
+        Some(Counter {
+            table: by.table,
+            chain: chain as u32,
+            rule: by.rule.checked_sub(1),
+        })
     }
 
     fn number(&mut self, key: Key) -> u32 {

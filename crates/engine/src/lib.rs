@@ -50,6 +50,7 @@ pub mod socket;
 mod synproxy;
 mod targets;
 mod tee;
+mod usual;
 
 pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;

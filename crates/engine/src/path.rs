@@ -25,7 +25,7 @@ use crate::linear::{self, RawState};
 use crate::observe::Observer;
 use crate::options;
 use crate::outcome::{Ended, Outcome, Path, Reply, Verdict};
-use crate::routing::refused_at_once;
+use crate::routing::{martian, refused_at_once};
 use crate::socket::{Ends, Sender};
 use crate::tee::Copied;
 
@@ -302,7 +302,8 @@ impl Engine {
                     journey.path = Path::Input;
                     journey.out_interface = None;
                 }
-                self.martian(&journey.buffer.packet())?;
+                let packet = journey.buffer.packet();
+                martian(&self.host, packet.source(), packet.destination())?;
                 if journey.path == Path::Forward {
                     self.reachable(journey.buffer.packet().destination())?;
                 } else {

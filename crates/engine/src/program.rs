@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::compiled::{Finder, Interfaces};
 use crate::matches::States;
-use crate::targets::sees_bytes;
+use crate::targets::{leaves_alone, sees_bytes};
 
 /// Why rules cannot be run.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -133,6 +133,9 @@ pub(crate) struct Program {
     pub(crate) needs_whole: bool,
     /// SYNPROXY minds connections.
     pub(crate) proxies: bool,
+    /// A rule does something that only the long way knows: it speaks of tracking to come, changes bytes, sends
+    /// packets.
+    pub(crate) unusual: bool,
     /// A rule makes the kernel count the traffic of connections (`nf_ct_set_acct`).
     pub(crate) counts_traffic: bool,
 }
@@ -148,6 +151,7 @@ impl Program {
             source: None,
             tables: [None, None, None, None, None],
             needs_tracking: false,
+            unusual: false,
             needs_whole: false,
             proxies: false,
             counts_traffic: false,
@@ -181,6 +185,7 @@ impl Program {
         self.needs_whole |= looks_for_sockets(rule);
         self.proxies |= matches!(rule.target, Target::Synproxy(_));
         self.counts_traffic |= counts(rule);
+        self.unusual |= unusual(rule);
     }
 
     pub(crate) fn table(&self, kind: TableKind) -> Option<&ProgramTable> {
@@ -310,6 +315,28 @@ fn tracks(rule: &Rule) -> bool {
 fn looks_for_sockets(rule: &Rule) -> bool {
     matches!(rule.target, Target::Tproxy(_))
         || rule.matches.iter().any(|m| matches!(m, Match::Socket(_)))
+}
+
+/// Whether a rule does more to a packet than decide, jump, mark and tell.
+fn unusual(rule: &Rule) -> bool {
+    let usual = matches!(
+        rule.target,
+        Target::None
+            | Target::Accept
+            | Target::Drop
+            | Target::Reject(_)
+            | Target::Return
+            | Target::Jump(_)
+            | Target::Goto(_)
+            | Target::Mark(_)
+            | Target::Connmark(_)
+            | Target::Log(_)
+            | Target::Nflog(_)
+            | Target::Nfqueue(_)
+            | Target::Set(_)
+    ) || leaves_alone(&rule.target);
+    // Another word for the frame outlives the rule.
+    !usual || rule.matches.iter().any(|m| matches!(m, Match::Cluster(_)))
 }
 
 /// Whether a rule has the traffic of connections counted.

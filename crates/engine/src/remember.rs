@@ -67,7 +67,7 @@ enum Reach {
 }
 
 /// The tables of a path in their order, nat apart: only the first packet of a connection asks it.
-fn tables(path: Path) -> &'static [(Hook, TableKind)] {
+pub(crate) fn tables(path: Path) -> &'static [(Hook, TableKind)] {
     use Hook::{Forward, Input, Output, Postrouting, Prerouting};
     use TableKind::{Filter, Mangle, Raw, Security};
     match path {

@@ -8,7 +8,7 @@ use palisade_wire::{Packet, link::PacketType};
 
 use crate::Engine;
 use crate::extension;
-use crate::host::AddressKind;
+use crate::host::{AddressKind, Host};
 use crate::input::{Input, LinkInfo, Route};
 use crate::outcome::{Ended, Path, Verdict};
 use crate::path::{Journey, Step, Stop};
@@ -20,54 +20,18 @@ impl Engine {
         packet: &Packet<'_>,
         input: &Input<'_>,
     ) -> (Path, Option<Arc<str>>, Option<Arc<str>>) {
-        let name = |address: IpAddr| {
-            self.host
-                .interface_towards(address)
-                .map(|i| Arc::from(i.name.as_str()))
+        let addresses = (packet.source(), packet.destination());
+        let packet_type = input.link.packet_type;
+        let (path, came, leaves) = way_of(&self.host, addresses, &input.route, packet_type);
+        // The names that were given are shared, not copied.
+        let shared = |name: &str| match &input.route {
+            Route::In(given) | Route::Out(given) | Route::Forward(given, _) if **given == *name => {
+                Arc::clone(given)
+            }
+            Route::Forward(_, given) if **given == *name => Arc::clone(given),
+            _ => Arc::from(name),
         };
-        let (source, destination) = (packet.source(), packet.destination());
-        let inward = |address: IpAddr| {
-            !matches!(
-                self.host.kind(address),
-                AddressKind::Unicast | AddressKind::Unspecified
-            )
-        };
-        match &input.route {
-            Route::Out(interface) => {
-                let path = if self.host.is_local(destination) {
-                    Path::Loopback
-                } else {
-                    Path::Output
-                };
-                (path, None, Some(Arc::clone(interface)))
-            }
-            Route::Forward(from, to) => {
-                (Path::Forward, Some(Arc::clone(from)), Some(Arc::clone(to)))
-            }
-            Route::In(interface) => {
-                if inward(destination) {
-                    (Path::Input, Some(Arc::clone(interface)), None)
-                } else {
-                    (
-                        Path::Forward,
-                        Some(Arc::clone(interface)),
-                        name(destination),
-                    )
-                }
-            }
-            Route::Auto => {
-                let from_here = self.host.is_local(source)
-                    || input.link.packet_type == Some(PacketType::Outgoing);
-                match (from_here, inward(destination)) {
-                    (true, true) if self.host.is_local(destination) => {
-                        (Path::Loopback, None, Some(Arc::from("lo")))
-                    }
-                    (true, _) => (Path::Output, None, name(destination)),
-                    (false, true) => (Path::Input, name(source), None),
-                    (false, false) => (Path::Forward, name(source), name(destination)),
-                }
-            }
-        }
+        (path, came.map(shared), leaves.map(shared))
     }
 
     /// The routing decision for a destination that was translated.
@@ -90,36 +54,6 @@ impl Engine {
         }
     }
 
-    /// Sources that no packet from the network may have (kernel `ip_route_input_slow`).
-    pub(crate) fn martian(&self, packet: &Packet<'_>) -> Step {
-        let source = packet.source();
-        let destination = packet.destination();
-        if destination.is_ipv4() && destination.is_loopback() && !self.host.route_localnet {
-            return Err(Stop(Verdict::Drop, Ended::Martian(destination), None));
-        }
-        // The route to the loopback address leads by its own interface only (kernel `rt6_need_strict`).
-        if destination.is_ipv6() && destination.is_loopback() {
-            return Err(Stop(Verdict::Drop, Ended::NoRoute(destination), None));
-        }
-        let bad = match source {
-            IpAddr::V4(s) => {
-                (s.is_loopback() && !self.host.route_localnet)
-                    || (!s.is_loopback() && self.host.is_local(source))
-                    || s.is_multicast()
-                    || s.is_broadcast()
-                    || (self.host.asks_twice() && self.host.is_broadcast(source))
-                    || (s.is_unspecified()
-                        && !packet.destination().is_multicast()
-                        && packet.destination() != IpAddr::V4(std::net::Ipv4Addr::BROADCAST))
-            }
-            IpAddr::V6(_) => false,
-        };
-        if bad {
-            return Err(Stop(Verdict::Drop, Ended::Martian(source), None));
-        }
-        Ok(())
-    }
-
     /// Whether there is a route, where all routes are known.
     pub(crate) fn reachable(&self, destination: IpAddr) -> Step {
         if self.host.closed && self.host.interface_towards(destination).is_none() {
@@ -139,6 +73,77 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// Sources that no packet from the network may have (kernel `ip_route_input_slow`).
+pub(crate) fn martian(host: &Host, source: IpAddr, destination: IpAddr) -> Step {
+    if destination.is_ipv4() && destination.is_loopback() && !host.route_localnet {
+        return Err(Stop(Verdict::Drop, Ended::Martian(destination), None));
+    }
+    // The route to the loopback address leads by its own interface only (kernel `rt6_need_strict`).
+    if destination.is_ipv6() && destination.is_loopback() {
+        return Err(Stop(Verdict::Drop, Ended::NoRoute(destination), None));
+    }
+    let bad = match source {
+        IpAddr::V4(s) => {
+            (s.is_loopback() && !host.route_localnet)
+                || (!s.is_loopback() && host.is_local(source))
+                || s.is_multicast()
+                || s.is_broadcast()
+                || (host.asks_twice() && host.is_broadcast(source))
+                || (s.is_unspecified()
+                    && !destination.is_multicast()
+                    && destination != IpAddr::V4(std::net::Ipv4Addr::BROADCAST))
+        }
+        IpAddr::V6(_) => false,
+    };
+    if bad {
+        return Err(Stop(Verdict::Drop, Ended::Martian(source), None));
+    }
+    Ok(())
+}
+
+/// Path of a packet, and the names of the interfaces that it comes and leaves by.
+pub(crate) fn way_of<'n>(
+    host: &'n Host,
+    (source, destination): (IpAddr, IpAddr),
+    route: &'n Route,
+    packet_type: Option<PacketType>,
+) -> (Path, Option<&'n str>, Option<&'n str>) {
+    let name = |address: IpAddr| host.interface_towards(address).map(|i| i.name.as_str());
+    let inward = |address: IpAddr| {
+        !matches!(
+            host.kind(address),
+            AddressKind::Unicast | AddressKind::Unspecified
+        )
+    };
+    match route {
+        Route::Out(interface) => {
+            let path = if host.is_local(destination) {
+                Path::Loopback
+            } else {
+                Path::Output
+            };
+            (path, None, Some(interface))
+        }
+        Route::Forward(from, to) => (Path::Forward, Some(from), Some(to)),
+        Route::In(interface) => {
+            if inward(destination) {
+                (Path::Input, Some(interface), None)
+            } else {
+                (Path::Forward, Some(interface), name(destination))
+            }
+        }
+        Route::Auto => {
+            let from_here = host.is_local(source) || packet_type == Some(PacketType::Outgoing);
+            match (from_here, inward(destination)) {
+                (true, true) if host.is_local(destination) => (Path::Loopback, None, Some("lo")),
+                (true, _) => (Path::Output, None, name(destination)),
+                (false, true) => (Path::Input, name(source), None),
+                (false, false) => (Path::Forward, name(source), name(destination)),
+            }
+        }
     }
 }
 
