@@ -135,7 +135,9 @@ fn fill(rules: &[&str]) -> Vec<String> {
 
 #[test]
 fn rules_are_found_at_their_edges() {
-    let rows: &[(&[&str], (&str, &str, u16, u16), u32)] = &[
+    /// Source, destination and both ports.
+    type Ends = (&'static str, &'static str, u16, u16);
+    let rows: &[(&[&str], Ends, u32)] = &[
         // Prefixes: the first and the last address, and those beside.
         (
             &["-s 10.1.2.0/23 -j DROP"],
