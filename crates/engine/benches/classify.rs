@@ -7,13 +7,14 @@
 #![allow(missing_docs)]
 
 use std::hint::black_box;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use palisade_engine::{Classifier, Engine, Fields, Setup};
 use palisade_rules::synth::{self, Filter, Header};
-use palisade_rules::{Family, Hook, Rule, TableKind};
+use palisade_rules::{Family, Hook, PortRange, Rule, TableKind};
+use palisade_wire::proto;
 
 const HEADERS: usize = 65_536;
 
@@ -38,11 +39,39 @@ fn shuffled(filters: &[Filter]) -> Vec<Filter> {
     keyed.into_iter().map(|(_, filter)| filter).collect()
 }
 
+/// Rules that differ in ranges of ports alone.
+fn ranges(rules: u16) -> Vec<Filter> {
+    let everywhere = synth::Prefix {
+        address: Ipv4Addr::UNSPECIFIED,
+        length: 0,
+    };
+    (0..rules)
+        .map(|n| {
+            let first = n.wrapping_mul(40503) % 60_000;
+            Filter {
+                source: everywhere,
+                destination: everywhere,
+                protocol: Some(proto::TCP),
+                source_ports: PortRange {
+                    first: 0,
+                    last: u16::MAX,
+                },
+                destination_ports: PortRange {
+                    first,
+                    last: first + n % 64,
+                },
+                accept: false,
+            }
+        })
+        .collect()
+}
+
 fn sets() -> Vec<(String, Vec<Filter>)> {
     let mut sets = Vec::new();
     for rules in [10, 1000, 10_000, 100_000] {
         sets.push((format!("addresses {rules}"), synth::addresses(rules)));
     }
+    sets.push(("ranges of ports 1000".to_string(), ranges(1000)));
     for family in synth::Family::ALL {
         for rules in [1000, 10_000, 100_000] {
             let filters = synth::filters(family, rules, 1);

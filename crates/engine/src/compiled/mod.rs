@@ -31,7 +31,8 @@
 //!
 //! # Not looked up
 //! Negated tests, masks with holes, names of interfaces that end in `+`, marks, MAC addresses and everything else a rule
-//! asks for are left to the rule. Ranges of ports are compared box by box, after the addresses.
+//! asks for are left to the rule. Ranges of ports are looked up by the first bits that all their ports share, and
+//! compared box by box where those are none.
 
 mod append;
 mod build;
