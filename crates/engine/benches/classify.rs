@@ -7,12 +7,14 @@
 #![allow(missing_docs)]
 
 use std::hint::black_box;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use palisade_engine::{Classifier, Fields};
+use palisade_engine::{Classifier, Engine, Fields, Setup};
 use palisade_rules::synth::{self, Filter, Header};
-use palisade_rules::{Family, Rule};
+use palisade_rules::{Family, Hook, PortRange, Rule, TableKind};
+use palisade_wire::proto;
 
 const HEADERS: usize = 65_536;
 
@@ -37,11 +39,39 @@ fn shuffled(filters: &[Filter]) -> Vec<Filter> {
     keyed.into_iter().map(|(_, filter)| filter).collect()
 }
 
+/// Rules that differ in ranges of ports alone.
+fn ranges(rules: u16) -> Vec<Filter> {
+    let everywhere = synth::Prefix {
+        address: Ipv4Addr::UNSPECIFIED,
+        length: 0,
+    };
+    (0..rules)
+        .map(|n| {
+            let first = n.wrapping_mul(40503) % 60_000;
+            Filter {
+                source: everywhere,
+                destination: everywhere,
+                protocol: Some(proto::TCP),
+                source_ports: PortRange {
+                    first: 0,
+                    last: u16::MAX,
+                },
+                destination_ports: PortRange {
+                    first,
+                    last: first + n % 64,
+                },
+                accept: false,
+            }
+        })
+        .collect()
+}
+
 fn sets() -> Vec<(String, Vec<Filter>)> {
     let mut sets = Vec::new();
     for rules in [10, 1000, 10_000, 100_000] {
         sets.push((format!("addresses {rules}"), synth::addresses(rules)));
     }
+    sets.push(("ranges of ports 1000".to_string(), ranges(1000)));
     for family in synth::Family::ALL {
         for rules in [1000, 10_000, 100_000] {
             let filters = synth::filters(family, rules, 1);
@@ -96,5 +126,43 @@ fn build(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, find, build);
+/// A rule more, a thousand times, in an engine of 100,000 rules. Rules stay, so that this is no loop of criterion's.
+fn append(_: &mut Criterion) {
+    const RULES: usize = 100_000;
+    const MORE: usize = 1000;
+    let mut sets = vec![("addresses", synth::addresses(RULES + MORE))];
+    for family in synth::Family::ALL {
+        sets.push((family.name(), synth::filters(family, RULES + MORE, 1)));
+    }
+    for (name, filters) in sets {
+        let filters = shuffled(&filters);
+        let (first, more) = filters.split_at(RULES);
+        let setup = Setup {
+            rules4: Some(synth::ruleset(first, Hook::Forward)),
+            ..Setup::default()
+        };
+        let begin = Instant::now();
+        let mut engine = Engine::new(setup).expect("rules that run");
+        let made = begin.elapsed();
+        let mut times: Vec<Duration> = more
+            .iter()
+            .map(|filter| {
+                let rule = filter.rule();
+                let begin = Instant::now();
+                let done = engine.append(Family::V4, TableKind::Filter, "FORWARD", rule);
+                let taken = begin.elapsed();
+                done.expect("a rule that runs");
+                taken
+            })
+            .collect();
+        times.sort();
+        println!(
+            "{name} {RULES}: engine made in {made:?}; a rule appended in {:?} (median), {:?} (slowest)",
+            times[MORE / 2],
+            times[MORE - 1]
+        );
+    }
+}
+
+criterion_group!(benches, find, build, append);
 criterion_main!(benches);

@@ -199,6 +199,11 @@ fn words<A: Address>(sample: &[&Entry<A>]) -> Vec<u64> {
         DESTINATION_PORT | SOURCE_PORT | protocol,
         DESTINATION_PORT,
         SOURCE_PORT,
+        // Ranges of ports, by their first bits.
+        (DESTINATION_PORT & (0xfff0 << 16)) | protocol,
+        (DESTINATION_PORT & (0xff00 << 16)) | protocol,
+        (DESTINATION_PORT & (0xf000 << 16)) | protocol,
+        (SOURCE_PORT & 0xff00) | protocol,
     ];
     let misc = MISC.iter().map(|m| u64::from(*m) << 32);
     tried

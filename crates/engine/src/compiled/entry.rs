@@ -7,10 +7,7 @@ use palisade_rules::matches::{Side, icmp::Type, multiport::Multiport};
 use palisade_rules::{Base, InterfacePattern, Match, Net, Not, PortRange, Rule};
 use palisade_wire::proto;
 
-use super::key::{
-    Address, DESTINATION_PORT, INPUT, Interfaces, Key, OTHER, OUTPUT, PROTOCOL, SOURCE_PORT, misc,
-    word,
-};
+use super::key::{Address, INPUT, Interfaces, Key, OTHER, OUTPUT, PROTOCOL, misc, word};
 
 /// All ports.
 const ANY: (u16, u16) = (0, u16::MAX);
@@ -98,20 +95,19 @@ impl<A: Address> Entry<A> {
         self.flags & SURE != 0
     }
 
-    /// What a table of hashed words can have of it, beside the addresses: the parts that are exact, and their
-    /// mask.
+    /// What a table can hash of it beside the addresses: the bits that all its packets share, and their mask. Of a
+    /// range of ports these are the first bits.
     pub(super) fn exact(&self) -> (u64, u64) {
-        let mask = u64::from(MISC[usize::from(self.flags & 7)]) << 32
-            | if self.source_ports.0 == self.source_ports.1 {
-                SOURCE_PORT
-            } else {
-                0
-            }
-            | if self.destination_ports.0 == self.destination_ports.1 {
-                DESTINATION_PORT
-            } else {
-                0
-            };
+        let shared = |(first, last): (u16, u16)| {
+            let differ = first ^ last;
+            !u16::MAX.checked_shr(differ.leading_zeros()).unwrap_or(0)
+        };
+        let misc = MISC[usize::from(self.flags & 7)];
+        let mask = word(
+            shared(self.source_ports),
+            shared(self.destination_ports),
+            misc,
+        );
         let word = word(self.source_ports.0, self.destination_ports.0, self.misc);
         (word & mask, mask)
     }

@@ -55,7 +55,7 @@ pub(super) const FOUR: Words = Words {
     ],
 };
 
-const SIX: Words = Words {
+pub(super) const SIX: Words = Words {
     family: Family::V6,
     nets: &[
         "2001:db8::/32",
@@ -320,7 +320,10 @@ fn packet(words: &'static Words) -> impl Strategy<Value = Sent> {
                     ..build::Tcp::default()
                 };
                 let protocols = [proto::TCP, proto::UDP, proto::SCTP, proto::ICMP, proto::GRE];
-                let long = build::udp(&ip, from, to, &[7; 48]);
+                let long = match cut % 2 {
+                    0 => build::udp(&ip, from, to, &[7; 48]),
+                    _ => build::tcp(&ip, &header, &[7; 48]),
+                };
                 let bytes = match kind {
                     0..4 => build::tcp(&ip, &header, b"x"),
                     4 | 5 => build::udp(&ip, from, to, b"x"),
@@ -334,8 +337,8 @@ fn packet(words: &'static Words) -> impl Strategy<Value = Sent> {
                         &[0, 80, 0, 22, 1, 1, 1, 1, 1, 1, 1, 1][..cut / 2],
                     ),
                     10 => {
-                        let pieces = build::fragments_at(&long, &[8, 24], u32::from(from));
-                        pieces[cut % pieces.len()].clone()
+                        let pieces = build::fragments_at(&long, &[8, 40], u32::from(from));
+                        pieces[cut / 2 % pieces.len()].clone()
                     }
                     _ => {
                         if words.family == Family::V6 {

@@ -3,14 +3,37 @@
 //! # Overview
 //! A rule begins with tests that change nothing. [`entry`] makes a box of them: prefixes of both addresses, ranges of
 //! ports, protocol, interfaces, states. A packet outside of a rule's box fails in that rule without a trace, so that
-//! the rule may be left out; a packet within is handed to the rule as [`linear`](crate::linear) has it. What a chain
+//! the rule may be left out; a packet within is handed to the rule as [`linear`] has it. What a chain
 //! finds is therefore always a candidate, and the order of rules is kept; everything else (jumps, policies, what
 //! cannot be known) is the walk of `linear` itself.
 //!
 //! Rules drop packets whose headers are cut short when they merely look at them, so that such packets, and later
 //! fragments, visit every rule.
 //!
-//! The boxes of a chain with more than a few rules lie in [`tables`].
+//! The boxes of a chain with more than a few rules lie in [`tables`], chosen by [`build`], and take in rules that come
+//! [later](append).
+//!
+//! # Measured
+//! `cargo bench -p palisade-engine --bench classify` on a 2-core AMD EPYC that others used as well; one core; headers
+//! aimed at rules drawn by chance; nanoseconds a look-up (rules in the order of ClassBench, shuffled), bytes a rule,
+//! milliseconds to build:
+//!
+//! | rules | in order | shuffled | bytes | build |
+//! |---|---|---|---|---|
+//! | addresses 10 / 10,000 / 100,000 | 17 / 28 / 75 | | 94 / 48 / 55 | 13 for 100,000 |
+//! | acl 10,000 / 100,000 | 31 / 68 | 48 | 67 / 61 | 4 / 29 |
+//! | fw 10,000 / 100,000 | 71 / 174 | 104 | 61 / 57 | 5 / 29 |
+//! | ipc 10,000 / 100,000 | 52 / 121 | 65 | 68 / 62 | 5 / 21 |
+//! | 1,000 that differ in ranges of ports | 48 | | 44 | |
+//!
+//! A rule appended to 100,000 costs half a microsecond, and 5 ms when a large table grows. Greedy tables were the
+//! first structure tried; they met every bound at once, so that cut trees, which need copies of rules to be as
+//! fast, were not.
+//!
+//! # Not looked up
+//! Negated tests, masks with holes, names of interfaces that end in `+`, marks, MAC addresses and everything else a rule
+//! asks for are left to the rule. Ranges of ports are looked up by the first bits that all their ports share, and
+//! compared box by box where those are none.
 
 mod append;
 mod build;

@@ -3,7 +3,7 @@
 use palisade_rules::{Family, Hook, TableKind, Target, print, synth};
 use palisade_wire::{build, proto};
 
-use super::equal::{FOUR, engine, parsed};
+use super::equal::{FOUR, SIX, engine, parsed};
 use super::key::Interfaces;
 use super::{Classifier, Fields, Finder};
 use crate::{AppendError, Ended, Engine, Evaluator, Input, Reassembly, Route, Setup};
@@ -72,21 +72,41 @@ fn structures_stay_small() {
     }
 }
 
-/// `FORWARD` with rules of a kind, and the rule (from 1) that decides about a packet; 0: the policy.
+/// `FORWARD` with such rules, and the rule (from 1) that decides about a packet; 0: the policy.
 fn decides(rules: &[String], bytes: &[u8], interface: &str) -> u32 {
-    let mut text = String::from("*filter\n:FORWARD ACCEPT [0:0]\n");
+    decides_in("FORWARD", "filter", rules, "", bytes, interface)
+}
+
+/// Likewise, of another chain, and with other tables.
+fn decides_in(
+    chain: &str,
+    table: &str,
+    rules: &[String],
+    others: &str,
+    bytes: &[u8],
+    interface: &str,
+) -> u32 {
+    let mut text = format!("{others}*{table}\n:{chain} ACCEPT [0:0]\n");
     for rule in rules {
-        text += &format!("-A FORWARD {rule}\n");
+        text += &format!("-A {chain} {rule}\n");
     }
     text += "COMMIT\n";
+    // Nothing is translated where fragments stay apart.
+    let reassembly = match others {
+        "" => Reassembly::Never,
+        _ => Reassembly::Auto,
+    };
+    let words = match bytes[0] >> 4 {
+        4 => &FOUR,
+        _ => &SIX,
+    };
     let input = Input {
         route: Route::Forward(interface.into(), "out0".into()),
         ..Input::new(bytes)
     };
     let decided = [Evaluator::Compiled, Evaluator::Linear].map(|evaluator| {
-        let mut engine = engine(&FOUR, &text, evaluator, Reassembly::Never);
+        let mut engine = engine(words, &text, evaluator, reassembly);
         let outcome = engine.process(&input, &mut ());
-        assert_eq!(outcome.visited, engine.visited() as u32);
         let rule = match &outcome.why.ended {
             Ended::Accepted(by) | Ended::Dropped(by) => by.rule,
             other => panic!("{other:?}"),
@@ -115,7 +135,9 @@ fn fill(rules: &[&str]) -> Vec<String> {
 
 #[test]
 fn rules_are_found_at_their_edges() {
-    let rows: &[(&[&str], (&str, &str, u16, u16), u32)] = &[
+    /// Source, destination and both ports.
+    type Ends = (&'static str, &'static str, u16, u16);
+    let rows: &[(&[&str], Ends, u32)] = &[
         // Prefixes: the first and the last address, and those beside.
         (
             &["-s 10.1.2.0/23 -j DROP"],
@@ -250,9 +272,73 @@ fn headers_cut_short_meet_the_first_rule_that_looks_at_them() {
     assert_eq!(decides(&rules, &short, "eth0"), 22);
     // A later fragment whose offset is 8 could overwrite flags.
     let whole = build::tcp(&ip, &build::Tcp::default(), &[0; 40]);
-    let piece = &build::fragments_at(&whole, &[8, 16], 1)[1];
+    let piece = &build::fragments_at(&whole, &[8], 1)[1];
     let rules = fill(&["-p tcp -m tcp --dport 22 -j ACCEPT", "-j ACCEPT"]);
     assert_eq!(decides(&rules, piece, "eth0"), 21);
+}
+
+/// What follows a test that may drop the packet is not asked before it.
+#[test]
+fn a_header_whose_options_are_not_there_is_dropped_before_its_ports_are_asked() {
+    let ip = build::Ip::new(
+        "10.1.2.3".parse().expect("address"),
+        "10.9.9.9".parse().expect("address"),
+    );
+    // A data offset of nothing.
+    let mut header = [0; 20];
+    header[3] = 99;
+    let packet = build::raw(&ip, proto::TCP, &header);
+    let rule = "-p tcp -m tcp --tcp-option 2 -m tcp --dport 80 -j ACCEPT";
+    assert_eq!(decides(&fill(&[rule, "-j ACCEPT"]), &packet, "eth0"), 21);
+    let rule = "-p tcp -m tcp --dport 80 --tcp-option 2 -j ACCEPT";
+    assert_eq!(decides(&fill(&[rule, "-j ACCEPT"]), &packet, "eth0"), 22);
+}
+
+#[test]
+fn what_targets_change_is_looked_up_as_it_is_now() {
+    let packet = udp("10.1.2.3", "10.9.9.9", 1, 1);
+    let mut rules = fill(&[
+        "-m conntrack --ctstate INVALID -j ACCEPT",
+        "-m state --state UNTRACKED -j DROP",
+    ]);
+    rules.insert(0, "-p udp -j CT --notrack".to_string());
+    assert_eq!(
+        decides_in("PREROUTING", "raw", &rules, "", &packet, "eth0"),
+        23
+    );
+    let ip = build::Ip::new(
+        "2001:db8:1:2::3".parse().expect("address"),
+        "2001:db8:9::9".parse().expect("address"),
+    );
+    let packet = build::udp(&ip, 1, 1, b"x");
+    let mut rules: Vec<String> = (0..20)
+        .map(|n| format!("-s 2001:db8:ffff::{n} -j DROP"))
+        .collect();
+    rules.insert(
+        0,
+        "-j DNPT --src-pfx 2001:db8:9::/48 --dst-pfx 2001:db8:7::/48".to_string(),
+    );
+    rules.push("-d 2001:db8:9::/48 -j DROP".to_string());
+    rules.push("-d 2001:db8:7::/48 -j DROP".to_string());
+    assert_eq!(
+        decides_in("PREROUTING", "mangle", &rules, "", &packet, "eth0"),
+        23
+    );
+}
+
+/// Whether it is translated is no bit of the packet's own state.
+#[test]
+fn a_connection_that_is_translated_is_found_by_that() {
+    let packet = udp("10.1.2.3", "10.9.9.9", 1, 1);
+    let nat = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -j DNAT --to-destination 10.9.9.9:2\nCOMMIT\n";
+    let rules = fill(&[
+        "-m conntrack --ctstate SNAT -j ACCEPT",
+        "-m conntrack --ctstate DNAT -j DROP",
+    ]);
+    assert_eq!(
+        decides_in("FORWARD", "filter", &rules, nat, &packet, "eth0"),
+        22
+    );
 }
 
 #[test]
