@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use palisade_wire::{Packet, Timestamp};
+use palisade_wire::Timestamp;
 
 use crate::helper::HelperState;
 use crate::nat::seqadj::Shift;
 use crate::policy::PolicyId;
 use crate::proto::sctp::SctpAssociation;
-use crate::proto::tcp::TcpConnection;
+use crate::proto::tcp::{PackedTcp, TcpConnection};
 use crate::tuple::{Direction, Key, Tuple, Zone};
 
 /// Handle of an entry in the table. Old handles never reach a newer entry.
@@ -21,7 +22,7 @@ pub struct ConnId {
 
 /// Status bits (kernel `enum ip_conntrack_status`, same values).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Status(pub u32);
+pub struct Status(pub u16);
 
 impl Status {
     /// Announced by another connection.
@@ -111,95 +112,390 @@ pub struct Proxied {
     pub ahead: u32,
 }
 
-/// An entry of the table.
+/// An entry of the table: two lines of memory, the first of which is all that a UDP packet touches. What few
+/// connections have stands apart ([`Rare`]), as does what packets do not touch (`slab.rs`).
+///
+/// ```text
+/// line 1   source 16 | destination 16 | words 4 | protocol, family, status 4 | deadline 8 | mark 4 | generation 4 | remembered 8
+/// line 2   the protocol's part 56 | what few have 8
+/// ```
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub struct Connection {
-    /// 1, 2, 3 … in order of creation; for people and logs.
-    pub number: u64,
-    pub(crate) id: ConnId,
-    /// Original and reply tuple, by [`Direction::index`].
-    pub tuples: [Tuple; 2],
-    pub(crate) keys: [Key; 2],
-    pub(crate) hashes: [u32; 2],
-    /// Zone id as seen in original and reply direction.
-    pub zones: [Zone; 2],
+    source: [u64; 2],
+    destination: [u64; 2],
+    words: u32,
+    protocol: u8,
+    /// Family as in a key; 0 of a slot that is free. With [`ZONED`] zones stand in the rare part.
+    family: u8,
     /// Status bits.
     pub status: Status,
-    /// When the entry ends.
-    pub deadline: Deadline,
-    /// The protocol's part.
-    pub proto: ProtoState,
+    /// A moment, or with [`UNCONFIRMED`] the seconds from confirmation.
+    ends: u64,
     /// Connection mark (CONNMARK).
     pub mark: u32,
-    /// Traffic by direction.
-    pub traffic: [Traffic; 2],
-    /// The helper that reads this connection's payload.
-    pub helper: Option<&'static str>,
-    pub(crate) helper_state: HelperState,
-    /// Display number of the connection that announced this one.
-    pub master: Option<u64>,
-    pub(crate) master_id: Option<ConnId>,
-    /// The helper of the connection that announced this one: known even when that one is gone, as the
-    /// kernel keeps it for as long as this one lives.
-    pub master_helper: Option<&'static str>,
-    /// The original source of the connection that announced this one, kept likewise.
-    pub(crate) master_source: Option<Box<IpAddr>>,
-    /// When the first packet came.
-    pub created: Timestamp,
-    /// The interface whose address it is masqueraded with.
-    pub masquerade: Option<Arc<str>>,
-    /// The timeout policy that a rule gave it; none: the sysctls hold.
-    pub policy: Option<PolicyId>,
-    /// The helper that announced it, and the announcing bytes as text.
-    pub(crate) announced: Option<Box<(&'static str, Arc<str>)>>,
-    /// Labels (`-m connlabel --set`), a bit each; few connections have any.
-    pub(crate) labels: Option<Box<u128>>,
-    /// How far a helper shifted either direction's sequence numbers.
-    pub(crate) shifts: Option<Box<[Shift; 2]>>,
-    /// What SYNPROXY remembers of it, if it opened it.
-    pub proxied: Option<Box<Proxied>>,
-    pub(crate) next: [u32; 2],
-    /// Neighbours in the chain of its original source: newer, older.
-    pub(crate) source_links: [u32; 2],
+    pub(crate) generation: u32,
+    /// What the owner of the table remembers for packets of either direction; 0 at first.
+    remembered: [u32; 2],
+    proto: Stored,
+    rare: Option<Box<Rare>>,
 }
 
+const _: () = assert!(size_of::<Connection>() == 128);
+
+/// Bit of the family: zones are not 0.
+const ZONED: u8 = 0x10;
+
+/// Bit of the deadline: it counts from confirmation.
+const UNCONFIRMED: u64 = 1 << 63;
+
+/// The protocol's part as an entry holds it.
+#[derive(Clone, Copy, Debug)]
+enum Stored {
+    Tcp(PackedTcp),
+    Sctp(SctpAssociation),
+    Udp { stream_from: Timestamp },
+    Gre,
+    Icmp,
+    Generic,
+}
+
+/// What few connections have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rare {
+    /// The reply tuple, where it is not the inverse of the original one.
+    reply: Option<Tuple>,
+    zones: [Zone; 2],
+    pub(crate) helper: Option<&'static str>,
+    pub(crate) helper_state: HelperState,
+    pub(crate) master: Option<u64>,
+    pub(crate) master_id: Option<ConnId>,
+    pub(crate) master_helper: Option<&'static str>,
+    pub(crate) master_source: Option<IpAddr>,
+    pub(crate) masquerade: Option<Arc<str>>,
+    pub(crate) policy: Option<PolicyId>,
+    /// The helper that announced it, and the announcing bytes as text.
+    pub(crate) announced: Option<(&'static str, Arc<str>)>,
+    labels: u128,
+    /// How far a helper shifted either direction's sequence numbers.
+    pub(crate) shifts: Option<[Shift; 2]>,
+    proxied: Option<Proxied>,
+}
+
+static NOTHING_RARE: Rare = Rare {
+    reply: None,
+    zones: [0; 2],
+    helper: None,
+    helper_state: HelperState::None,
+    master: None,
+    master_id: None,
+    master_helper: None,
+    master_source: None,
+    masquerade: None,
+    policy: None,
+    announced: None,
+    labels: 0,
+    shifts: None,
+    proxied: None,
+};
+
 impl Connection {
-    /// Handle of this entry.
-    pub fn id(&self) -> ConnId {
-        self.id
+    /// A slot that nothing stands in.
+    pub(crate) fn free() -> Self {
+        Connection {
+            source: [0; 2],
+            destination: [0; 2],
+            words: 0,
+            protocol: 0,
+            family: 0,
+            status: Status::default(),
+            ends: 0,
+            mark: 0,
+            generation: 0,
+            remembered: [0; 2],
+            proto: Stored::Generic,
+            rare: None,
+        }
+    }
+
+    /// An unconfirmed connection.
+    pub(crate) fn new(key: &Key, zones: [Zone; 2], proto: &ProtoState, generation: u32) -> Self {
+        let mut connection = Connection {
+            source: key.source,
+            destination: key.destination,
+            words: key.words,
+            protocol: key.protocol,
+            family: key.family,
+            ends: UNCONFIRMED,
+            generation,
+            ..Connection::free()
+        };
+        connection.set_proto(proto);
+        if zones != [0; 2] {
+            connection.family |= ZONED;
+            connection.rare_mut().zones = zones;
+        }
+        connection
+    }
+
+    /// Whether a connection stands here.
+    #[inline]
+    pub(crate) fn occupied(&self) -> bool {
+        self.family != 0
+    }
+
+    /// Leaves the slot free for another one, which old handles do not reach.
+    pub(crate) fn take(&mut self) -> Connection {
+        let next = self.generation.wrapping_add(1);
+        let taken = std::mem::replace(self, Connection::free());
+        self.generation = next;
+        taken
+    }
+
+    /// The key of the original tuple.
+    #[inline]
+    pub(crate) fn key(&self) -> Key {
+        Key {
+            source: self.source,
+            destination: self.destination,
+            words: self.words,
+            protocol: self.protocol,
+            family: self.family & !ZONED,
+        }
+    }
+
+    /// Whether it has a key as its original tuple.
+    #[inline]
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.source == key.source
+            && self.destination == key.destination
+            && self.words == key.words
+            && (self.protocol, self.family & !ZONED) == (key.protocol, key.family)
+    }
+
+    /// What few connections have; of most nothing.
+    #[inline]
+    pub(crate) fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING_RARE)
+    }
+
+    pub(crate) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Whether it has nothing that few connections have: no translation, zone, helper, parent, policy, label.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.rare.is_none()
+    }
+
+    /// Whether both of its tuples stand under one hash.
+    #[inline]
+    pub(crate) fn single(&self) -> bool {
+        match &self.rare {
+            None => true,
+            Some(rare) => rare.reply.is_none() && rare.zones[0] == rare.zones[1],
+        }
+    }
+
+    /// Bytes that it holds apart.
+    pub(crate) fn memory_apart(&self) -> usize {
+        self.rare.as_deref().map_or(0, size_of_val)
     }
 
     /// The tuple of one direction.
     #[inline]
-    pub fn tuple(&self, direction: Direction) -> &Tuple {
-        &self.tuples[direction.index()]
+    pub fn tuple(&self, direction: Direction) -> Tuple {
+        match direction {
+            Direction::Original => self.key().tuple(),
+            Direction::Reply => match self.rare().reply {
+                Some(reply) => reply,
+                // Only what can be inverted gets into the table.
+                None => self.key().inverse().unwrap_or(self.key()).tuple(),
+            },
+        }
+    }
+
+    /// Original and reply tuple, by [`Direction::index`].
+    pub fn tuples(&self) -> [Tuple; 2] {
+        [
+            self.tuple(Direction::Original),
+            self.tuple(Direction::Reply),
+        ]
+    }
+
+    /// Gives it another reply tuple.
+    pub(crate) fn set_reply(&mut self, reply: Tuple) {
+        self.rare_mut().reply = Some(reply);
+    }
+
+    /// IP protocol number.
+    #[inline]
+    pub fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    /// Zone id as seen in original and reply direction.
+    #[inline]
+    pub fn zones(&self) -> [Zone; 2] {
+        self.rare().zones
     }
 
     /// The zone's id, whichever direction it holds in.
     pub fn zone_id(&self) -> Zone {
-        self.zones[0].max(self.zones[1])
+        let [a, b] = self.zones();
+        a.max(b)
+    }
+
+    /// The protocol's part.
+    pub fn proto(&self) -> ProtoState {
+        match self.proto {
+            Stored::Tcp(tcp) => ProtoState::Tcp(tcp.unpack()),
+            Stored::Sctp(sctp) => ProtoState::Sctp(sctp),
+            Stored::Udp { stream_from } => ProtoState::Udp { stream_from },
+            Stored::Gre => ProtoState::Gre,
+            Stored::Icmp => ProtoState::Icmp,
+            Stored::Generic => ProtoState::Generic,
+        }
+    }
+
+    pub(crate) fn set_proto(&mut self, proto: &ProtoState) {
+        self.proto = match proto {
+            ProtoState::Tcp(tcp) => Stored::Tcp(PackedTcp::pack(tcp)),
+            ProtoState::Sctp(sctp) => Stored::Sctp(*sctp),
+            ProtoState::Udp { stream_from } => Stored::Udp {
+                stream_from: *stream_from,
+            },
+            ProtoState::Gre => Stored::Gre,
+            ProtoState::Icmp => Stored::Icmp,
+            ProtoState::Generic => Stored::Generic,
+        };
+    }
+
+    /// The TCP part.
+    #[inline]
+    pub fn tcp(&self) -> Option<TcpConnection> {
+        match &self.proto {
+            Stored::Tcp(tcp) => Some(tcp.unpack()),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set_tcp(&mut self, tcp: &TcpConnection) {
+        self.proto = Stored::Tcp(PackedTcp::pack(tcp));
+    }
+
+    /// The SCTP part, and the status that it sets.
+    pub(crate) fn sctp_mut(&mut self) -> Option<(&mut SctpAssociation, &mut Status)> {
+        match &mut self.proto {
+            Stored::Sctp(sctp) => Some((sctp, &mut self.status)),
+            _ => None,
+        }
+    }
+
+    /// From which moment on replies make a UDP flow a stream.
+    #[inline]
+    pub(crate) fn stream_from(&self) -> Option<Timestamp> {
+        match self.proto {
+            Stored::Udp { stream_from } => Some(stream_from),
+            _ => None,
+        }
+    }
+
+    /// When the entry ends.
+    #[inline]
+    pub fn deadline(&self) -> Deadline {
+        if self.ends & UNCONFIRMED != 0 {
+            Deadline::AfterConfirm(self.ends & !UNCONFIRMED)
+        } else {
+            Deadline::At(Timestamp(self.ends))
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set_deadline(&mut self, deadline: Deadline) {
+        self.ends = match deadline {
+            Deadline::At(end) => end.0.min(!UNCONFIRMED),
+            Deadline::AfterConfirm(seconds) => seconds.min(!UNCONFIRMED) | UNCONFIRMED,
+        };
+    }
+
+    /// Gives it so many seconds from now, or from confirmation.
+    #[inline]
+    pub(crate) fn renew(&mut self, seconds: u64, now: Timestamp) {
+        self.set_deadline(if self.confirmed() {
+            Deadline::At(now + Duration::from_secs(seconds))
+        } else {
+            Deadline::AfterConfirm(seconds)
+        });
+    }
+
+    /// What was remembered for packets of a direction; 0: nothing.
+    #[inline]
+    pub fn remembered(&self, direction: Direction) -> u32 {
+        self.remembered[direction.index()]
+    }
+
+    /// Remembers something for packets of a direction.
+    #[inline]
+    pub fn remember(&mut self, direction: Direction, what: u32) {
+        self.remembered[direction.index()] = what;
+    }
+
+    /// The helper that reads this connection's payload.
+    #[inline]
+    pub fn helper(&self) -> Option<&'static str> {
+        self.rare().helper
+    }
+
+    /// Display number of the connection that announced this one.
+    pub fn master(&self) -> Option<u64> {
+        self.rare().master
+    }
+
+    /// The helper of the connection that announced this one: known even when that one is gone, as the
+    /// kernel keeps it for as long as this one lives.
+    pub fn master_helper(&self) -> Option<&'static str> {
+        self.rare().master_helper
+    }
+
+    /// The interface whose address it is masqueraded with.
+    pub fn masquerade(&self) -> Option<&str> {
+        self.rare().masquerade.as_deref()
+    }
+
+    /// The timeout policy that a rule gave it; none: the sysctls hold.
+    #[inline]
+    pub fn policy(&self) -> Option<PolicyId> {
+        self.rare().policy
+    }
+
+    /// What SYNPROXY remembers of it, if it opened it.
+    pub fn proxied(&self) -> Option<Proxied> {
+        self.rare().proxied
+    }
+
+    /// The same, to be changed.
+    pub fn proxied_mut(&mut self) -> Option<&mut Proxied> {
+        self.rare.as_deref_mut()?.proxied.as_mut()
+    }
+
+    pub(crate) fn set_proxied(&mut self) {
+        self.rare_mut().proxied = Some(Proxied::default());
     }
 
     /// The original source of the connection that announced this one, and without one its own.
     pub fn first_source(&self) -> IpAddr {
-        self.master_source
-            .as_deref()
-            .copied()
-            .unwrap_or(self.tuples[0].source)
+        self.rare()
+            .master_source
+            .unwrap_or_else(|| self.tuple(Direction::Original).source)
     }
 
     /// Whether the entry is in the table.
     #[inline]
     pub fn confirmed(&self) -> bool {
         self.status.has(Status::CONFIRMED)
-    }
-
-    /// Counts a packet of a direction (`nf_ct_acct_update`).
-    #[inline]
-    pub(crate) fn count(&mut self, direction: Direction, packet: &Packet<'_>) {
-        let traffic = &mut self.traffic[direction.index()];
-        traffic.packets += 1;
-        traffic.bytes += packet.declared_len() as u64;
     }
 
     /// Whether packets were seen in both directions.
@@ -222,7 +518,7 @@ impl Connection {
 
     /// Whole seconds until the entry ends, as `conntrack -L` shows them.
     pub fn timeout(&self, now: Timestamp) -> u64 {
-        match self.deadline {
+        match self.deadline() {
             Deadline::AfterConfirm(seconds) => seconds,
             Deadline::At(end) => end.since(now).as_secs(),
         }
@@ -231,18 +527,18 @@ impl Connection {
     /// Whether the entry has ended (kernel `nf_ct_is_expired`).
     #[inline]
     pub fn expired(&self, now: Timestamp) -> bool {
-        matches!(self.deadline, Deadline::At(end) if end <= now)
+        self.ends & UNCONFIRMED == 0 && self.ends <= now.0
     }
 
     /// Labels: bit 0 is label 0.
     pub fn labels(&self) -> u128 {
-        self.labels.as_deref().copied().unwrap_or(0)
+        self.rare().labels
     }
 
     /// Adds labels; none is ever taken away.
     pub fn set_labels(&mut self, bits: u128) {
         if bits != 0 {
-            **self.labels.get_or_insert_default() |= bits;
+            self.rare_mut().labels |= bits;
         }
     }
 
@@ -253,15 +549,16 @@ impl Connection {
             return;
         }
         self.status.set(Status::SEQ_ADJUST);
-        let shift = &mut self.shifts.get_or_insert_with(Default::default)[direction.index()];
+        let shifts = self.rare_mut().shifts.get_or_insert_default();
+        let shift = &mut shifts[direction.index()];
         (shift.before, shift.after) = (by, by);
     }
 
     /// Name of the protocol's state, for protocols that have states.
     pub fn state_name(&self) -> Option<&'static str> {
         match &self.proto {
-            ProtoState::Tcp(tcp) => Some(tcp.state.name()),
-            ProtoState::Sctp(sctp) => Some(sctp.state.name()),
+            Stored::Tcp(tcp) => Some(tcp.unpack().state.name()),
+            Stored::Sctp(sctp) => Some(sctp.state.name()),
             _ => None,
         }
     }

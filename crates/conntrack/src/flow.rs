@@ -2,7 +2,6 @@
 //! last (kernel `nf_conntrack_in`, `nf_confirm`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use palisade_wire::{Buffer, Family, Packet, Timestamp, proto};
 
@@ -136,15 +135,30 @@ impl Conntrack {
                 }
             },
         };
-        let mut step =
-            (self.explain && tuple.protocol == proto::TCP).then(|| Box::new(TcpStep::default()));
-        let Some(connection) = self.slots[index as usize].connection.as_deref_mut() else {
+        self.step(packet, (index, direction, fresh), verify, reopened, now)
+    }
+
+    /// What a packet does to the connection that it belongs to.
+    fn step(
+        &mut self,
+        packet: &Packet<'_>,
+        (index, direction, fresh): (u32, Direction, bool),
+        verify: bool,
+        reopened: Option<TcpState>,
+        now: Timestamp,
+    ) -> Resolved {
+        let Some(connection) = self.slab.get_mut(index) else {
             return Resolved::Track(Track::invalid(Invalid::WrongFamily {
-                protocol: tuple.protocol,
+                protocol: packet.protocol(),
             }));
         };
-        let config = self.policies.of(connection.policy, &self.config);
-        let id = connection.id;
+        let mut step = (self.explain && connection.protocol() == proto::TCP)
+            .then(|| Box::new(TcpStep::default()));
+        let config = self.policies.of(connection.policy(), &self.config);
+        let id = ConnId {
+            index,
+            generation: connection.generation,
+        };
         let replied = connection.replied();
         let state = match direction {
             Direction::Reply => State::Established,
@@ -157,9 +171,9 @@ impl Conntrack {
             config,
             verify,
         };
+        let before = connection.deadline();
         let update = handle(connection, &context, direction, now, step.as_deref_mut());
-        let mut ignored = None;
-        let mut kill = false;
+        let (mut ignored, mut counted, mut kill) = (None, false, false);
         match update {
             Update::Valid {
                 timeout,
@@ -168,32 +182,26 @@ impl Conntrack {
                 // Who does not renew the timeout does not count (`nf_ct_refresh_acct` does both).
                 if let Some(seconds) = timeout {
                     if !connection.status.has(Status::FIXED_TIMEOUT) {
-                        connection.deadline = if connection.confirmed() {
-                            Deadline::At(now + Duration::from_secs(seconds))
-                        } else {
-                            Deadline::AfterConfirm(seconds)
-                        };
+                        connection.renew(seconds, now);
                     }
-                    connection.count(direction, packet);
+                    counted = true;
                 }
                 ignored = why;
             }
             Update::Kill => {
                 // The last packet counts, for rules that ask (`nf_ct_kill_acct`).
-                connection.count(direction, packet);
-                kill = true;
+                (counted, kill) = (true, true);
             }
             Update::Repeat => {
-                let from = match &connection.proto {
-                    ProtoState::Tcp(tcp) => tcp.state,
-                    _ => TcpState::None,
-                };
+                let from = connection.tcp().map_or(TcpState::None, |tcp| tcp.state);
                 self.remove(index);
                 return Resolved::Repeat(from);
             }
             Update::Invalid(why) => {
                 if fresh {
                     self.remove(index);
+                } else if sooner(connection.deadline(), before) {
+                    self.slab.hasten(index);
                 }
                 let mut track = Track::invalid(why);
                 track.tcp = step;
@@ -207,11 +215,11 @@ impl Conntrack {
         let reason = match (ignored, state, fresh) {
             (Some(why), ..) => Reason::Ignored(why),
             (None, State::Related, first) => {
-                let (helper, announced) = match connection.announced.as_deref() {
+                let (helper, announced) = match &connection.rare().announced {
                     Some((helper, text)) => (*helper, Arc::clone(text)),
                     None => ("", Arc::from("")),
                 };
-                let parent = connection.master.unwrap_or(0);
+                let parent = connection.master().unwrap_or(0);
                 if first {
                     Reason::RelatedByHelper {
                         helper,
@@ -226,15 +234,23 @@ impl Conntrack {
                     }
                 }
             }
-            (None, State::New, true) => match (reopened, &connection.proto) {
+            (None, State::New, true) => match (reopened, connection.tcp()) {
                 (Some(from), _) => Reason::Reopened { from },
-                (None, ProtoState::Tcp(tcp)) if tcp.state != TcpState::SynSent => Reason::PickedUp,
+                (None, Some(tcp)) if tcp.state != TcpState::SynSent => Reason::PickedUp,
                 _ => Reason::FirstPacket,
             },
             (None, State::New, false) => Reason::RepeatedBeforeReply,
             _ if first_reply => Reason::FirstReply,
             _ => Reason::InConnection,
         };
+        if sooner(connection.deadline(), before) {
+            self.slab.hasten(index);
+        }
+        if counted && let Some(traffic) = self.slab.traffic_mut(index) {
+            let traffic = &mut traffic[direction.index()];
+            traffic.packets += 1;
+            traffic.bytes += packet.declared_len() as u64;
+        }
         if kill {
             self.detach(index);
         }
@@ -278,7 +294,7 @@ impl Conntrack {
         let Some((index, direction)) = self.find(&inverse, zones, now) else {
             return Track::invalid(unknown);
         };
-        let Some(connection) = self.slots[index as usize].connection.as_deref() else {
+        let Some(connection) = self.entry(index) else {
             return Track::invalid(unknown);
         };
         let own = connection.tuple(direction).destination;
@@ -292,7 +308,7 @@ impl Conntrack {
         Track {
             state: State::Related,
             direction,
-            connection: Some(connection.id),
+            connection: Some(connection.id()),
             fresh: false,
             dying: false,
             verified: false,
@@ -301,7 +317,7 @@ impl Conntrack {
                 family: packet.family(),
                 kind: transport.first().copied().unwrap_or(0),
                 code: transport.get(1).copied().unwrap_or(0),
-                parent: connection.number,
+                parent: connection.number(),
                 quoted: direction.opposite(),
             },
             tcp: None,
@@ -313,7 +329,7 @@ impl Conntrack {
     /// answer is then tracked like any other packet.
     pub fn attach(&self, to: &Track) -> Option<Track> {
         let id = to.connection?;
-        let parent = self.connection(id).map_or(0, |c| c.number);
+        let parent = self.connection(id).map_or(0, |c| c.number());
         Some(Track {
             state: State::Related,
             direction: to.direction.opposite(),
@@ -329,16 +345,18 @@ impl Conntrack {
 
     /// A reset by REJECT closes a confirmed TCP connection (kernel `nf_conntrack_tcp_set_closing`).
     pub fn set_closing(&mut self, id: ConnId, now: Timestamp) {
-        let policy = self.connection(id).and_then(|c| c.policy);
+        let policy = self.connection(id).and_then(|c| c.policy());
         let close = self.policies.of(policy, &self.config).tcp_timeout_close;
         if let Some(connection) = self.connection_mut(id)
             && connection.confirmed()
-            && let ProtoState::Tcp(tcp) = &mut connection.proto
+            && let Some(mut tcp) = connection.tcp()
             && tcp.state != TcpState::Close
         {
             tcp.state = TcpState::Close;
+            connection.set_tcp(&tcp);
             if !connection.status.has(Status::FIXED_TIMEOUT) {
-                connection.deadline = Deadline::At(now + Duration::from_secs(close));
+                connection.renew(close, now);
+                self.slab.hasten(id.index);
             }
         }
     }
@@ -365,7 +383,7 @@ impl Conntrack {
         let about = track.state == State::Related && track.direction == Direction::Reply;
         // Decided before the helper speaks: the segment that it changes is not shifted itself.
         let shifted = connection.status.has(Status::SEQ_ADJUST) && !about && !surroundings.looped();
-        if !about && let Some(name) = connection.helper {
+        if !about && let Some(name) = connection.helper() {
             let asked = self.ask_helper(name, buffer, track, surroundings, now);
             leave.announced = asked.announced;
             if let Word::Drop(why) = asked.word {
@@ -380,7 +398,8 @@ impl Conntrack {
             }
         }
         if shifted
-            && let Some(shifts) = self.connection(id).and_then(|c| c.shifts.as_deref())
+            && let Some(connection) = self.connection(id)
+            && let Some(shifts) = &connection.rare().shifts
             && !seqadj::adjust(buffer, shifts, track.direction)
         {
             leave.drop = Some(DropReason::Options);
@@ -419,11 +438,11 @@ impl Conntrack {
         let Some(connection) = self.connection_mut(id) else {
             return pass;
         };
-        let Some(info) = helper::for_tuple(name, &connection.tuples[0]) else {
+        let (tuples, status) = (connection.tuples(), connection.status);
+        let Some(info) = helper::for_tuple(name, &tuples[0]) else {
             return pass;
         };
-        let mut state = std::mem::take(&mut connection.helper_state);
-        let (tuples, status) = (connection.tuples, connection.status);
+        let mut state = std::mem::take(&mut connection.rare_mut().helper_state);
         let mut call = Call {
             table: self,
             buffer,
@@ -441,7 +460,7 @@ impl Conntrack {
         let word = helper::inspect(info, &mut state, &mut call);
         let (announced, limited) = (call.announced.into_iter().next(), call.limited);
         if let Some(connection) = self.connection_mut(id) {
-            connection.helper_state = state;
+            connection.rare_mut().helper_state = state;
         }
         Asked {
             word,
@@ -469,6 +488,11 @@ impl Conntrack {
             self.remove(id.index);
         }
     }
+}
+
+/// Whether a deadline is before another one.
+fn sooner(deadline: Deadline, than: Deadline) -> bool {
+    matches!((deadline, than), (Deadline::At(a), Deadline::At(b)) if a < b)
 }
 
 /// A helper's answer.
@@ -503,14 +527,14 @@ fn handle(
     step: Option<&mut TcpStep>,
 ) -> Update {
     let config = context.config;
-    match connection.tuples[0].protocol {
+    match connection.protocol() {
         proto::TCP => {
             if let Err(why) = tcp::check(context) {
                 return Update::Invalid(why);
             }
             if !connection.confirmed() {
                 match tcp::start(context) {
-                    Ok(state) => connection.proto = state,
+                    Ok(state) => connection.set_proto(&state),
                     Err(why) => return Update::Invalid(why),
                 }
             }

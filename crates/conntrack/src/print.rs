@@ -5,8 +5,9 @@ use std::fmt::Write;
 use palisade_wire::{Family, Timestamp, proto};
 
 use crate::config::Config;
-use crate::connection::{Connection, Status};
+use crate::connection::Status;
 use crate::expect::Expectation;
+use crate::table::Entry;
 use crate::tuple::Direction;
 
 /// Protocol name and the width that the tool gives it.
@@ -29,7 +30,7 @@ fn seconds(time: Timestamp) -> u64 {
 }
 
 /// One entry, without a newline.
-pub fn extended(connection: &Connection, config: &Config, now: Timestamp) -> String {
+pub fn extended(connection: Entry<'_>, config: &Config, now: Timestamp) -> String {
     let mut line = String::with_capacity(200);
     let tuple = connection.tuple(Direction::Original);
     let (family, number) = match tuple.family() {
@@ -49,7 +50,7 @@ pub fn extended(connection: &Connection, config: &Config, now: Timestamp) -> Str
     for direction in [Direction::Original, Direction::Reply] {
         let _ = write!(line, " {}", connection.tuple(direction));
         // A zone of one direction stands behind that direction's tuple, one of both behind the mark.
-        match (connection.zones, direction) {
+        match (connection.zones(), direction) {
             ([a, b], _) if a == b => {}
             ([zone, _], Direction::Original) if zone != 0 => {
                 let _ = write!(line, " zone-orig={zone}");
@@ -60,7 +61,7 @@ pub fn extended(connection: &Connection, config: &Config, now: Timestamp) -> Str
             _ => {}
         }
         if config.acct != 0 {
-            let traffic = connection.traffic[direction.index()];
+            let traffic = connection.traffic()[direction.index()];
             let _ = write!(line, " packets={} bytes={}", traffic.packets, traffic.bytes);
         }
         if direction == Direction::Original && !connection.replied() {
@@ -71,7 +72,7 @@ pub fn extended(connection: &Connection, config: &Config, now: Timestamp) -> Str
         line.push_str(" [ASSURED]");
     }
     let _ = write!(line, " mark={}", connection.mark);
-    let [zone, other] = connection.zones;
+    let [zone, other] = connection.zones();
     if zone != 0 && zone == other {
         let _ = write!(line, " zone={zone}");
     }
@@ -80,10 +81,10 @@ pub fn extended(connection: &Connection, config: &Config, now: Timestamp) -> Str
         let _ = write!(
             line,
             " delta-time={}",
-            seconds(now).saturating_sub(seconds(connection.created))
+            seconds(now).saturating_sub(seconds(connection.created()))
         );
     }
-    if let Some(helper) = connection.helper {
+    if let Some(helper) = connection.helper() {
         let _ = write!(line, " helper={helper}");
     }
     line.push_str(" use=1");

@@ -1,12 +1,14 @@
 //! The connection table.
 //!
 //! # Overview
-//! Entries live in a slab; every confirmed entry hangs in two chains of one hash table, under its
-//! original and its reply tuple. The hash is keyed by a seed of the configuration.
+//! Entries live in a slab (`slab.rs`). A confirmed entry is found through one index (`index.rs`) under a hash that
+//! both of its tuples have; one whose tuples are not each other's inverse (translated, or with another zone in either
+//! direction) stands there twice. The hash is SipHash-1-3, keyed by a seed of the configuration (`hash.rs`): who
+//! does not know the seed cannot make packets that meet in a line.
 //!
 //! # Life cycle
 //! [`Conntrack::track`] looks a packet up and makes an unconfirmed entry for a new connection.
-//! [`Conntrack::leave`], after the last hook, asks the helper and puts the entry into the hash
+//! [`Conntrack::leave`], after the last hook, asks the helper and puts the entry into the index
 //! (confirm). A packet that dies before calls [`Conntrack::discard`], which frees an unconfirmed
 //! entry, so that a dropped first packet leaves nothing behind. Entries end by timeout (found dead on
 //! lookup, or met by a sweep that looks at a few slots for each new connection), by RST before any reply,
@@ -14,43 +16,39 @@
 //!
 //! # Bounds
 //! `nf_conntrack_max` entries and `nf_conntrack_expect_max` expectations. When full, an unassured
-//! entry within eight neighbouring buckets makes room (kernel `early_drop`); if there is none, the
-//! packet is dropped.
+//! entry whose links stand near makes room (kernel `early_drop`); if there is none, the packet is dropped.
+//! The work for one packet is bounded: a line of the index or a few, sixteen slots of the sweep (256 when full),
+//! two lines that move while the index grows.
 //!
 //! # Locking
 //! None: one thread owns the table.
 
-use std::hash::Hasher;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use palisade_wire::{Timestamp, proto};
-use siphasher::sip::SipHasher13;
 
 use crate::config::Config;
 use crate::connection::{ConnId, Connection, Deadline, Status, Traffic};
 use crate::expect::{Expectation, Expectations};
 use crate::flow::initial;
-use crate::helper::{self, Follower, HelperState};
-use crate::nat::{Chance, NONE, Sources};
+use crate::hash;
+use crate::helper::{self, Follower};
+use crate::index::{Index, Link};
+use crate::nat::{Chance, Sources};
 use crate::policy::{Policies, PolicyId};
 use crate::proto::clash_allowed;
 use crate::proto::gre::GreKeys;
+use crate::slab::{Cold, Slab};
 use crate::track::Template;
-use crate::tuple::{Direction, Tuple, Zone};
+use crate::tuple::{Direction, Key, Tuple, Zone};
 
-/// End of a hash chain.
-const NIL: u32 = u32::MAX;
-
-/// In one bucket the reply link stands before the original one (confirm puts it in front), so it goes
-/// first: no link is ever left whose predecessor is gone.
-const UNCHAIN_ORDER: [Direction; 2] = [Direction::Reply, Direction::Original];
-
-/// Buckets that early drop looks at (kernel `NF_CT_EVICTION_RANGE`).
-const EVICTION_RANGE: u32 = 8;
+/// Lines of the index that early drop looks at: about as many connections as in the eight buckets that the kernel
+/// looks at (`NF_CT_EVICTION_RANGE`).
+const EVICTION_LINES: usize = 2;
 
 /// Slots that the sweep looks at for each new connection.
-const SWEEP_STEP: usize = 8;
+const SWEEP_STEP: usize = 16;
 
 /// Slots that the sweep looks at when the table is full.
 const SWEEP_FULL: usize = 256;
@@ -72,22 +70,16 @@ pub struct Stats {
     pub peak: u64,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Slot {
-    pub(crate) generation: u32,
-    pub(crate) connection: Option<Box<Connection>>,
-}
-
 /// A connection table.
 #[derive(Clone, Debug)]
 pub struct Conntrack {
     pub(crate) config: Config,
-    pub(crate) slots: Vec<Slot>,
-    pub(crate) free: Vec<u32>,
-    buckets: Vec<u32>,
+    pub(crate) slab: Slab,
+    index: Index,
     live: usize,
     sweep_at: usize,
     next_number: u64,
+    ended: Vec<u32>,
     pub(crate) expectations: Expectations,
     pub(crate) stats: Stats,
     pub(crate) explain: bool,
@@ -98,20 +90,18 @@ pub struct Conntrack {
 }
 
 impl Conntrack {
-    /// An empty table. `nf_conntrack_buckets` chains are allocated at once (4 bytes each),
-    /// entries as they come.
+    /// An empty table. The index for `nf_conntrack_buckets` is there at once, entries as they come.
     pub fn new(config: Config) -> Self {
-        let buckets = vec![NIL; config.buckets.clamp(1, 1 << 24) as usize];
         let chance = Chance::new(config.hash_seed);
         Conntrack {
             policies: Policies::new(&config),
+            slab: Slab::new(config.acct != 0),
+            index: Index::new(config.buckets.clamp(1, 1 << 24)),
             config,
-            slots: Vec::new(),
-            free: Vec::new(),
-            buckets,
             live: 0,
             sweep_at: 0,
             next_number: 1,
+            ended: Vec::new(),
             expectations: Expectations::default(),
             stats: Stats::default(),
             explain: false,
@@ -151,29 +141,33 @@ impl Conntrack {
         &self.stats
     }
 
+    /// Bytes that entries and their index hold.
+    pub fn memory(&self) -> usize {
+        self.slab.memory() + self.index.memory()
+    }
+
     /// An entry, if it still exists.
     #[inline]
-    pub fn connection(&self, id: ConnId) -> Option<&Connection> {
-        let slot = self.slots.get(id.index as usize)?;
-        (slot.generation == id.generation)
-            .then_some(slot.connection.as_deref())
-            .flatten()
+    pub fn connection(&self, id: ConnId) -> Option<Entry<'_>> {
+        let connection = self.slab.get(id.index)?;
+        (connection.generation == id.generation).then_some(Entry {
+            connection,
+            index: id.index,
+            slab: &self.slab,
+        })
     }
 
     /// An entry, to set its mark.
     #[inline]
     pub fn connection_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
-        let slot = self.slots.get_mut(id.index as usize)?;
-        (slot.generation == id.generation)
-            .then_some(slot.connection.as_deref_mut())
-            .flatten()
+        let connection = self.slab.get_mut(id.index)?;
+        (connection.generation == id.generation).then_some(connection)
     }
 
     /// Confirmed entries, in no useful order, dead ones that were not collected included.
-    pub fn connections(&self) -> impl Iterator<Item = &Connection> {
-        self.slots
-            .iter()
-            .filter_map(|s| s.connection.as_deref())
+    pub fn connections(&self) -> impl Iterator<Item = Entry<'_>> {
+        (0..self.slab.slots() as u32)
+            .filter_map(|index| self.entry(index))
             .filter(|c| c.confirmed() && !c.status.has(Status::DYING))
     }
 
@@ -184,40 +178,49 @@ impl Conntrack {
 
     /// Removes everything that ended by `now`.
     pub fn expire(&mut self, now: Timestamp) {
-        self.sweep(self.slots.len(), now);
+        self.sweep(self.slab.slots(), now);
         self.expectations.expire(now);
     }
 
     /// The entry of a slot.
+    pub(crate) fn entry(&self, index: u32) -> Option<Entry<'_>> {
+        Some(Entry {
+            connection: self.slab.get(index)?,
+            index,
+            slab: &self.slab,
+        })
+    }
+
+    #[inline]
     pub(crate) fn slot(&self, index: u32) -> Option<&Connection> {
-        self.slots.get(index as usize)?.connection.as_deref()
+        self.slab.get(index)
     }
 
+    #[inline]
     pub(crate) fn slot_mut(&mut self, index: u32) -> Option<&mut Connection> {
-        self.slots
-            .get_mut(index as usize)?
-            .connection
-            .as_deref_mut()
+        self.slab.get_mut(index)
     }
 
-    pub(crate) fn hash(&self, tuple: &Tuple, zone: Zone) -> u32 {
-        let (k0, k1) = self.config.hash_seed;
-        let mut hasher = SipHasher13::new_with_keys(k0 ^ u64::from(zone), k1);
-        hasher.write(&tuple.key().0);
-        hasher.finish() as u32
+    /// The handle of a slot's connection.
+    #[inline]
+    pub(crate) fn id(&self, index: u32) -> Option<ConnId> {
+        let generation = self.slab.get(index)?.generation;
+        Some(ConnId { index, generation })
     }
 
-    fn bucket(&self, hash: u32) -> usize {
-        ((u64::from(hash) * self.buckets.len() as u64) >> 32) as usize
+    #[inline]
+    pub(crate) fn hash(&self, key: &Key, zone: Zone) -> u64 {
+        hash::of(self.config.hash_seed, key, zone)
     }
 
     /// The connection in the table that has `tuple` in one of its directions (kernel `nf_conntrack_find_get`).
     pub fn lookup(&mut self, tuple: &Tuple, zones: [Zone; 2], now: Timestamp) -> Option<ConnId> {
         let (index, _) = self.find(tuple, zones, now)?;
-        self.slot(index).map(Connection::id)
+        self.id(index)
     }
 
     /// A confirmed, living entry that has `tuple` in one of its directions.
+    #[inline]
     pub(crate) fn find(
         &mut self,
         tuple: &Tuple,
@@ -225,44 +228,47 @@ impl Conntrack {
         now: Timestamp,
     ) -> Option<(u32, Direction)> {
         let key = tuple.key();
-        let hash = self.hash(tuple, zones[0]);
-        let found = self.find_chain(&key, hash, zones, now);
-        if found.is_some() || zones[0] == zones[1] {
-            return found;
-        }
-        let hash = self.hash(tuple, zones[1]);
-        self.find_chain(&key, hash, zones, now)
+        self.find_key(&key, self.hash(&key, zones[0]), zones, now)
     }
 
-    pub(crate) fn find_chain(
+    /// As [`find`](Self::find), by the hash with the first zone.
+    pub(crate) fn find_key(
         &mut self,
-        key: &crate::tuple::Key,
-        hash: u32,
+        key: &Key,
+        hash: u64,
         zones: [Zone; 2],
         now: Timestamp,
     ) -> Option<(u32, Direction)> {
-        let bucket = self.bucket(hash);
-        let mut link = self.buckets[bucket];
-        while link != NIL {
-            let (index, direction) = unlink(link);
-            let connection = self.slots[index as usize].connection.as_deref()?;
-            let next = connection.next[direction.index()];
-            if connection.expired(now) {
-                // Both of its links may stand in this chain: start over.
-                self.stats.expired += 1;
-                self.remove(index);
-                link = self.buckets[bucket];
-                continue;
-            }
-            if connection.hashes[direction.index()] == hash
-                && connection.keys[direction.index()] == *key
-                && connection.zones[direction.index()] == zones[direction.index()]
-            {
+        let found = self.search(key, hash, zones, now);
+        if found.is_some() || zones[0] == zones[1] {
+            return found;
+        }
+        self.search(key, self.hash(key, zones[1]), zones, now)
+    }
+
+    /// Those of a hash. One that ended and is met ends here.
+    pub(crate) fn search(
+        &mut self,
+        key: &Key,
+        hash: u64,
+        zones: [Zone; 2],
+        now: Timestamp,
+    ) -> Option<(u32, Direction)> {
+        let inverse = key.inverse()?;
+        loop {
+            let slab = &self.slab;
+            let (index, direction) = self.index.find(hash, |link| {
+                let (index, under) = unlink(link);
+                let direction = fits(slab.get(index)?, under, key, &inverse, zones)?;
+                Some((index, direction))
+            })?;
+            let ended = self.slab.get(index).is_none_or(|c| c.expired(now));
+            if !ended {
                 return Some((index, direction));
             }
-            link = next;
+            self.stats.expired += 1;
+            self.remove(index);
         }
-        None
     }
 
     /// Kernel `init_conntrack`.
@@ -273,87 +279,66 @@ impl Conntrack {
         zones: [Zone; 2],
         now: Timestamp,
     ) -> Result<u32, NoEntry> {
-        let reply = tuple.invert().ok_or(NoEntry::NotInvertible)?;
-        let hashes = [self.hash(tuple, zones[0]), self.hash(&reply, zones[1])];
+        let key = tuple.key();
+        key.inverse().ok_or(NoEntry::NotInvertible)?;
         self.sweep(SWEEP_STEP, now);
         let max = self.config.max as usize;
         if max != 0 && self.live >= max {
             self.sweep(SWEEP_FULL, now);
-            if self.live >= max && !self.early_drop(hashes[0], now) {
+            if self.live >= max && !self.early_drop(self.hash(&key, zones[0]), now) {
                 self.stats.table_full += 1;
                 return Err(NoEntry::Full);
             }
         }
         let number = self.next_number;
         self.next_number += 1;
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 0,
-                connection: None,
-            });
-            (self.slots.len() - 1) as u32
-        });
-        let generation = self.slots[index as usize].generation;
-        let mut connection = Connection {
-            number,
-            id: ConnId { index, generation },
-            tuples: [*tuple, reply],
-            keys: [tuple.key(), reply.key()],
-            hashes,
-            zones,
-            status: Status::default(),
-            deadline: Deadline::AfterConfirm(0),
-            proto: initial(tuple, now),
-            mark: 0,
-            traffic: [Traffic::default(); 2],
-            helper: None,
-            helper_state: HelperState::None,
-            master: None,
-            master_id: None,
-            master_helper: None,
-            master_source: None,
-            created: now,
-            masquerade: None,
+        let (index, generation) = self.slab.reserve();
+        let id = ConnId { index, generation };
+        let mut connection = Connection::new(&key, zones, &initial(tuple, now), generation);
+        if let Some(template) = template {
             // An announced connection too has the policy that a rule gives its first packet.
-            policy: template.and_then(|t| t.policy),
-            labels: None,
-            announced: None,
-            shifts: None,
-            proxied: template.is_some_and(|t| t.proxied).then(Default::default),
-            next: [NIL; 2],
-            source_links: [NONE; 2],
-        };
+            if template.policy.is_some() {
+                connection.rare_mut().policy = template.policy;
+            }
+            if template.proxied {
+                connection.set_proxied();
+            }
+        }
         let mut announced = None;
-        let slots = &self.slots;
+        let slab = &self.slab;
         let expectation =
             self.expectations
                 .take(tuple, zones[0].max(zones[1]), now, |master: ConnId| {
-                    slots
-                        .get(master.index as usize)
-                        .filter(|s| s.generation == master.generation)
-                        .and_then(|s| s.connection.as_deref())
+                    slab.get(master.index)
+                        .filter(|c| c.generation == master.generation)
                         .is_some_and(|c| c.confirmed() && !c.status.has(Status::DYING))
                 });
         if let Some(expectation) = expectation {
             connection.status.set(Status::EXPECTED);
-            connection.master = Some(expectation.parent);
-            connection.master_id = Some(expectation.master);
             let master = self.connection(expectation.master);
             connection.mark = master.map_or(0, |master| master.mark);
-            connection.master_helper = master.and_then(|master| master.helper);
-            connection.master_source = master.map(|master| Box::new(master.tuples[0].source));
-            connection.helper = expectation.assign;
+            let source = master.map(|master| master.tuple(Direction::Original).source);
+            let helper = master.and_then(|master| master.helper());
+            let rare = connection.rare_mut();
+            rare.master = Some(expectation.parent);
+            rare.master_id = Some(expectation.master);
+            rare.master_helper = helper;
+            rare.master_source = source;
+            rare.helper = expectation.assign;
             let text = Arc::from(expectation.announced.as_str());
-            connection.announced = Some(Box::new((expectation.helper, text)));
+            rare.announced = Some((expectation.helper, text));
             announced = Some(expectation);
         } else if let Some(name) = template.and_then(|t| t.helper)
             && helper::for_tuple(name, tuple).is_some()
         {
-            connection.helper = Some(name);
+            connection.rare_mut().helper = Some(name);
             connection.status.set(Status::HELPER);
         }
-        let id = connection.id;
-        self.slots[index as usize].connection = Some(Box::new(connection));
+        let cold = Cold {
+            number,
+            created: now,
+        };
+        self.slab.put(index, connection, cold);
         self.live += 1;
         self.stats.peak = self.stats.peak.max(self.live as u64);
         if let Some(expectation) = &announced {
@@ -375,192 +360,250 @@ impl Conntrack {
     /// # Errors
     /// The clash cannot be resolved: the packet must be dropped. The entry is gone.
     pub(crate) fn confirm(&mut self, id: ConnId, now: Timestamp) -> Result<Option<ConnId>, ()> {
-        let Some(connection) = self.connection(id) else {
+        let Some(connection) = self.slab.get(id.index) else {
             return Err(());
         };
-        let (tuples, zones, hashes) = (connection.tuples, connection.zones, connection.hashes);
-        let holder = [Direction::Original, Direction::Reply]
-            .iter()
-            .find_map(|d| {
-                let hash = hashes[d.index()];
-                self.find_chain(&tuples[d.index()].key(), hash, zones, now)
-            });
+        let (zones, single) = (connection.zones(), connection.single());
+        let key = connection.key();
+        let first = self.hash(&key, zones[0]);
+        let (mut second, mut holder) = (first, self.search(&key, first, zones, now));
+        if holder.is_none()
+            && let Some(connection) = self.slab.get(id.index)
+        {
+            let reply = connection.tuple(Direction::Reply).key();
+            if !single {
+                second = self.hash(&reply, zones[1]);
+            }
+            // Those that stand under one of their tuples only may have this one.
+            holder = self.search(&reply, second, zones, now);
+        }
         if let Some((holder, _)) = holder {
-            self.remove(id.index);
-            let same = self.slot(holder).filter(|holder| {
-                let (theirs, [a, b]) = (holder.tuples, holder.zones);
-                let alike = theirs == tuples && [a, b] == zones;
-                let reverse = theirs == [tuples[1], tuples[0]] && [b, a] == zones;
-                clash_allowed(tuples[0].protocol) && (alike || reverse)
-            });
-            return match same {
-                Some(holder) => Ok(Some(holder.id)),
-                None => Err(()),
-            };
+            return self.clash(id, holder);
         }
-        for direction in [Direction::Original, Direction::Reply] {
-            let bucket = self.bucket(hashes[direction.index()]);
-            let head = self.buckets[bucket];
-            self.buckets[bucket] = link(id.index, direction);
-            if let Some(connection) = self.connection_mut(id) {
-                connection.next[direction.index()] = head;
-            }
+        let seed = self.config.hash_seed;
+        let slab = &self.slab;
+        let hash_of = |link| link_hash(slab, seed, link);
+        self.index
+            .insert(first, link(id.index, Direction::Original), hash_of);
+        if !single {
+            self.index
+                .insert(second, link(id.index, Direction::Reply), hash_of);
         }
-        if let Some(connection) = self.connection_mut(id) {
-            if let Deadline::AfterConfirm(seconds) = connection.deadline {
-                connection.deadline = Deadline::At(now + Duration::from_secs(seconds));
-            }
+        if let Some(connection) = self.slab.get_mut(id.index) {
             connection.status.set(Status::CONFIRMED);
+            if let Deadline::AfterConfirm(seconds) = connection.deadline() {
+                connection.renew(seconds, now);
+            }
         }
         self.stats.inserted += 1;
         Ok(None)
     }
 
-    /// Takes an entry out of hash and slab; its expectations go with it.
-    pub(crate) fn remove(&mut self, index: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize) else {
-            return;
+    /// An unconfirmed connection one of whose tuples another one has.
+    fn clash(&mut self, id: ConnId, holder: u32) -> Result<Option<ConnId>, ()> {
+        let own = self.slab.get(id.index);
+        let own = own.map(|c| (c.tuples(), c.zones()));
+        self.remove(id.index);
+        let (Some((tuples, zones)), Some(holder)) = (own, self.entry(holder)) else {
+            return Err(());
         };
-        let Some(connection) = slot.connection.take() else {
-            return;
-        };
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(index);
-        self.live -= 1;
-        if connection.confirmed() && !connection.status.has(Status::DYING) {
-            for direction in UNCHAIN_ORDER {
-                self.unchain(
-                    connection.hashes[direction.index()],
-                    link(index, direction),
-                    connection.next[direction.index()],
-                    &connection,
-                );
-            }
+        let (theirs, [a, b]) = (holder.tuples(), holder.zones());
+        let alike = theirs == tuples && [a, b] == zones;
+        let reverse = theirs == [tuples[1], tuples[0]] && [b, a] == zones;
+        if clash_allowed(tuples[0].protocol) && (alike || reverse) {
+            Ok(Some(holder.id()))
+        } else {
+            Err(())
         }
-        self.unlink_source(&connection);
-        if connection.helper.is_some() {
-            self.expectations.forget_parent(connection.id);
-            self.gre_keys.forget(connection.id);
+    }
+
+    /// Takes an entry out of index and slab; its expectations go with it.
+    pub(crate) fn remove(&mut self, index: u32) {
+        let Some(connection) = self.slab.get(index) else {
+            return;
+        };
+        let id = ConnId {
+            index,
+            generation: connection.generation,
+        };
+        if connection.confirmed() && !connection.status.has(Status::DYING) {
+            self.unlink(index);
+        }
+        self.unlink_source(index);
+        let Some(connection) = self.slab.take(index) else {
+            return;
+        };
+        self.live -= 1;
+        if connection.helper().is_some() {
+            self.expectations.forget_parent(id);
+            self.gre_keys.forget(id);
             if connection.confirmed() {
                 helper::ended(self, &connection);
             }
         }
         // With a call its control connection's keys are gone too (kernel `destroy_gre_conntrack`).
-        if connection.tuples[0].protocol == proto::GRE
-            && let Some(master) = connection.master_id
+        if connection.protocol() == proto::GRE
+            && let Some(master) = connection.rare().master_id
         {
             self.gre_keys.forget(master);
         }
     }
 
-    /// Takes an entry out of the hash; it stays in the slab for the packet that ended it.
+    /// Takes an entry out of the index; it stays in the slab for the packet that ended it.
     pub(crate) fn detach(&mut self, index: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize) else {
-            return;
-        };
-        let Some(mut connection) = slot.connection.take() else {
-            return;
-        };
-        for direction in UNCHAIN_ORDER {
-            self.unchain(
-                connection.hashes[direction.index()],
-                link(index, direction),
-                connection.next[direction.index()],
-                &connection,
-            );
+        self.unlink(index);
+        if let Some(connection) = self.slab.get_mut(index) {
+            connection.status.set(Status::DYING);
         }
-        connection.status.set(Status::DYING);
-        self.slots[index as usize].connection = Some(connection);
     }
 
-    /// Removes one link of an entry that is already out of the slab from its chain.
-    fn unchain(&mut self, hash: u32, target: u32, after: u32, gone: &Connection) {
-        let bucket = self.bucket(hash);
-        if self.buckets[bucket] == target {
-            self.buckets[bucket] = after;
-            return;
-        }
-        let mut at = self.buckets[bucket];
-        while at != NIL {
-            let (index, direction) = unlink(at);
-            let Some(connection) = self.slots[index as usize].connection.as_deref_mut() else {
-                // The entry's other link, standing earlier in this very chain.
-                at = gone.next[direction.index()];
-                continue;
-            };
-            let next = connection.next[direction.index()];
-            if next == target {
-                connection.next[direction.index()] = after;
-                return;
+    /// Takes an entry's links out of the index.
+    fn unlink(&mut self, index: u32) {
+        let single = self.slab.get(index).is_none_or(Connection::single);
+        for direction in [Direction::Original, Direction::Reply] {
+            let link = link(index, direction);
+            if (direction == Direction::Original || !single)
+                && let Some(hash) = link_hash(&self.slab, self.config.hash_seed, link)
+            {
+                self.index.remove(hash, link);
             }
-            at = next;
         }
     }
 
     /// Collects ended entries among the next `count` slots.
     fn sweep(&mut self, count: usize, now: Timestamp) {
-        for _ in 0..count.min(self.slots.len()) {
-            if self.sweep_at >= self.slots.len() {
-                self.sweep_at = 0;
-            }
-            let index = self.sweep_at;
-            self.sweep_at += 1;
-            if self.slots[index]
-                .connection
-                .as_deref()
-                .is_some_and(|c| c.expired(now))
-            {
+        let mut ended = std::mem::take(&mut self.ended);
+        self.sweep_at = self.slab.ended(self.sweep_at, count, now, &mut ended);
+        for index in ended.drain(..) {
+            // With one of them others may have gone.
+            if self.slab.get(index).is_some_and(|c| c.expired(now)) {
                 self.stats.expired += 1;
-                self.remove(index as u32);
+                self.remove(index);
             }
         }
+        self.ended = ended;
     }
 
-    /// Makes room near `hash`: all unassured entries of the first bucket that has any (kernel
-    /// `early_drop`).
-    fn early_drop(&mut self, hash: u32, now: Timestamp) -> bool {
-        let first = self.bucket(hash);
-        for step in 0..EVICTION_RANGE as usize {
-            let bucket = (first + step) % self.buckets.len();
-            let mut victims: Vec<u32> = Vec::new();
-            let mut at = self.buckets[bucket];
-            while at != NIL {
-                let (index, direction) = unlink(at);
-                let Some(connection) = self.slots[index as usize].connection.as_deref() else {
-                    break;
-                };
-                if connection.expired(now) || !connection.assured() {
-                    victims.push(index);
-                }
-                at = connection.next[direction.index()];
-            }
-            victims.dedup();
-            if !victims.is_empty() {
-                for index in victims {
-                    if self.slots[index as usize].connection.is_some() {
-                        self.stats.early_drop += 1;
-                        self.remove(index);
-                    }
-                }
-                return true;
-            }
+    /// Makes room near `hash`: the first entry that ended or is not assured (kernel `early_drop`).
+    fn early_drop(&mut self, hash: u64, now: Timestamp) -> bool {
+        let slab = &self.slab;
+        let victim = self.index.near(hash, EVICTION_LINES).find_map(|link| {
+            let (index, _) = unlink(link);
+            let connection = slab.get(index)?;
+            (connection.expired(now) || !connection.assured()).then_some(index)
+        });
+        if let Some(index) = victim {
+            self.stats.early_drop += 1;
+            self.remove(index);
         }
-        false
+        victim.is_some()
     }
 }
 
-/// A chain link: slot and direction in one word.
-fn link(index: u32, direction: Direction) -> u32 {
+/// An entry with what stands beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    connection: &'a Connection,
+    index: u32,
+    slab: &'a Slab,
+}
+
+impl<'a> Entry<'a> {
+    /// Handle of this entry.
+    pub fn id(self) -> ConnId {
+        ConnId {
+            index: self.index,
+            generation: self.connection.generation,
+        }
+    }
+
+    /// The connection itself.
+    pub fn connection(self) -> &'a Connection {
+        self.connection
+    }
+
+    /// 1, 2, 3 … in order of creation; for people and logs.
+    pub fn number(self) -> u64 {
+        self.slab.cold(self.index).number
+    }
+
+    /// When the first packet came.
+    pub fn created(self) -> Timestamp {
+        self.slab.cold(self.index).created
+    }
+
+    /// Traffic by [`Direction::index`]; nothing where it is not counted (`nf_conntrack_acct`).
+    pub fn traffic(self) -> [Traffic; 2] {
+        self.slab.traffic(self.index)
+    }
+}
+
+impl Deref for Entry<'_> {
+    type Target = Connection;
+
+    #[inline]
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+/// A link: slot and direction in one word.
+pub(crate) fn link(index: u32, direction: Direction) -> Link {
     index << 1 | direction as u32
 }
 
-fn unlink(link: u32) -> (u32, Direction) {
+#[inline]
+pub(crate) fn unlink(link: Link) -> (u32, Direction) {
     let direction = if link & 1 == 0 {
         Direction::Original
     } else {
         Direction::Reply
     };
     (link >> 1, direction)
+}
+
+/// The hash that an entry's link stands under.
+fn link_hash(slab: &Slab, seed: (u64, u64), link: Link) -> Option<u64> {
+    let (index, direction) = unlink(link);
+    let connection = slab.get(index)?;
+    let key = match direction {
+        Direction::Original => connection.key(),
+        Direction::Reply => connection.tuple(Direction::Reply).key(),
+    };
+    let zone = connection.zones()[direction.index()];
+    Some(hash::of(seed, &key, zone))
+}
+
+/// Whether a connection that stands under one of its tuples has a key, and in which direction. One whose tuples are
+/// the same has it in the reply direction.
+#[inline]
+pub(crate) fn fits(
+    connection: &Connection,
+    under: Direction,
+    key: &Key,
+    inverse: &Key,
+    zones: [Zone; 2],
+) -> Option<Direction> {
+    let direction = if connection.single() {
+        if connection.has(inverse) {
+            Direction::Reply
+        } else if connection.has(key) {
+            Direction::Original
+        } else {
+            return None;
+        }
+    } else {
+        let fits = match under {
+            Direction::Original => connection.has(key),
+            Direction::Reply => connection.tuple(Direction::Reply).key() == *key,
+        };
+        if !fits {
+            return None;
+        }
+        under
+    };
+    let at = direction.index();
+    (connection.zones()[at] == zones[at]).then_some(direction)
 }
 
 /// Why a packet got no entry.

@@ -175,41 +175,152 @@ impl Tuple {
     }
 
     /// The flat key of this tuple in the table.
+    #[inline]
     pub(crate) fn key(&self) -> Key {
-        let mut bytes = [0u8; Key::LEN];
-        match (self.source, self.destination) {
-            (IpAddr::V4(s), IpAddr::V4(d)) => {
-                bytes[..4].copy_from_slice(&s.octets());
-                bytes[16..20].copy_from_slice(&d.octets());
-                bytes[37] = 4;
-            }
-            (s, d) => {
-                bytes[..16].copy_from_slice(&octets(s));
-                bytes[16..32].copy_from_slice(&octets(d));
-                bytes[37] = 6;
-            }
-        }
+        let (source, destination, family) = match (self.source, self.destination) {
+            (IpAddr::V4(s), IpAddr::V4(d)) => (
+                [u64::from(u32::from(s)), 0],
+                [u64::from(u32::from(d)), 0],
+                Key::V4,
+            ),
+            (s, d) => (halves(s), halves(d), Key::V6),
+        };
         let (a, b) = self.words();
-        bytes[32..34].copy_from_slice(&a.to_be_bytes());
-        bytes[34..36].copy_from_slice(&b.to_be_bytes());
-        bytes[36] = self.protocol;
-        Key(bytes)
+        Key {
+            source,
+            destination,
+            words: u32::from(a) << 16 | u32::from(b),
+            protocol: self.protocol,
+            family,
+        }
     }
 }
 
-fn octets(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(a) => a.to_ipv6_mapped().octets(),
-        IpAddr::V6(a) => a.octets(),
-    }
+fn halves(address: IpAddr) -> [u64; 2] {
+    let bits = match address {
+        IpAddr::V4(a) => u128::from(a.to_ipv6_mapped()),
+        IpAddr::V6(a) => u128::from(a),
+    };
+    [(bits >> 64) as u64, bits as u64]
 }
 
-/// A tuple as flat bytes: hashed in one write, compared in one go.
+/// A tuple as a few whole words: hashed and compared without looking at what they mean.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Key(pub(crate) [u8; Key::LEN]);
+pub(crate) struct Key {
+    pub(crate) source: [u64; 2],
+    pub(crate) destination: [u64; 2],
+    /// Source's and destination's sixteen bits.
+    pub(crate) words: u32,
+    pub(crate) protocol: u8,
+    /// [`Key::V4`] or [`Key::V6`].
+    pub(crate) family: u8,
+}
+
+/// An end of a connection: address and sixteen bits.
+type KeyEnd = ([u64; 2], u16);
 
 impl Key {
-    pub(crate) const LEN: usize = 38;
+    pub(crate) const V4: u8 = 4;
+    pub(crate) const V6: u8 = 6;
+
+    #[inline]
+    pub(crate) fn is_v4(&self) -> bool {
+        self.family == Key::V4
+    }
+
+    #[inline]
+    fn split(&self) -> (u16, u16) {
+        ((self.words >> 16) as u16, self.words as u16)
+    }
+
+    fn is_icmp(&self) -> bool {
+        matches!(self.protocol, proto::ICMP | proto::ICMPV6)
+    }
+
+    /// Both ends, the lower one first, so that a tuple and its inverse have the same. Of ICMP the identifier goes with
+    /// the first and the lower of question and answer with the second.
+    #[inline]
+    pub(crate) fn ends(&self) -> (KeyEnd, KeyEnd) {
+        let (a, b) = self.split();
+        if self.is_icmp() {
+            let [kind, code] = b.to_be_bytes();
+            let other = icmp_counterpart(self.protocol, kind).unwrap_or(kind);
+            let b = u16::from_be_bytes([kind.min(other), code]);
+            return if self.source <= self.destination {
+                ((self.source, a), (self.destination, b))
+            } else {
+                ((self.destination, a), (self.source, b))
+            };
+        }
+        let (source, destination) = ((self.source, a), (self.destination, b));
+        if source <= destination {
+            (source, destination)
+        } else {
+            (destination, source)
+        }
+    }
+
+    /// The key of the inverse tuple, if there is one.
+    #[inline]
+    pub(crate) fn inverse(&self) -> Option<Key> {
+        let (a, b) = self.split();
+        let words = if self.is_icmp() {
+            let [kind, code] = b.to_be_bytes();
+            let kind = icmp_counterpart(self.protocol, kind)?;
+            u32::from(a) << 16 | u32::from(u16::from_be_bytes([kind, code]))
+        } else {
+            u32::from(b) << 16 | u32::from(a)
+        };
+        Some(Key {
+            source: self.destination,
+            destination: self.source,
+            words,
+            ..*self
+        })
+    }
+
+    /// The tuple that it stands for.
+    #[inline]
+    pub(crate) fn tuple(&self) -> Tuple {
+        let address = |[high, low]: [u64; 2]| {
+            if self.is_v4() {
+                IpAddr::V4((low_half(high)).into())
+            } else {
+                IpAddr::V6((u128::from(high) << 64 | u128::from(low)).into())
+            }
+        };
+        let (source, destination) = self.split();
+        let proto = match self.protocol {
+            proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP => TupleProto::Ports {
+                source,
+                destination,
+            },
+            proto::ICMP | proto::ICMPV6 => {
+                let [kind, code] = destination.to_be_bytes();
+                TupleProto::Icmp {
+                    id: source,
+                    kind,
+                    code,
+                }
+            }
+            proto::GRE => TupleProto::Gre {
+                source,
+                destination,
+            },
+            _ => TupleProto::Generic,
+        };
+        Tuple {
+            source: address(self.source),
+            destination: address(self.destination),
+            protocol: self.protocol,
+            proto,
+        }
+    }
+}
+
+/// An IPv4 address as a key has it.
+fn low_half(word: u64) -> u32 {
+    word as u32
 }
 
 /// The type that answers an ICMP or ICMPv6 query, or that it answers (kernel `invmap`).

@@ -5,14 +5,14 @@ use palisade_wire::{Buffer, Packet, Timestamp, build, tcp::flags};
 
 /// Sends packets one after the other; the packets counted in original direction after each.
 fn counted(packets: &[Vec<u8>]) -> Vec<u64> {
-    let mut table = Conntrack::new(Config::default());
+    let mut table = Conntrack::new(Config { acct: 1, ..Config::default() });
     let mut counts = Vec::new();
     for (n, bytes) in packets.iter().enumerate() {
         let now = Timestamp::new(n as u64, 0);
         let packet = Packet::parse(bytes).unwrap();
         let mut track = table.track(&packet, TrackHook::Prerouting, None, now);
         table.leave(&mut Buffer::new(packet, Vec::new()), &mut track, &(), now);
-        counts.push(table.connections().next().unwrap().traffic[0].packets);
+        counts.push(table.connections().next().unwrap().traffic()[0].packets);
     }
     counts
 }

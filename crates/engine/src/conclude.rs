@@ -80,16 +80,16 @@ impl Engine {
         let connection = id
             .and_then(|id| self.conntrack.connection(id))
             .map(|c| ConnectionView {
-                number: c.number,
+                number: c.number(),
                 state: c.state_name(),
                 timeout: c.timeout(now),
                 assured: c.assured(),
                 replied: c.replied(),
                 mark: c.mark,
-                helper: c.helper,
-                master: c.master,
+                helper: c.helper(),
+                master: c.master(),
                 confirmed: c.confirmed(),
-                translation: Translation::of(c),
+                translation: Translation::of(&c),
             });
         if let Some(track) = &track {
             self.conntrack.discard(track);

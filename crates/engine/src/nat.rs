@@ -89,7 +89,10 @@ impl Engine {
                 linear::Verdict::Accept => {}
                 linear::Verdict::Translate => {
                     self.bind_by_rule(id, end, &decision, journey)?;
-                    let view = self.conntrack.connection(id).and_then(Translation::of);
+                    let view = self
+                        .conntrack
+                        .connection(id)
+                        .and_then(|c| Translation::of(&c));
                     if O::ACTIVE {
                         observer.effect(Effect::Translated(
                             view.map_or("nothing changes".into(), |t| t.to_string()),
@@ -123,7 +126,7 @@ impl Engine {
         let range = match target {
             Some(Target::Snat(Snat(range)) | Target::Dnat(Dnat(range))) => range_of(&range),
             Some(Target::Masquerade(Masquerade(range))) => {
-                let original = self.conntrack.connection(id).map(|c| c.tuples[0].source);
+                let original = self.conntrack.connection(id).map(|c| c.tuples()[0].source);
                 if original.is_some_and(|a| a.is_ipv4() && a.is_unspecified()) {
                     // Not to be masqueraded: it has no address yet. Kernel `nf_nat_masquerade_ipv6` does
                     // not ask.

@@ -275,7 +275,7 @@ pub struct Translation {
 impl Translation {
     /// Of a connection; `None` when its addresses and ports stay.
     pub(crate) fn of(connection: &Connection) -> Option<Translation> {
-        let [original, reply] = connection.tuples;
+        let [original, reply] = connection.tuples();
         let to = reply.invert()?;
         (connection.translated() && to != original).then_some(Translation { from: original, to })
     }

@@ -10,7 +10,7 @@ use std::hash::Hasher;
 use std::net::IpAddr;
 
 use palisade_conntrack::nat::seqadj;
-use palisade_conntrack::{Direction, ProtoState, TcpState, Template, Track};
+use palisade_conntrack::{Direction, TcpState, Template, Track};
 use palisade_rules::Family;
 use palisade_rules::targets::synproxy::Synproxy;
 use palisade_wire::{Packet, Timestamp, build, proto, tcp::Tcp, tcp::flags};
@@ -382,10 +382,10 @@ impl Engine {
         let Some(connection) = self.conntrack.connection(id) else {
             return Ok(());
         };
-        let (Some(minded), false) = (connection.proxied.as_deref().copied(), looped) else {
+        let (Some(minded), false) = (connection.proxied(), looped) else {
             return Ok(());
         };
-        let ProtoState::Tcp(state) = connection.proto else {
+        let Some(state) = connection.tcp() else {
             return Ok(());
         };
         if packet.protocol() != proto::TCP {
@@ -489,7 +489,7 @@ impl Engine {
         &mut self,
         id: palisade_conntrack::ConnId,
     ) -> Option<&mut palisade_conntrack::connection::Proxied> {
-        self.conntrack.connection_mut(id)?.proxied.as_deref_mut()
+        self.conntrack.connection_mut(id)?.proxied_mut()
     }
 }
 

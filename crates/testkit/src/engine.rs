@@ -11,7 +11,7 @@ use palisade_capture::script::{
     direction, input, observed, stamps, state,
 };
 use palisade_conntrack::nat::Preferred;
-use palisade_conntrack::{Config, Connection, Direction, Tuple};
+use palisade_conntrack::{Config, Direction, Entry, Tuple};
 use palisade_engine::{Engine, Reassembly, Setup};
 use palisade_rules::{Chain, Family, Ruleset, TableKind, ipset, parse};
 use palisade_wire::{Packet, Timestamp, proto, tcp::Tcp, tcp::flags};
@@ -344,22 +344,22 @@ impl Counted for EngineSubject {
         engine.expire(now);
         let table = engine.conntrack();
         let mut tables = Tables::default();
-        let originals: HashMap<u64, &Tuple> = table
+        let originals: HashMap<u64, Tuple> = table
             .connections()
-            .map(|c| (c.number, c.tuple(Direction::Original)))
+            .map(|c| (c.number(), c.tuple(Direction::Original)))
             .collect();
         let parent = |number: u64| originals.get(&number).copied();
         // Where nothing asks for tracking the kernel has no table.
-        let confirmed = |c: &&Connection| self.track && c.confirmed();
+        let confirmed = |c: &Entry<'_>| self.track && c.confirmed();
         for connection in table.connections().filter(confirmed) {
-            let key = connection_key(connection.tuple(Direction::Original), connection.zones);
-            let parent = connection.master.and_then(parent);
-            let entry = of_connection(connection, parent, self.counted, now);
+            let key = connection_key(&connection.tuple(Direction::Original), connection.zones());
+            let parent = connection.master().and_then(parent);
+            let entry = of_connection(connection, parent.as_ref(), self.counted, now);
             tables.connections.insert(key, entry);
         }
         for expectation in table.expectations() {
             let parent = parent(expectation.parent);
-            let (key, entry) = of_expectation(expectation, parent, now);
+            let (key, entry) = of_expectation(expectation, parent.as_ref(), now);
             tables.expectations.insert(key, entry);
         }
         for (name, entries) in engine.recent().contents() {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use palisade_conntrack::{Connection, Direction, Expectation, Status, Tuple};
+use palisade_conntrack::{Direction, Expectation, Status, Tuple};
 use palisade_rules::ipset;
 use palisade_wire::Timestamp;
 
@@ -145,17 +145,17 @@ pub fn label_words(labels: u128) -> String {
 
 /// An engine's connection; `parent` is the original tuple of the one that announced it.
 pub fn of_connection(
-    connection: &Connection,
+    connection: palisade_conntrack::Entry<'_>,
     parent: Option<&Tuple>,
     counted: bool,
     now: Timestamp,
 ) -> Entry {
     let mut entry = Entry::new(connection.timeout(now))
         .with("reply", connection.tuple(Direction::Reply))
-        .with("status", status_words(connection.status.0))
+        .with("status", status_words(connection.status.0.into()))
         .with("mark", connection.mark)
         .with_some("state", connection.state_name())
-        .with_some("helper", connection.helper)
+        .with_some("helper", connection.helper())
         .with_some(
             "labels",
             Some(connection.labels())
@@ -171,7 +171,7 @@ pub fn of_connection(
             ("counted", Direction::Original),
             ("counted back", Direction::Reply),
         ] {
-            if let Some(traffic) = connection.traffic.get(direction.index()) {
+            if let Some(traffic) = connection.traffic().get(direction.index()) {
                 entry = entry.with(name, format!("{}:{}", traffic.packets, traffic.bytes));
             }
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use palisade_engine::conntrack::{self, Config, Connection, TupleProto};
+use palisade_engine::conntrack::{self, Config, Entry, TupleProto};
 use palisade_engine::rules::{Family, Parsed, Ruleset, TableKind, ipset, parse};
 use palisade_engine::{
     Bridge, Ended, Engine, Host, Input, Interface, LinkInfo, Outcome, Owner, Route, Setup,
@@ -239,7 +239,7 @@ pub fn observed(
         engine
             .conntrack()
             .connections()
-            .find(|c| c.number == n)
+            .find(|c| c.number() == n)
             .map(|c| seen(c, now))
             .or_else(|| {
                 outcome.connection.map(|view| ConnectionSeen {
@@ -310,7 +310,7 @@ fn verdict(verdict: palisade_engine::Verdict) -> Verdict {
     }
 }
 
-fn seen(c: &Connection, now: Timestamp) -> ConnectionSeen {
+fn seen(c: Entry<'_>, now: Timestamp) -> ConnectionSeen {
     use Seen::Seen as Known;
     let tuple = c.tuple(conntrack::Direction::Original);
     let ports = match tuple.proto {
@@ -321,8 +321,8 @@ fn seen(c: &Connection, now: Timestamp) -> ConnectionSeen {
         _ => (None, None),
     };
     ConnectionSeen {
-        id: Known(c.number),
-        parent: Known(c.master),
+        id: Known(c.number()),
+        parent: Known(c.master()),
         original: Known(TupleSeen {
             protocol: tuple.protocol,
             source: tuple.source,
@@ -331,7 +331,7 @@ fn seen(c: &Connection, now: Timestamp) -> ConnectionSeen {
             destination_port: ports.1,
         }),
         mark: Known(c.mark),
-        helper: Known(c.helper.map(str::to_string)),
+        helper: Known(c.helper().map(str::to_string)),
         state: Known(c.state_name().map(str::to_string)),
         assured: Known(c.assured()),
         replied: Known(c.replied()),

@@ -9,7 +9,7 @@ use palisade_wire::{Buffer, Packet, SeqNumber, Timestamp, proto, tcp::Tcp};
 
 use super::{HelperInfo, Options, quote};
 use crate::State;
-use crate::connection::{ConnId, Deadline, Status};
+use crate::connection::{ConnId, Status};
 use crate::expect::{ExpectId, Expectation, Follow, Limits, Refused};
 use crate::nat;
 use crate::table::Conntrack;
@@ -291,7 +291,7 @@ impl<'c, 'p> Call<'c, 'p> {
         let expectation = Expectation {
             id: ExpectId::default(),
             master: self.id,
-            parent: connection.number,
+            parent: connection.number(),
             helper: self.info.name,
             class: proposal.class,
             source: proposal.source,
@@ -386,14 +386,14 @@ impl<'c, 'p> Call<'c, 'p> {
             && self
                 .table
                 .connection(expectation.master)
-                .is_some_and(|c| c.tuples[0].protocol == protocol)
+                .is_some_and(|c| c.protocol() == protocol)
     }
 
     /// Another connection, by one of its tuples in this connection's zone.
     pub fn other_connection(&mut self, tuple: &Tuple) -> Option<ConnId> {
-        let zones = self.table.connection(self.id)?.zones;
+        let zones = self.table.connection(self.id)?.zones();
         let (index, _) = self.table.find(tuple, zones, self.now)?;
-        Some(self.table.slot(index)?.id())
+        self.table.id(index)
     }
 
     /// Ends a connection.
@@ -424,11 +424,8 @@ impl<'c, 'p> Call<'c, 'p> {
         if let Some(connection) = self.table.connection_mut(self.id)
             && !connection.status.has(Status::FIXED_TIMEOUT)
         {
-            connection.deadline = if connection.confirmed() {
-                Deadline::At(now + Duration::from_secs(seconds))
-            } else {
-                Deadline::AfterConfirm(seconds)
-            };
+            connection.renew(seconds, now);
+            self.table.slab.hasten(self.id.index);
         }
     }
 
@@ -481,7 +478,7 @@ impl<'c, 'p> Call<'c, 'p> {
         let (seq, direction) = (self.seq(), self.direction);
         if let Some(connection) = self.table.connection_mut(self.id) {
             connection.status.set(Status::SEQ_ADJUST);
-            let shifts = connection.shifts.get_or_insert_with(Default::default);
+            let shifts = connection.rare_mut().shifts.get_or_insert_default();
             shifts[direction.index()].note(seq, difference);
         }
     }
@@ -498,12 +495,12 @@ pub struct Follower<'c> {
 impl Follower<'_> {
     /// The new connection's tuple of a direction.
     pub fn tuple(&self, direction: Direction) -> Option<Tuple> {
-        Some(*self.table.connection(self.id)?.tuple(direction))
+        Some(self.table.connection(self.id)?.tuple(direction))
     }
 
     /// The parent's tuple of a direction.
     pub fn master_tuple(&self, direction: Direction) -> Option<Tuple> {
-        Some(*self.table.connection(self.master)?.tuple(direction))
+        Some(self.table.connection(self.master)?.tuple(direction))
     }
 
     /// Whether the parent is translated.

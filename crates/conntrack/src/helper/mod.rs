@@ -184,7 +184,7 @@ pub(crate) fn arrived(follower: &mut Follower<'_>, expectation: &Expectation) {
 
 /// A connection that has a helper has ended and is out of the table (kernel `nf_ct_helper_destroy`).
 pub(crate) fn ended(table: &mut Conntrack, gone: &Connection) {
-    if gone.helper == Some("pptp") {
+    if gone.helper() == Some("pptp") {
         pptp::ended(table, gone);
     }
 }

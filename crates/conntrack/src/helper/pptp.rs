@@ -385,14 +385,14 @@ fn end_call(call: &mut Call<'_, '_>, tuple: &Tuple) {
 
 /// A control connection has ended; it is out of the table already.
 pub(super) fn ended(table: &mut Conntrack, gone: &Connection) {
-    let ids = match &gone.helper_state {
+    let ids = match &gone.rare().helper_state {
         HelperState::Pptp(state) => state.ids,
         _ => Ids::default(),
     };
     // Whether what is found ended in the meantime does not matter: it goes.
     let always = Timestamp::default();
-    let zones: [Zone; 2] = gone.zones;
-    for tuple in calls(&ids, &gone.tuples) {
+    let zones: [Zone; 2] = gone.zones();
+    for tuple in calls(&ids, &gone.tuples()) {
         if let Some((index, _)) = table.find(&tuple, zones, always) {
             table.remove(index);
         } else if let Some(id) = table
@@ -450,7 +450,11 @@ pub(super) fn arrived(follower: &mut Follower<'_>, expectation: &Expectation) {
 impl Follower<'_> {
     /// Call ids of the control connection, as the server sees them.
     fn pptp_ids(&self) -> Ids {
-        match self.table.connection(self.master).map(|c| &c.helper_state) {
+        match self
+            .table
+            .connection(self.master)
+            .map(|c| &c.connection().rare().helper_state)
+        {
             Some(HelperState::Pptp(state)) => state.ids,
             _ => Ids::default(),
         }

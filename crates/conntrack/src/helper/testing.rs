@@ -127,7 +127,7 @@ impl Session {
             .table
             .connections()
             .next()
-            .and_then(|c| c.shifts.as_deref().map(|s| s[other].after))
+            .and_then(|c| c.rare().shifts.map(|s| s[other].after))
             .unwrap_or(0);
         let header = build::Tcp {
             source_port: from.1,
@@ -158,11 +158,11 @@ impl Session {
             .table
             .connections()
             .find(|c| {
-                c.tuples[0].source == self.client.0
-                    && c.tuples[0].destination == self.server.0
-                    && c.tuples[0].source_port() == Some(self.client.1)
+                c.tuple(Direction::Original).source == self.client.0
+                    && c.tuple(Direction::Original).destination == self.server.0
+                    && c.tuple(Direction::Original).source_port() == Some(self.client.1)
             })
-            .map(|c| c.tuples[1]);
+            .map(|c| c.tuple(Direction::Reply));
         match reply.map(|r| (r.source, r.destination, r.proto)) {
             Some((
                 source,

@@ -178,22 +178,15 @@ impl Conntrack {
         if connection.confirmed() || connection.status.has(done_bit(end)) {
             return;
         }
-        let Some(current) = connection.tuples[1].invert() else {
+        let Some(current) = connection.tuple(Direction::Reply).invert() else {
             return;
         };
         let new = self.unique_tuple(&current, range, id, end);
         if new != current
             && let Some(reply) = new.invert()
         {
-            let zone = match self.connection(id) {
-                Some(c) => c.zones[1],
-                None => return,
-            };
-            let hash = self.hash(&reply, zone);
             if let Some(connection) = self.connection_mut(id) {
-                connection.tuples[1] = reply;
-                connection.keys[1] = reply.key();
-                connection.hashes[1] = hash;
+                connection.set_reply(reply);
                 connection.status.set(match end {
                     End::Source => Status::SRC_NAT,
                     End::Destination => Status::DST_NAT,
@@ -214,7 +207,7 @@ impl Conntrack {
         let Some(connection) = self.connection(id) else {
             return;
         };
-        let reply = &connection.tuples[1];
+        let reply = connection.tuple(Direction::Reply);
         let address = match end {
             End::Source => reply.destination,
             End::Destination => reply.source,
@@ -225,7 +218,7 @@ impl Conntrack {
     /// Marks a connection as masqueraded with the address of `interface`.
     pub fn nat_masqueraded(&mut self, id: ConnId, interface: &str) {
         if let Some(connection) = self.connection_mut(id) {
-            connection.masquerade = Some(interface.into());
+            connection.rare_mut().masquerade = Some(interface.into());
         }
     }
 
@@ -250,12 +243,12 @@ impl Conntrack {
             Family::V6 => packet.protocol() == proto::ICMPV6,
         };
         if track.state == State::Related && icmp {
-            return error_packet(connection, track, buffer, end);
+            return error_packet(&connection, track, buffer, end);
         }
-        if !rewritten(connection, track.direction, end) {
+        if !rewritten(&connection, track.direction, end) {
             return Ok(());
         }
-        let Some(target) = connection.tuples[track.direction.opposite().index()].invert() else {
+        let Some(target) = connection.tuple(track.direction.opposite()).invert() else {
             return Ok(());
         };
         rewrite(buffer.edit(), 0, end, &target, target.protocol)
@@ -268,7 +261,7 @@ impl Conntrack {
             && track
                 .connection
                 .and_then(|id| self.connection(id))
-                .and_then(|c| c.masquerade.as_deref())
+                .and_then(|c| c.connection().masquerade())
                 .is_some_and(|of| of != interface)
     }
 
@@ -277,31 +270,33 @@ impl Conntrack {
         let Some(connection) = self.connection(id) else {
             return;
         };
-        let key = SourceKey::of(&connection.tuples[0], connection.zones[0]);
+        let key = SourceKey::of(
+            &connection.tuple(Direction::Original),
+            connection.zones()[0],
+        );
         let next = self.sources.insert(key, id.index).unwrap_or(NONE);
-        if let Some(connection) = self.connection_mut(id) {
-            connection.source_links = [NONE, next];
-        }
-        if let Some(after) = self.slot_mut(next) {
-            after.source_links[0] = id.index;
-        }
+        self.slab.set_source(id.index, 0, NONE);
+        self.slab.set_source(id.index, 1, next);
+        self.slab.set_source(next, 0, id.index);
     }
 
-    /// Takes a connection, already out of its slot, from its source's chain.
-    pub(crate) fn unlink_source(&mut self, gone: &Connection) {
-        if !gone.status.has(Status::SRC_NAT_DONE) {
+    /// Takes a connection that goes out of the chain of its source.
+    pub(crate) fn unlink_source(&mut self, gone: u32) {
+        let Some(connection) = self.slot(gone) else {
+            return;
+        };
+        if !connection.status.has(Status::SRC_NAT_DONE) {
             return;
         }
-        let [before, after] = gone.source_links;
-        if let Some(next) = self.slot_mut(after) {
-            next.source_links[0] = before;
-        }
-        if let Some(previous) = self.slot_mut(before) {
-            previous.source_links[1] = after;
-            return;
-        }
-        let key = SourceKey::of(&gone.tuples[0], gone.zones[0]);
-        if after == NONE {
+        let key = SourceKey::of(
+            &connection.tuple(Direction::Original),
+            connection.zones()[0],
+        );
+        let [before, after] = self.slab.sources(gone);
+        self.slab.set_source(after, 0, before);
+        if before != NONE {
+            self.slab.set_source(before, 1, after);
+        } else if after == NONE {
             self.sources.remove(&key);
         } else {
             self.sources.insert(key, after);
@@ -394,7 +389,7 @@ fn error_packet(
         return Ok(());
     }
     let inner = packet.transport_offset() + HEADER;
-    let other = connection.tuples[direction.opposite().index()];
+    let other = connection.tuple(direction.opposite());
     let Some(outer) = other.invert() else {
         return Ok(());
     };

@@ -7,7 +7,7 @@ use palisade_wire::translate::End;
 use palisade_wire::{SeqNumber, Timestamp, proto};
 
 use super::{NONE, Range, SourceKey};
-use crate::connection::{ConnId, ProtoState, Status};
+use crate::connection::{ConnId, Status};
 use crate::jhash;
 use crate::proto::tcp::TcpState;
 use crate::table::Conntrack;
@@ -35,7 +35,7 @@ impl Conntrack {
         let Some(connection) = self.connection(id) else {
             return *original;
         };
-        let zones = connection.zones;
+        let zones = connection.zones();
         if end == End::Source && !range.draws() {
             if in_range(original, range) {
                 if !self.taken_by_other(original, zones, id) {
@@ -79,7 +79,7 @@ impl Conntrack {
             let (first, last) = (u32::from(first.min(last)), u32::from(first.max(last)));
             (first, last - first + 1)
         };
-        let expected = self.connection(id).is_some_and(|c| c.master.is_some());
+        let expected = self.connection(id).is_some_and(|c| c.master().is_some());
         let present = match (end, tuple.protocol) {
             (_, proto::ICMP | proto::ICMPV6) | (End::Source, _) => tuple.source_word(),
             (End::Destination, _) => tuple.destination_word(),
@@ -149,7 +149,7 @@ impl Conntrack {
         // Bounded by the table's size; a chain is one source's connections.
         while at != NONE {
             let connection = self.slot(at)?;
-            if let Some(mapped) = connection.tuples[1].invert() {
+            if let Some(mapped) = connection.tuple(Direction::Reply).invert() {
                 let mut found = mapped;
                 found.destination = tuple.destination;
                 found.protocol = tuple.protocol;
@@ -158,7 +158,7 @@ impl Conntrack {
                     return Some(found);
                 }
             }
-            at = connection.source_links[1];
+            at = self.slab.sources(at)[1];
         }
         None
     }
@@ -173,11 +173,12 @@ impl Conntrack {
         let reply = tuple.invert()?;
         let now = self
             .connection(id)
-            .map_or(Timestamp::default(), |c| c.created);
-        let hash = self.hash(&reply, zones[1]);
-        let found = self.find_chain(&reply.key(), hash, zones, now)?;
+            .map_or(Timestamp::default(), |c| c.created());
+        let key = reply.key();
+        let hash = self.hash(&key, zones[1]);
+        let found = self.search(&key, hash, zones, now)?;
         let same_flow = match (self.slot(found.0), self.connection(id)) {
-            (Some(a), Some(b)) => a.tuples[0] == b.tuples[0] && a.zones[0] == b.zones[0],
+            (Some(a), Some(b)) => a.key() == b.key() && a.zones()[0] == b.zones()[0],
             _ => false,
         };
         (!same_flow).then_some(found)
@@ -201,7 +202,7 @@ impl Conntrack {
         !(crate::proto::clash_allowed(tuple.protocol)
             && untouched(own.status)
             && untouched(other.status)
-            && other.tuples[0] == own.tuples[1])
+            && other.tuple(Direction::Original) == own.tuple(Direction::Reply))
     }
 
     /// As [`taken`](Self::taken); the last attempts evict a TCP connection that only waits for its end
@@ -210,18 +211,17 @@ impl Conntrack {
         let Some((holder, direction)) = self.holder(tuple, zones, id) else {
             return false;
         };
-        let syn_sent = |state: &ProtoState| match state {
-            ProtoState::Tcp(tcp) if tcp.state == TcpState::SynSent => Some(tcp.peers[0].end),
-            _ => None,
-        };
-        let new_end: Option<SeqNumber> = self.connection(id).and_then(|c| syn_sent(&c.proto));
+        let tcp = self.connection(id).and_then(|c| c.tcp());
+        let new_end: Option<SeqNumber> = tcp
+            .filter(|tcp| tcp.state == TcpState::SynSent)
+            .map(|tcp| tcp.peers[0].end);
         let (Some(new_end), true) = (new_end, left <= HARDER) else {
             return true;
         };
         let Some(old) = self.slot(holder) else {
             return true;
         };
-        let ProtoState::Tcp(tcp) = &old.proto else {
+        let Some(tcp) = old.tcp() else {
             return true;
         };
         let done = matches!(

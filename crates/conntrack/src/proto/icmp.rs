@@ -11,7 +11,7 @@ use super::{Context, Update};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::reason::Invalid;
-use crate::tuple::TupleProto;
+use crate::tuple::{Direction, TupleProto};
 
 /// The highest ICMP type that the kernel knows (`NR_ICMP_TYPES`).
 const HIGHEST_ICMP_TYPE: u8 = 18;
@@ -115,7 +115,7 @@ fn short(protocol: u8, have: usize) -> Invalid {
 /// Kernel `nf_conntrack_icmp_packet` and `nf_conntrack_icmpv6_packet`: only these queries
 /// start a flow.
 pub(crate) fn update(connection: &mut Connection, config: &Config) -> Update {
-    let tuple = &connection.tuples[0];
+    let tuple = connection.tuple(Direction::Original);
     let TupleProto::Icmp { kind, .. } = tuple.proto else {
         return Update::Invalid(Invalid::WrongFamily {
             protocol: tuple.protocol,

@@ -96,10 +96,10 @@ pub(crate) fn start(now: Timestamp) -> ProtoState {
 pub(crate) fn update(connection: &mut Connection, config: &Config, now: Timestamp) -> Update {
     let mut timeout = config.udp_timeout;
     if !connection.confirmed() {
-        connection.proto = start(now);
+        connection.set_proto(&start(now));
     }
     if connection.replied()
-        && let ProtoState::Udp { stream_from } = connection.proto
+        && let Some(stream_from) = connection.stream_from()
         && now > stream_from
     {
         timeout = config.udp_timeout_stream;

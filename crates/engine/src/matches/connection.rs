@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use palisade_conntrack::connection::Deadline;
 use palisade_conntrack::jhash;
-use palisade_conntrack::{Connection, Direction, State, Status, Tuple, TupleProto};
+use palisade_conntrack::{Connection, Direction, Entry, State, Status, Tuple, TupleProto};
 use palisade_rules::matches::cluster::Cluster;
 use palisade_rules::matches::connbytes::{Connbytes, Counted, Whose};
 use palisade_rules::matches::connlabel::Connlabel;
@@ -35,7 +35,7 @@ pub(super) fn state(not: &Not<StateSet>, shared: &Shared<'_>) -> bool {
 }
 
 /// The packet's connection.
-fn own<'a>(shared: &'a Shared<'_>) -> Option<&'a Connection> {
+fn own<'a>(shared: &'a Shared<'_>) -> Option<Entry<'a>> {
     shared
         .track
         .and_then(|t| t.connection)
@@ -53,7 +53,7 @@ pub(super) fn bytes(rule: &Connbytes, shared: &Shared<'_>) -> bool {
     let Some(connection) = own(shared) else {
         return false;
     };
-    let [original, reply] = connection.traffic;
+    let [original, reply] = connection.traffic();
     let (packets, bytes) = match rule.whose {
         Whose::Original => (original.packets, original.bytes),
         Whose::Reply => (reply.packets, reply.bytes),
@@ -124,7 +124,7 @@ pub(super) fn helper(not: &Not<String>, shared: &Shared<'_>) -> bool {
         .track
         .and_then(|t| t.connection)
         .and_then(|id| shared.conntrack.connection(id))
-        .and_then(|c| c.master_helper);
+        .and_then(|c| c.master_helper());
     not.apply(name.is_some_and(|n| not.value.is_empty() || not.value.starts_with(n)))
 }
 
@@ -140,10 +140,10 @@ struct Looked {
 impl Looked {
     fn connection(connection: &Connection, direction: Direction, now: Timestamp) -> Self {
         Looked {
-            tuples: connection.tuples,
+            tuples: connection.tuples(),
             status: connection.status,
             // Before confirm there is no deadline, and the kernel computes 0.
-            left: match connection.deadline {
+            left: match connection.deadline() {
                 Deadline::AfterConfirm(_) => 0,
                 Deadline::At(end) => end.since(now).as_secs(),
             },
@@ -199,7 +199,7 @@ pub(super) fn conntrack(
         }
     }
     let looked = match (connection, shared.track) {
-        (Some(connection), Some(track)) => Looked::connection(connection, track.direction, now),
+        (Some(connection), Some(track)) => Looked::connection(&connection, track.direction, now),
         (None, None) if shared.raw.template.is_some() => Looked::template(family),
         _ => return rule.state.is_some(),
     };
@@ -239,7 +239,7 @@ pub(super) fn conntrack(
     if let Some(not) = &rule.status {
         // An empty set (NONE) meets no bit at all.
         let wanted = u32::from(not.value.0);
-        if !not.apply(looked.status.0 & wanted != 0) {
+        if !not.apply(u32::from(looked.status.0) & wanted != 0) {
             return false;
         }
     }

@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use palisade_conntrack::{ConnId, Connection, Conntrack, ProtoState, TcpState, Track, Tuple, Zone};
+use palisade_conntrack::{ConnId, Connection, Conntrack, Direction, TcpState, Track, Tuple, Zone};
 use palisade_rules::matches::connlimit::Connlimit;
 use palisade_wire::{Packet, Timestamp};
 
@@ -55,7 +55,7 @@ enum Entered {
 
 /// Kernel `already_closed`.
 fn closed(connection: &Connection) -> bool {
-    matches!(&connection.proto, ProtoState::Tcp(tcp) if matches!(tcp.state, TcpState::TimeWait | TcpState::Close))
+    matches!(connection.tcp(), Some(tcp) if matches!(tcp.state, TcpState::TimeWait | TcpState::Close))
 }
 
 impl Network {
@@ -80,12 +80,12 @@ impl Network {
                 collected += 1;
                 return false;
             };
-            if until(entry, connection) {
+            if until(entry, &connection) {
                 found = true;
                 stopped = true;
                 return true;
             }
-            if closed(connection) {
+            if closed(&connection) {
                 collected += 1;
                 return false;
             }
@@ -119,7 +119,7 @@ impl Network {
         let there = self.collect(
             conntrack,
             now,
-            |old, connection| old.tuple == entry.tuple && connection.zones[0] == entry.zones[0],
+            |old, connection| old.tuple == entry.tuple && connection.zones()[0] == entry.zones[0],
             |collected, _| collected > COLLECT,
         );
         if !there {
@@ -198,8 +198,8 @@ impl Connlimits {
         let (entry, connection, zone) = match own {
             Some(connection) => (
                 Entry {
-                    tuple: connection.tuples[0],
-                    zones: connection.zones,
+                    tuple: connection.tuple(Direction::Original),
+                    zones: connection.zones(),
                 },
                 Some(connection.id()),
                 connection.zone_id(),

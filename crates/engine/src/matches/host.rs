@@ -105,7 +105,7 @@ pub(super) fn socket(rule: &SocketMatch, context: &Context<'_>, shared: &mut Sha
         .track
         .and_then(|t| t.connection)
         .and_then(|id| shared.conntrack.connection(id))
-        .map(|c| (c.tuples[0].source, c.tuples[0].source_port(), c.status));
+        .map(|c| (c.tuples()[0].source, c.tuples()[0].source_port(), c.status));
     let found = shared.socket.or_else(|| {
         let ends = Ends::looked_up(&context.packet, shared.track, original)?;
         context.host.socket_for(&ends)

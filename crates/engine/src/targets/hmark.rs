@@ -70,7 +70,7 @@ fn ports(rule: &Hmark, word: u32) -> u32 {
 /// Kernel `hmark_ct_set_htuple`.
 fn of_connection(rule: &Hmark, shared: &Shared<'_>) -> Option<Hashed> {
     let id = shared.track?.connection?;
-    let [original, reply] = shared.conntrack.connection(id)?.tuples;
+    let [original, reply] = shared.conntrack.connection(id)?.tuples();
     let mut hashed = Hashed {
         source: fold(original.source, rule.source),
         destination: fold(reply.source, rule.destination),

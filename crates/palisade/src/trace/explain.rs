@@ -26,7 +26,7 @@ pub fn connection_of(engine: &Engine, input: &Input<'_>) -> Option<String> {
         .connections()
         .filter(|c| !c.expired(input.time))
         .find(|c| {
-            c.tuples.iter().any(|t| {
+            c.tuples().iter().any(|t| {
                 t.source == source
                     && t.destination == destination
                     && t.protocol == packet.protocol()
@@ -134,7 +134,7 @@ pub fn write(
     let table = engine.conntrack();
     let after = outcome
         .connection
-        .and_then(|view| table.connections().find(|c| c.number == view.number))
+        .and_then(|view| table.connections().find(|c| c.number() == view.number))
         .map(|c| print::extended(c, table.config(), now));
     writeln!(out, "  after   {}", after.as_deref().unwrap_or("none"))?;
     writeln!(out, "{}", heading("verdict"))?;

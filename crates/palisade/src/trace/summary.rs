@@ -148,7 +148,7 @@ pub fn connections(
     let table = engine.conntrack();
     let mut lines: Vec<(u64, String)> = table
         .connections()
-        .map(|c| (c.number, print::extended(c, table.config(), now)))
+        .map(|c| (c.number(), print::extended(c, table.config(), now)))
         .collect();
     lines.sort();
     match format {

@@ -112,7 +112,7 @@ fn the_calls_timeouts_are_the_usual_ones_of_gre() {
     talk.comes(&gre_packet(CLIENT, SERVER, SERVERS));
     let left = |talk: &Talk| {
         let mut all = talk.table.connections();
-        let call = all.find(|c| c.tuples[0].protocol == proto::GRE).unwrap();
+        let call = all.find(|c| c.tuples()[0].protocol == proto::GRE).unwrap();
         call.timeout(Timestamp::new(1000, 0))
     };
     assert_eq!(left(&talk), 30);
@@ -356,12 +356,12 @@ fn when_the_call_times_out_its_keys_are_forgotten() {
     let call = talk
         .table
         .connections()
-        .find(|c| c.tuples[0].protocol == proto::GRE)
+        .find(|c| c.tuples()[0].protocol == proto::GRE)
         .unwrap();
     assert_eq!(
         (
-            call.tuples[0].source_word(),
-            call.tuples[0].destination_word()
+            call.tuples()[0].source_word(),
+            call.tuples()[0].destination_word()
         ),
         (0, SERVERS)
     );

@@ -201,9 +201,9 @@ fn judge(
         if let Some(kind) = kinds.first_of(&NEVER_FIRST) {
             return Err(SctpFault::CannotStart { kind });
         }
-        connection.proto = ProtoState::Sctp(start(sctp)?);
+        connection.set_proto(&ProtoState::Sctp(start(sctp)?));
     }
-    let ProtoState::Sctp(association) = &mut connection.proto else {
+    let Some((association, status)) = connection.sctp_mut() else {
         return Ok(Update::Invalid(Invalid::WrongFamily {
             protocol: proto::SCTP,
         }));
@@ -246,7 +246,7 @@ fn judge(
         }
         association.state = state;
         if state == SctpState::Established && old != state {
-            connection.status.set(Status::ASSURED);
+            status.set(Status::ASSURED);
         }
     }
     Ok(Update::Valid {

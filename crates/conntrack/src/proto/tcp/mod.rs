@@ -5,9 +5,11 @@
 //! - this file: what one segment does to a connection.
 
 pub mod machine;
+mod packed;
 pub mod window;
 
 pub use machine::{FlagClass, TcpState};
+pub(crate) use packed::PackedTcp;
 pub use window::{Bound, Peer, TcpStep};
 
 use palisade_wire::{SeqNumber, proto, tcp::Tcp, tcp::flags};
@@ -193,21 +195,21 @@ pub(crate) fn update(
         });
     };
     let mut segment = segment;
-    if let Some(shifts) = &connection.shifts {
+    if let Some(shifts) = &connection.rare().shifts {
         let acknowledged = segment.ack + u32::MAX;
         segment.shift = shifts[direction.opposite().index()].at(acknowledged);
     }
     let status = connection.status;
-    let deadline = connection.deadline;
-    let ProtoState::Tcp(tcp) = &mut connection.proto else {
+    let deadline = connection.deadline();
+    let Some(before) = connection.tcp() else {
         return Update::Invalid(Invalid::WrongFamily {
             protocol: proto::TCP,
         });
     };
-    let before = *tcp;
+    let mut tcp = before;
     // Only a client that SYNPROXY answered speaks before its server did: its keep-alives ask for the server's
     // SYN once more.
-    if connection.proxied.is_some()
+    if connection.proxied().is_some()
         && tcp.state == TcpState::SynSent
         && segment.class == FlagClass::Ack
         && (direction, tcp.last_direction) == (Direction::Original, Direction::Original)
@@ -221,18 +223,18 @@ pub(crate) fn update(
             }),
         };
     }
-    let outcome = judge(tcp, status, &segment, direction, context.config);
+    let outcome = judge(&mut tcp, status, &segment, direction, context.config);
     let judged = match outcome {
         Judged::Done(update) => update,
         Judged::Window { old, new, skip } => {
             let verdict = if skip {
                 Verdict::Accept
             } else {
-                window::in_window(tcp, direction, &segment, context.config)
+                window::in_window(&mut tcp, direction, &segment, context.config)
             };
             match verdict {
                 Verdict::Accept => {
-                    let timeout = advance(tcp, old, new, &segment, direction, context.config);
+                    let timeout = advance(&mut tcp, old, new, &segment, direction, context.config);
                     settle(
                         &mut connection.status,
                         old,
@@ -248,7 +250,7 @@ pub(crate) fn update(
                 },
                 Verdict::Invalid(why) => {
                     let lowered = out_of_window(
-                        tcp,
+                        &mut tcp,
                         status,
                         &segment,
                         direction,
@@ -257,16 +259,16 @@ pub(crate) fn update(
                         context.config,
                     );
                     if let Some(seconds) = lowered {
-                        connection.deadline =
-                            Deadline::At(now + std::time::Duration::from_secs(seconds));
+                        connection.renew(seconds, now);
                     }
                     Update::Invalid(why)
                 }
             }
         }
     };
-    if let (Some(step), ProtoState::Tcp(after)) = (step, &connection.proto) {
-        *step = TcpStep::new(&before, after, &segment, direction, context.config);
+    connection.set_tcp(&tcp);
+    if let Some(step) = step {
+        *step = TcpStep::new(&before, &tcp, &segment, direction, context.config);
     }
     judged
 }

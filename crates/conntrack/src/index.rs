@@ -1,0 +1,368 @@
+//! The index of the table: from the hash of a tuple to the entries that may have it.
+//!
+//! # Overview
+//! An array of lines of 64 bytes, each with room for ten links and for sixteen bits of the hash of each, so that a
+//! packet's connection is found by one line of the index and its entry, and entries of others are hardly ever
+//! looked at.
+//!
+//! ```text
+//! word   0 … 9          10 … 14              15
+//!        ten links      ten tags of 16 bits  how many links passed by because this line was full
+//! ```
+//!
+//! A link whose line is full stands in one of the next; every line that it passed counts it, and a search goes on
+//! only behind a line that counts any.
+//!
+//! # Growth
+//! When five sixths are taken, a second array of twice the size takes what comes; with every link that comes, two
+//! lines of the old one move. No call waits for all of them.
+//!
+//! # Bounds
+//! 64 bytes a line; lines are made as `nf_conntrack_buckets` says at first, and doubled as entries need them. Memory
+//! that no line was written to is not touched.
+//!
+//! # Locking
+//! None: it belongs to its table.
+
+/// Links in a line.
+const WIDTH: usize = 10;
+
+/// Words of a line.
+const WORDS: usize = 16;
+
+/// The word that counts what passed.
+const PASSED: usize = 15;
+
+/// Old lines that move with every new link.
+const MOVED: usize = 2;
+
+/// Bytes of a line, and where lines begin.
+const ALIGNMENT: usize = 64;
+
+/// Lines at most.
+const MOST_LINES: usize = 1 << 28;
+
+/// What a link stands for: an entry's slot, and the direction whose tuple it was put under.
+pub(crate) type Link = u32;
+
+#[derive(Debug, Default)]
+struct Lines {
+    words: Vec<u32>,
+    /// Where the first line begins, so that lines of memory hold lines of ours.
+    start: usize,
+    count: usize,
+}
+
+impl Clone for Lines {
+    fn clone(&self) -> Self {
+        let mut copy = Lines::new(self.count);
+        for line in 0..self.count {
+            copy.line_mut(line).copy_from_slice(self.line(line));
+        }
+        copy
+    }
+}
+
+impl Lines {
+    fn new(count: usize) -> Self {
+        let words = vec![0u32; count * WORDS + WORDS];
+        let misplaced = words.as_ptr().addr() % ALIGNMENT;
+        let start = (ALIGNMENT - misplaced) % ALIGNMENT / size_of::<u32>();
+        Lines {
+            words,
+            start,
+            count,
+        }
+    }
+
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        (((hash >> 32) * self.count as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn line(&self, line: usize) -> &[u32; WORDS] {
+        const EMPTY: [u32; WORDS] = [0; WORDS];
+        let at = self.start + line * WORDS;
+        match self.words.get(at..).and_then(|rest| rest.first_chunk()) {
+            Some(line) => line,
+            None => &EMPTY,
+        }
+    }
+
+    #[inline]
+    fn line_mut(&mut self, line: usize) -> &mut [u32] {
+        let at = self.start + line * WORDS;
+        &mut self.words[at..at + WORDS]
+    }
+
+    fn next(&self, line: usize) -> usize {
+        if line + 1 == self.count { 0 } else { line + 1 }
+    }
+
+    fn insert(&mut self, hash: u64, link: Link) {
+        let tag = tag(hash);
+        let mut at = self.home(hash);
+        for _ in 0..self.count {
+            let line = self.line_mut(at);
+            if let Some(free) = line[..WIDTH].iter().position(|l| *l == 0) {
+                line[free] = link + 1;
+                set_tag(line, free, tag);
+                return;
+            }
+            line[PASSED] += 1;
+            at = self.next(at);
+        }
+    }
+
+    fn remove(&mut self, hash: u64, link: Link) -> bool {
+        let home = self.home(hash);
+        let mut at = home;
+        for passed in 0..self.count {
+            let line = self.line_mut(at);
+            if let Some(place) = line[..WIDTH].iter().position(|l| *l == link + 1) {
+                line[place] = 0;
+                set_tag(line, place, 0);
+                let mut before = home;
+                for _ in 0..passed {
+                    let line = self.line_mut(before);
+                    line[PASSED] = line[PASSED].saturating_sub(1);
+                    before = self.next(before);
+                }
+                return true;
+            }
+            if line[PASSED] == 0 {
+                return false;
+            }
+            at = self.next(at);
+        }
+        false
+    }
+}
+
+/// The part of a hash that a line keeps; never 0, which is the tag of no link.
+#[inline]
+fn tag(hash: u64) -> u16 {
+    (hash as u16).max(1)
+}
+
+fn set_tag(line: &mut [u32], place: usize, tag: u16) {
+    let word = &mut line[WIDTH + place / 2];
+    let shift = place % 2 * 16;
+    *word = *word & !(0xffff << shift) | u32::from(tag) << shift;
+}
+
+/// A bit for every link of a line whose tag fits.
+#[inline]
+fn fitting(line: &[u32; WORDS], tag: u16) -> u32 {
+    let mut fits = 0;
+    for (place, word) in line[WIDTH..PASSED].iter().enumerate() {
+        fits |= u32::from(*word as u16 == tag) << (2 * place);
+        fits |= u32::from((*word >> 16) as u16 == tag) << (2 * place + 1);
+    }
+    fits
+}
+
+/// Links by the hash of their tuples.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    lines: Lines,
+    /// While it grows: what was there before, and how many of its lines have moved.
+    old: Option<(Lines, usize)>,
+    used: usize,
+}
+
+impl Index {
+    /// An index for so many hash buckets, as the kernel counts them.
+    pub(crate) fn new(buckets: u64) -> Self {
+        let lines = (buckets as usize).div_ceil(WIDTH).clamp(1, MOST_LINES);
+        Index {
+            lines: Lines::new(lines),
+            old: None,
+            used: 0,
+        }
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn memory(&self) -> usize {
+        let old = self.old.as_ref().map_or(0, |(old, _)| old.words.len());
+        (self.lines.words.len() + old) * size_of::<u32>()
+    }
+
+    /// Reads a line ahead, so that it is there when it is searched; the value is of no other use.
+    #[inline]
+    pub(crate) fn touch(&self, hash: u64) -> u32 {
+        self.lines.line(self.lines.home(hash))[PASSED]
+    }
+
+    /// The first link under a hash that is only a guess yet: what a search would most likely find.
+    #[inline]
+    pub(crate) fn guess(&self, hash: u64) -> Option<Link> {
+        let line = self.lines.line(self.lines.home(hash));
+        let fits = fitting(line, tag(hash));
+        if fits == 0 {
+            return None;
+        }
+        line[fits.trailing_zeros() as usize % WIDTH].checked_sub(1)
+    }
+
+    /// The first link under a hash, of those that may have it, that `right` takes.
+    #[inline]
+    pub(crate) fn find<T>(&self, hash: u64, mut right: impl FnMut(Link) -> Option<T>) -> Option<T> {
+        let found = search(&self.lines, hash, &mut right);
+        match (&self.old, found) {
+            (Some((old, _)), None) => search(old, hash, &mut right),
+            (_, found) => found,
+        }
+    }
+
+    /// Adds a link. `hash_of` tells the hash of one that was added before.
+    pub(crate) fn insert(&mut self, hash: u64, link: Link, hash_of: impl Fn(Link) -> Option<u64>) {
+        self.used += 1;
+        let count = self.lines.count;
+        if self.old.is_none() && self.used * 6 > count * WIDTH * 5 && count < MOST_LINES {
+            let lines = std::mem::replace(&mut self.lines, Lines::new(count * 2));
+            self.old = Some((lines, 0));
+        }
+        self.move_some(hash_of);
+        self.lines.insert(hash, link);
+    }
+
+    fn move_some(&mut self, hash_of: impl Fn(Link) -> Option<u64>) {
+        let Some((old, moved)) = &mut self.old else {
+            return;
+        };
+        for _ in 0..MOVED {
+            if *moved == old.count {
+                self.old = None;
+                return;
+            }
+            let line = old.line_mut(*moved);
+            for place in 0..WIDTH {
+                let link = std::mem::take(&mut line[place]);
+                set_tag(line, place, 0);
+                if let Some(link) = link.checked_sub(1)
+                    && let Some(hash) = hash_of(link)
+                {
+                    self.lines.insert(hash, link);
+                }
+            }
+            *moved += 1;
+        }
+    }
+
+    /// Takes a link out.
+    pub(crate) fn remove(&mut self, hash: u64, link: Link) {
+        let removed = self.lines.remove(hash, link)
+            || self
+                .old
+                .as_mut()
+                .is_some_and(|(old, _)| old.remove(hash, link));
+        self.used -= usize::from(removed);
+    }
+
+    /// The links of a hash's line and of so many behind it.
+    pub(crate) fn near(&self, hash: u64, lines: usize) -> impl Iterator<Item = Link> {
+        let of = |lines_of: &Lines| {
+            let home = lines_of.home(hash);
+            let all: Vec<Link> = (0..lines.min(lines_of.count))
+                .flat_map(|step| lines_of.line((home + step) % lines_of.count)[..WIDTH].to_vec())
+                .filter_map(|link| link.checked_sub(1))
+                .collect();
+            all
+        };
+        let old = self.old.as_ref().map(|(old, _)| of(old));
+        of(&self.lines).into_iter().chain(old.into_iter().flatten())
+    }
+}
+
+#[inline]
+fn search<T>(lines: &Lines, hash: u64, right: &mut impl FnMut(Link) -> Option<T>) -> Option<T> {
+    let tag = tag(hash);
+    let mut at = lines.home(hash);
+    for _ in 0..lines.count {
+        let line = lines.line(at);
+        let mut fits = fitting(line, tag);
+        while fits != 0 {
+            let place = fits.trailing_zeros() as usize;
+            fits &= fits - 1;
+            if let Some(link) = line[place % WIDTH].checked_sub(1)
+                && let Some(found) = right(link)
+            {
+                return Some(found);
+            }
+        }
+        if line[PASSED] == 0 {
+            return None;
+        }
+        at = lines.next(at);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    /// Few lines, and hashes that share them.
+    fn hash(seed: u16) -> u64 {
+        u64::from(seed % 7) << 40 | u64::from(seed % 3) | u64::from(seed) << 62
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_put_in_is_found_until_it_is_taken_out(
+            steps in proptest::collection::vec((any::<u16>(), 0u32..300, any::<bool>()), 1..600),
+            buckets in 1u64..40,
+        ) {
+            let mut index = Index::new(buckets);
+            let mut model: HashMap<Link, u64> = HashMap::new();
+            for (seed, link, add) in steps {
+                match (add, model.get(&link).copied()) {
+                    (true, None) => {
+                        model.insert(link, hash(seed));
+                        index.insert(hash(seed), link, |link| model.get(&link).copied());
+                    }
+                    (false, Some(hash)) => {
+                        model.remove(&link);
+                        index.remove(hash, link);
+                    }
+                    _ => {}
+                }
+            }
+            for link in 0..300 {
+                let found = |hash| index.find(hash, |l| (l == link).then_some(())).is_some();
+                match model.get(&link) {
+                    Some(hash) => prop_assert!(found(*hash), "{link}"),
+                    None => prop_assert!((0..100).all(|seed| !found(hash(seed)))),
+                }
+            }
+            prop_assert_eq!(index.used, model.len());
+        }
+    }
+
+    #[test]
+    fn it_grows_as_entries_come_and_begins_lines_where_memory_does() {
+        let hash = |link: Link| u64::from(link).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut index = Index::new(1);
+        for link in 0..10_000 {
+            index.insert(hash(link), link, |link| Some(hash(link)));
+        }
+        for link in 0..10_000 {
+            let mut looked = 0;
+            let found = index.find(hash(link), |l| {
+                looked += 1;
+                (l == link).then_some(l)
+            });
+            assert_eq!(found, Some(link));
+            assert!(looked < 4, "{looked}");
+        }
+        assert_eq!(
+            index.lines.words[index.lines.start..].as_ptr().addr() % 64,
+            0
+        );
+        assert!(index.memory() < 10_000 * 20, "{}", index.memory());
+    }
+}

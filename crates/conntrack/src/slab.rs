@@ -1,0 +1,232 @@
+//! Where entries live: in chunks, so that growing moves nothing, with what packets do not touch apart.
+//!
+//! # Overview
+//! A slot holds a connection or is free; a free slot's generation tells old handles from new. Beside the entries
+//! stand their numbers and times of creation, their traffic (only if it is counted), their neighbours among
+//! connections with the same source (only if addresses are translated), and for each the second before which it does
+//! not end.
+//!
+//! # Bounds
+//! 128 bytes an entry and 20 beside it; with `nf_conntrack_acct` 32 more, with translation 8.
+
+use palisade_wire::Timestamp;
+
+use crate::connection::{Connection, Deadline, Traffic};
+use crate::nat::NONE;
+
+/// Entries in a chunk.
+const CHUNK: usize = 1 << 10;
+
+/// What packets do not touch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cold {
+    /// 1, 2, 3 … in order of creation; for people and logs.
+    pub(crate) number: u64,
+    /// When the first packet came.
+    pub(crate) created: Timestamp,
+}
+
+/// Entries by slot.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slab {
+    chunks: Vec<Vec<Connection>>,
+    cold: Vec<Vec<Cold>>,
+    /// The second before which an entry surely does not end.
+    due: Vec<Vec<u32>>,
+    traffic: Vec<Vec<[Traffic; 2]>>,
+    /// Neighbours in the chain of an original source: newer, older.
+    sources: Vec<Vec<[u32; 2]>>,
+    free: Vec<u32>,
+    slots: usize,
+    counted: bool,
+}
+
+impl Slab {
+    /// An empty slab; `counted` says whether it holds traffic.
+    pub(crate) fn new(counted: bool) -> Self {
+        Slab {
+            counted,
+            ..Slab::default()
+        }
+    }
+
+    /// Slots, free ones included.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn memory(&self) -> usize {
+        let apart = |chunk: &Vec<Connection>| {
+            let rare: usize = chunk.iter().map(Connection::memory_apart).sum();
+            chunk.capacity() * size_of::<Connection>() + rare
+        };
+        fn of<T>(parts: &[Vec<T>]) -> usize {
+            parts.iter().map(|c| c.capacity() * size_of::<T>()).sum()
+        }
+        self.chunks.iter().map(apart).sum::<usize>()
+            + of(&self.cold)
+            + of(&self.due)
+            + of(&self.traffic)
+            + of(&self.sources)
+            + self.free.capacity() * size_of::<u32>()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> Option<&Connection> {
+        self.slot(index).filter(|c| c.occupied())
+    }
+
+    /// A slot, occupied or not.
+    #[inline]
+    pub(crate) fn slot(&self, index: u32) -> Option<&Connection> {
+        let (chunk, place) = place(index);
+        self.chunks.get(chunk)?.get(place)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Connection> {
+        let (chunk, place) = place(index);
+        let connection = self.chunks.get_mut(chunk)?.get_mut(place)?;
+        connection.occupied().then_some(connection)
+    }
+
+    /// A free slot, and the generation of what will stand there.
+    pub(crate) fn reserve(&mut self) -> (u32, u32) {
+        if let Some(index) = self.free.pop() {
+            let generation = self.slot(index).map_or(0, |c| c.generation);
+            return (index, generation);
+        }
+        let index = self.slots;
+        self.slots += 1;
+        if index.is_multiple_of(CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+            self.cold.push(vec![Cold::default(); CHUNK]);
+            self.due.push(vec![0; CHUNK]);
+            if self.counted {
+                self.traffic.push(vec![Default::default(); CHUNK]);
+            }
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(Connection::free());
+        }
+        (index as u32, 0)
+    }
+
+    /// Puts a connection into the slot that was reserved for it.
+    pub(crate) fn put(&mut self, index: u32, connection: Connection, cold: Cold) {
+        let (chunk, place) = place(index);
+        self.chunks[chunk][place] = connection;
+        self.cold[chunk][place] = cold;
+        self.due[chunk][place] = 0;
+        if self.counted {
+            self.traffic[chunk][place] = Default::default();
+        }
+    }
+
+    /// Takes a connection out.
+    pub(crate) fn take(&mut self, index: u32) -> Option<Connection> {
+        let taken = self.get_mut(index)?.take();
+        self.free.push(index);
+        Some(taken)
+    }
+
+    pub(crate) fn cold(&self, index: u32) -> Cold {
+        let (chunk, place) = place(index);
+        let cold = self.cold.get(chunk).and_then(|c| c.get(place));
+        cold.copied().unwrap_or_default()
+    }
+
+    pub(crate) fn traffic(&self, index: u32) -> [Traffic; 2] {
+        let (chunk, place) = place(index);
+        let traffic = self.traffic.get(chunk).and_then(|c| c.get(place));
+        traffic.copied().unwrap_or_default()
+    }
+
+    /// Traffic, if it is counted.
+    #[inline]
+    pub(crate) fn traffic_mut(&mut self, index: u32) -> Option<&mut [Traffic; 2]> {
+        if !self.counted {
+            return None;
+        }
+        let (chunk, place) = place(index);
+        self.traffic.get_mut(chunk)?.get_mut(place)
+    }
+
+    /// The neighbours of a connection among those with its source.
+    pub(crate) fn sources(&self, index: u32) -> [u32; 2] {
+        let (chunk, place) = place(index);
+        let links = self.sources.get(chunk).and_then(|c| c.get(place));
+        links.copied().unwrap_or([NONE; 2])
+    }
+
+    /// Sets one of them: 0 the newer, 1 the older.
+    pub(crate) fn set_source(&mut self, index: u32, which: usize, to: u32) {
+        if index as usize >= self.slots {
+            return;
+        }
+        let (chunk, place) = place(index);
+        while self.sources.len() <= chunk {
+            self.sources.push(vec![[NONE; 2]; CHUNK]);
+        }
+        self.sources[chunk][place][which] = to;
+    }
+
+    /// Notes that an entry may end earlier than it would have.
+    pub(crate) fn hasten(&mut self, index: u32) {
+        let Some(end) = self.get(index).map(due) else {
+            return;
+        };
+        let (chunk, place) = place(index);
+        let due = &mut self.due[chunk][place];
+        *due = end.min(*due);
+    }
+
+    /// Looks at some slots from `from` on for entries that ended; the slot to go on from.
+    pub(crate) fn ended(
+        &mut self,
+        from: usize,
+        count: usize,
+        now: Timestamp,
+        ended: &mut Vec<u32>,
+    ) -> usize {
+        let second = second(now);
+        let mut at = from;
+        for _ in 0..count.min(self.slots) {
+            if at >= self.slots {
+                at = 0;
+            }
+            let (chunk, place) = place(at as u32);
+            if self.due[chunk][place] <= second {
+                let connection = &self.chunks[chunk][place];
+                if !connection.occupied() {
+                    self.due[chunk][place] = u32::MAX;
+                } else if connection.expired(now) {
+                    ended.push(at as u32);
+                } else {
+                    self.due[chunk][place] = due(connection);
+                }
+            }
+            at += 1;
+        }
+        at
+    }
+}
+
+#[inline]
+fn place(index: u32) -> (usize, usize) {
+    (index as usize / CHUNK, index as usize % CHUNK)
+}
+
+/// Whole seconds of a clock, as far as they are told apart here.
+fn second(time: Timestamp) -> u32 {
+    u32::try_from(time.0 / 1_000_000_000).unwrap_or(u32::MAX)
+}
+
+/// The second before which an entry does not end; one that is not confirmed is looked at again.
+fn due(connection: &Connection) -> u32 {
+    match connection.deadline() {
+        Deadline::At(end) => second(end),
+        Deadline::AfterConfirm(_) => 0,
+    }
+}
