@@ -21,14 +21,8 @@ fn resident() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Bytes that an engine's connections occupy, by what the process has grown since it was without any.
-fn occupied(before: u64) -> Result<u64> {
-    let now = resident().context("this system does not say what memory a process has")?;
-    Ok(now.saturating_sub(before))
-}
-
 impl Bench<'_> {
-    /// Memory of a connection, by what the process grows while they are inserted.
+    /// Memory of a connection, by what the table holds for entries and index, and what the process grew by.
     pub(super) fn bytes(&mut self) -> Result<Figure> {
         let count: u32 = if self.settings.quick {
             65_536
@@ -38,24 +32,27 @@ impl Bench<'_> {
         let setup = self.setup(ruleset::own(&ruleset::text("", ""))?, count)?;
         // What buffers and allocator need once.
         let mut small = Subject::new(setup.clone(), ruleset::INTERFACE)?;
-        let mut flows = Flows::new(BUFFERS as u32, Mix::Udp, PORTS);
-        self.each(&mut small, 64, State::New, |flow| flows.first(flow))
-            .check()?;
-        let before = resident().context("this system does not say what memory a process has")?;
         let mut flows = Flows::new(count, Mix::Udp, PORTS);
+        let first = count.min(BUFFERS as u32);
+        self.each(&mut small, first, State::New, |flow| flows.first(flow))
+            .check()?;
+        drop(small);
+        let before = resident();
         let mut subject = Subject::new(setup, ruleset::INTERFACE)?;
         let tally = self.each(&mut subject, count, State::New, |flow| flows.first(flow));
         tally.check()?;
-        let entries = subject.engine.conntrack().len();
+        let table = subject.engine.conntrack();
+        let entries = table.len();
         ensure!(
             entries == count as usize,
             "{entries} connections of {count}"
         );
         let mut figure = Figure::new(Case::BytesPerConnection, Unit::Bytes);
-        figure
-            .samples
-            .push(occupied(before)? as f64 / f64::from(count));
+        let each = |bytes: u64| bytes as f64 / f64::from(count);
+        figure.samples.push(each(table.memory() as u64));
         figure.more("connections", count);
+        let grown = before.zip(resident()).map(|(b, now)| now.saturating_sub(b));
+        figure.more("resident", grown.map(each));
         Ok(figure)
     }
 
