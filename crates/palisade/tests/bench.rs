@@ -162,6 +162,42 @@ fn unknown_cases_get_the_nearest_one() {
     }
 }
 
+#[test]
+fn packets_that_are_judged_otherwise_give_no_figure() {
+    // The table has no room for the connections that the case is about.
+    let full = ["--sysctl", "net.netfilter.nf_conntrack_max=64"];
+    for cases in ["new-1000", "established-1000", "bytes-per-connection"] {
+        let output = bench(&[&["--quick", "--cases", cases], &full[..]].concat());
+        assert_eq!(output.status.code(), Some(2), "{cases}");
+        let said = text(&output.stderr);
+        assert!(
+            said.contains(&format!("case {cases}")) && said.contains("not judged as they must be"),
+            "{said}"
+        );
+        assert!(said.contains("table"), "{said}");
+        assert!(!text(&output.stdout).contains(cases), "{cases}");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    for (arguments, said) in [
+        (&["--sysctl", "nf_conntrack_mux=1"][..], "nf_conntrack_max"),
+        (&["--sysctl", "nf_conntrack_max"], "NAME=VALUE"),
+        (&["--batch", "0"], "--batch"),
+        (&["--rounds", "0"], "--rounds"),
+        (&["--flows", "16777217"], "16777216 flows"),
+        (&["--mix", "sctp"], "udp"),
+        (&["--rules", "nowhere.rules"], "nowhere.rules"),
+    ] {
+        let output = bench(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let told = text(&output.stderr);
+        assert!(told.contains(said), "{arguments:?}: {told}");
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
 /// Rules in a temporary file.
 fn rules(content: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().expect("temporary file");
