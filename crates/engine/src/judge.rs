@@ -16,7 +16,7 @@ use crate::observe::Observer;
 use crate::outcome::{Ended, Path, Reply, Verdict};
 use crate::path::{Journey, Step, Stop};
 use crate::socket::Sender;
-use crate::{Engine, reject};
+use crate::{Engine, Evaluator, compiled, reject};
 
 /// Answers of REJECT to answers of REJECT: errors are not answered, so that two are the most there are.
 const DEEPEST_ANSWER: u8 = 3;
@@ -112,7 +112,11 @@ impl Engine {
             frame_is_ours: false,
             copies: journey.copies.as_ref().map(|_| Vec::new()),
         };
-        let decision = linear::run(
+        let run = match self.evaluator {
+            Evaluator::Compiled if !O::FAILURES => compiled::run,
+            _ => linear::run,
+        };
+        let decision = run(
             table,
             &mut self.stack,
             &mut journey.buffer,

@@ -5,7 +5,8 @@
 //!
 //! - [`Engine::process`]: one packet through all hooks and tables (`path.rs`, read top to bottom).
 //! - `routing.rs`, `judge.rs`, `nat.rs`: where it goes, what happens at one hook, address translation.
-//! - `linear.rs`: the rule-by-rule evaluator, which is the specification.
+//! - `linear.rs`: the rule-by-rule evaluator, which is the specification; `compiled/`: what finds rules without
+//!   asking all.
 //! - `matches/`: what each match means, one file a family.
 //! - `reject.rs`: the answers of REJECT.
 //!
@@ -22,7 +23,9 @@
 //! assert_eq!(outcome.why.to_string(), "first packet of a new connection; dropped by filter INPUT rule 1");
 //! ```
 
+mod append;
 mod batch;
+mod compiled;
 mod conclude;
 mod extension;
 pub mod host;
@@ -48,7 +51,9 @@ mod tee;
 pub use palisade_conntrack as conntrack;
 pub use palisade_rules as rules;
 
+pub use append::AppendError;
 pub use batch::{Arrival, Judged, Port};
+pub use compiled::{ChainShape, Classifier, Fields, Shape};
 pub use host::{Host, Interface};
 pub use input::{Bridge, Input, LinkInfo, Route};
 pub use matches::{Account, AccountQuota, Jiffies, Limits, RecentLists};
@@ -112,6 +117,7 @@ pub struct Engine {
     conntrack: Conntrack,
     defrag: Defrag,
     states: matches::States,
+    reassembly: Reassembly,
     reassemble: [bool; 2],
     /// Return addresses of chain calls, kept to spare allocations.
     stack: Vec<(u32, u32)>,
@@ -156,6 +162,7 @@ impl Engine {
             conntrack: Conntrack::new(setup.conntrack),
             defrag: Defrag::new(),
             states,
+            reassembly: setup.reassembly,
             reassemble,
             stack: Vec::new(),
             scratch: Vec::new(),
@@ -236,6 +243,11 @@ impl Engine {
     /// Bytes that fragments of a family occupy while they wait for the rest, overhead included.
     pub fn fragments_held(&self, family: Family) -> u64 {
         self.defrag.used(family)
+    }
+
+    /// How the rules of a family's chains are found.
+    pub fn describe(&self, family: Family) -> Vec<ChainShape> {
+        self.programs[family as usize].shapes()
     }
 
     /// Rules visited since the engine was made.

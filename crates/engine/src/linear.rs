@@ -1,5 +1,8 @@
 //! The linear evaluator: rule by rule, chain by chain, as the kernel's `ipt_do_table` walks them.
 //! This is the specification; any faster evaluator is held against it.
+//!
+//! The walk asks a [`Guide`] for the next rule to visit. Here that is the next one, whatever it says; a guide that
+//! knows the rules leaves out those that would fail without a trace, and nothing else may differ.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use palisade_wire::{Buffer, link::PacketType};
 
 use crate::input::LinkInfo;
 
+use crate::compiled::{Finder, Interfaces};
 use crate::matches::{Answer, Context, Facts, Shared, evaluate, headers, ip_length};
 use crate::observe::{Failed, Observer, RuleRef, Visit};
 use crate::outcome::Decider;
@@ -70,7 +74,55 @@ pub(crate) struct RawState {
     pub(crate) locked: bool,
 }
 
-/// Walks one table at one hook.
+/// The rule to visit next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// Its number from 0; beyond the last: none.
+    pub(crate) rule: u32,
+    /// It matches: nothing in it is left to be asked.
+    pub(crate) sure: bool,
+}
+
+/// Says which rule is to be visited next.
+pub(crate) trait Guide {
+    /// The first rule from `at` on that may do anything else than fail without a trace.
+    fn next(
+        &mut self,
+        finder: &Finder,
+        interfaces: &Interfaces,
+        at: u32,
+        context: &Context<'_>,
+        shared: &Shared<'_>,
+    ) -> Next;
+
+    /// A target changed the packet or what is known of it.
+    fn changed(&mut self);
+}
+
+/// Every rule.
+struct One;
+
+impl Guide for One {
+    #[inline(always)]
+    fn next(
+        &mut self,
+        _: &Finder,
+        _: &Interfaces,
+        at: u32,
+        _: &Context<'_>,
+        _: &Shared<'_>,
+    ) -> Next {
+        Next {
+            rule: at,
+            sure: false,
+        }
+    }
+
+    #[inline(always)]
+    fn changed(&mut self) {}
+}
+
+/// Walks one table at one hook, rule by rule.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn run<O: Observer>(
     table: &mut ProgramTable,
@@ -80,6 +132,24 @@ pub(crate) fn run<O: Observer>(
     shared: &mut Shared<'_>,
     visited: &mut u32,
     observer: &mut O,
+) -> Option<Decision> {
+    walk(
+        table, stack, buffer, facts, shared, visited, observer, &mut One,
+    )
+}
+
+/// Walks one table at one hook. Rules that the guide leaves out count as visited.
+#[allow(clippy::too_many_arguments)]
+#[inline]
+pub(crate) fn walk<O: Observer, G: Guide>(
+    table: &mut ProgramTable,
+    stack: &mut Vec<(u32, u32)>,
+    buffer: &mut Buffer<'_>,
+    facts: Facts<'_>,
+    shared: &mut Shared<'_>,
+    visited: &mut u32,
+    observer: &mut O,
+    guide: &mut G,
 ) -> Option<Decision> {
     let base = table.hooks[facts.hook as usize]?;
     if O::ACTIVE {
@@ -104,11 +174,23 @@ pub(crate) fn run<O: Observer>(
         };
         let ProgramChain {
             rules,
+            counts,
+            finder,
             name,
             policy,
             counters,
+            ..
         } = current;
-        let Some(rule) = rules.get_mut(at as usize) else {
+        let mut sure = false;
+        if (at as usize) < rules.len() {
+            let next = guide.next(finder, &table.interfaces, at, &context, shared);
+            let skipped = next.rule.min(rules.len() as u32) - at;
+            *visited += skipped;
+            at += skipped;
+            sure = next.sure;
+        }
+        let index = at as usize;
+        let (Some(rule), Some(count)) = (rules.get(index), counts.get_mut(index)) else {
             // End of a chain: back to the caller, or the policy.
             if let Some((caller, next)) = stack.pop() {
                 (chain, at) = (caller, next);
@@ -135,7 +217,10 @@ pub(crate) fn run<O: Observer>(
             };
         };
         *visited += 1;
-        let visit = visit(rule, &context, shared);
+        let visit = match sure {
+            true => Visit::Matched,
+            false => visit(rule, &context, shared),
+        };
         if shared.frame_is_ours {
             facts.link = ours.get_or_init(|| LinkInfo {
                 packet_type: Some(PacketType::Host),
@@ -149,8 +234,8 @@ pub(crate) fn run<O: Observer>(
                 chain: name,
                 number: at + 1,
                 rule: &rule.rule,
-                packets: rule.counters.packets,
-                bytes: rule.counters.bytes,
+                packets: count.packets,
+                bytes: count.bytes,
             };
             observer.visit(shown, visit);
         }
@@ -182,8 +267,8 @@ pub(crate) fn run<O: Observer>(
             }
             Visit::Matched | Visit::MatchedThenDrop => {}
         }
-        rule.counters.packets += 1;
-        rule.counters.bytes += length;
+        count.packets += 1;
+        count.bytes += length;
         if visit == Visit::MatchedThenDrop {
             match &rule.rule.target {
                 Target::Reject(with) => break here(Verdict::Reject(*with)),
@@ -226,6 +311,7 @@ pub(crate) fn run<O: Observer>(
                 let applied = targets::apply(other, buffer, &facts, shared);
                 context = facts.with(buffer.packet());
                 length = ip_length(&context.packet) as u64;
+                guide.changed();
                 match applied {
                     Applied::Nothing => {}
                     Applied::Effect(effect) => {

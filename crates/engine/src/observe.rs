@@ -109,10 +109,14 @@ pub trait Observer {
     /// Whether anything is to be told at all.
     const ACTIVE: bool = true;
 
+    /// Whether it is to be told of every rule that fails. Those that the compiled evaluator never asks can not be
+    /// told of, so that rules are walked one by one.
+    const FAILURES: bool = false;
+
     /// A table's chain is entered at a hook.
     fn enter(&mut self, _hook: Hook, _table: TableKind) {}
 
-    /// A rule was visited.
+    /// A rule was visited; one that failed is told of for certain only with [`FAILURES`](Self::FAILURES).
     fn visit(&mut self, _rule: RuleRef<'_>, _visit: Visit) {}
 
     /// A target did something.

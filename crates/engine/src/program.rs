@@ -1,11 +1,13 @@
 //! A ruleset made ready: the hooks' chains found, stateful matches numbered, counters apart.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use palisade_conntrack::{Config, PolicyError};
 use palisade_rules::{Counters, Family, Match, Policy, Rule, Ruleset, Table, TableKind, Target};
 use thiserror::Error;
 
+use crate::compiled::{Finder, Interfaces};
 use crate::matches::States;
 use crate::targets::sees_bytes;
 
@@ -93,7 +95,6 @@ pub(crate) struct ProgramRule {
     pub(crate) rule: Rule,
     /// What [`States::prepare`] gave to each match.
     pub(crate) slots: Vec<Option<u32>>,
-    pub(crate) counters: Counters,
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +103,12 @@ pub(crate) struct ProgramChain {
     pub(crate) policy: Policy,
     pub(crate) counters: Counters,
     pub(crate) rules: Vec<ProgramRule>,
+    /// Chains that they jump or go to.
+    pub(crate) leads_to: BTreeSet<usize>,
+    /// What each of them counted: apart, because most packets need no more of a rule.
+    pub(crate) counts: Vec<Counters>,
+    /// Finds those that a packet may match.
+    pub(crate) finder: Finder,
 }
 
 #[derive(Clone, Debug)]
@@ -110,6 +117,8 @@ pub(crate) struct ProgramTable {
     /// Chain of each hook, by [`Hook`] as index.
     pub(crate) hooks: [Option<u32>; 5],
     pub(crate) chains: Vec<ProgramChain>,
+    /// Interfaces that its rules name.
+    pub(crate) interfaces: Interfaces,
     /// A rule of some table looks at bytes that a target may have changed.
     pub(crate) bytes_seen: bool,
 }
@@ -135,9 +144,14 @@ impl Program {
         config: &Config,
         states: &mut States,
     ) -> Result<Self, SetupError> {
-        let mut tables = [None, None, None, None, None];
-        let (mut needs_tracking, mut needs_whole, mut proxies) = (false, false, false);
-        let mut counts_traffic = false;
+        let mut program = Program {
+            source: None,
+            tables: [None, None, None, None, None],
+            needs_tracking: false,
+            needs_whole: false,
+            proxies: false,
+            counts_traffic: false,
+        };
         if let Some(ruleset) = &source {
             if ruleset.family != family {
                 return Err(SetupError::Family {
@@ -146,35 +160,27 @@ impl Program {
                 });
             }
             let chains = ruleset.tables.iter().flat_map(|t| &t.chains);
-            let bytes_seen = chains
-                .flat_map(|c| &c.rules)
-                .flat_map(|r| &r.matches)
-                .any(sees_bytes);
+            let rules = || chains.clone().flat_map(|c| &c.rules);
+            rules().for_each(|rule| program.need(rule));
+            let bytes_seen = rules().any(looks_at_bytes);
             for table in &ruleset.tables {
                 check_jumps(table)?;
                 check_names(table, family, config)?;
-                needs_tracking |= table.chains.iter().flat_map(|c| &c.rules).any(tracks);
-                let mut rules = table.chains.iter().flat_map(|c| &c.rules);
-                proxies |= rules.any(|r| matches!(r.target, Target::Synproxy(_)));
-                needs_whole |= table
-                    .chains
-                    .iter()
-                    .flat_map(|c| &c.rules)
-                    .any(looks_for_sockets);
-                counts_traffic |= table.chains.iter().flat_map(|c| &c.rules).any(counts);
                 check_agreement(table, family, states)?;
-                tables[table.kind as usize] =
+                program.tables[table.kind as usize] =
                     Some(compile(table, family, config, states, bytes_seen));
             }
         }
-        Ok(Program {
-            source,
-            tables,
-            needs_tracking,
-            needs_whole,
-            proxies,
-            counts_traffic,
-        })
+        program.source = source;
+        Ok(program)
+    }
+
+    /// Has what a rule needs.
+    pub(crate) fn need(&mut self, rule: &Rule) {
+        self.needs_tracking |= tracks(rule);
+        self.needs_whole |= looks_for_sockets(rule);
+        self.proxies |= matches!(rule.target, Target::Synproxy(_));
+        self.counts_traffic |= counts(rule);
     }
 
     pub(crate) fn table(&self, kind: TableKind) -> Option<&ProgramTable> {
@@ -190,8 +196,8 @@ impl Program {
             };
             for (chain, now) in table.chains.iter_mut().zip(&program.chains) {
                 chain.counters = now.counters;
-                for (rule, now) in chain.rules.iter_mut().zip(&now.rules) {
-                    rule.counters = now.counters;
+                for (rule, now) in chain.rules.iter_mut().zip(&now.counts) {
+                    rule.counters = *now;
                 }
             }
         }
@@ -199,7 +205,7 @@ impl Program {
     }
 }
 
-fn compile(
+pub(crate) fn compile(
     table: &Table,
     family: Family,
     config: &Config,
@@ -207,6 +213,7 @@ fn compile(
     bytes_seen: bool,
 ) -> ProgramTable {
     let mut hooks = [None; 5];
+    let mut interfaces = Interfaces::default();
     let chains: Vec<ProgramChain> = table
         .chains
         .iter()
@@ -219,18 +226,13 @@ fn compile(
                 name: chain.name.as_str().into(),
                 policy: chain.policy,
                 counters: chain.counters,
+                leads_to: chain.rules.iter().filter_map(leads_to).collect(),
+                counts: chain.rules.iter().map(|rule| rule.counters).collect(),
+                finder: Finder::new(chain.rules.iter(), family, &mut interfaces),
                 rules: chain
                     .rules
                     .iter()
-                    .map(|rule| ProgramRule {
-                        slots: rule
-                            .matches
-                            .iter()
-                            .map(|m| states.prepare(m, family, config))
-                            .collect(),
-                        counters: rule.counters,
-                        rule: rule.clone(),
-                    })
+                    .map(|rule| prepare(rule, family, config, states))
                     .collect(),
             }
         })
@@ -239,7 +241,38 @@ fn compile(
         kind: table.kind,
         hooks,
         chains,
+        interfaces,
         bytes_seen,
+    }
+}
+
+/// Whether a rule looks at bytes that a target may have changed.
+pub(crate) fn looks_at_bytes(rule: &Rule) -> bool {
+    rule.matches.iter().any(sees_bytes)
+}
+
+/// The chain that a rule jumps or goes to.
+pub(crate) fn leads_to(rule: &Rule) -> Option<usize> {
+    match rule.target {
+        Target::Jump(to) | Target::Goto(to) => Some(to),
+        _ => None,
+    }
+}
+
+/// A rule with what its matches remember.
+pub(crate) fn prepare(
+    rule: &Rule,
+    family: Family,
+    config: &Config,
+    states: &mut States,
+) -> ProgramRule {
+    ProgramRule {
+        slots: rule
+            .matches
+            .iter()
+            .map(|m| states.prepare(m, family, config))
+            .collect(),
+        rule: rule.clone(),
     }
 }
 
@@ -280,7 +313,7 @@ fn looks_for_sockets(rule: &Rule) -> bool {
 }
 
 /// Whether a rule has the traffic of connections counted.
-fn counts(rule: &Rule) -> bool {
+pub(crate) fn counts(rule: &Rule) -> bool {
     let counts = |m: &Match| matches!(m, Match::Connbytes(_));
     rule.matches.iter().any(counts)
 }
@@ -289,58 +322,79 @@ fn counts(rule: &Rule) -> bool {
 fn check_agreement(table: &Table, family: Family, states: &mut States) -> Result<(), SetupError> {
     for chain in &table.chains {
         for (at, rule) in chain.rules.iter().enumerate() {
-            let by_match = rule
-                .matches
-                .iter()
-                .find_map(|m| states.disagreement(m, family));
-            if let Some(why) = by_match.or_else(|| states.target_disagreement(&rule.target)) {
-                return Err(SetupError::Disagreement {
-                    table: table.kind.name(),
-                    chain: chain.name.clone(),
-                    rule: at + 1,
-                    line: rule.position.line,
-                    why,
-                });
-            }
+            rule_agrees(rule, (table.kind, &chain.name, at), family, states)?;
         }
     }
     Ok(())
+}
+
+/// A rule and those before it agree about what they share; it is named by its place.
+pub(crate) fn rule_agrees(
+    rule: &Rule,
+    (table, chain, at): (TableKind, &str, usize),
+    family: Family,
+    states: &mut States,
+) -> Result<(), SetupError> {
+    let by_match = rule
+        .matches
+        .iter()
+        .find_map(|m| states.disagreement(m, family));
+    match by_match.or_else(|| states.target_disagreement(&rule.target)) {
+        None => Ok(()),
+        Some(why) => Err(SetupError::Disagreement {
+            table: table.name(),
+            chain: chain.to_string(),
+            rule: at + 1,
+            line: rule.position.line,
+            why,
+        }),
+    }
 }
 
 /// Timeout policies and labels that rules name are there.
 fn check_names(table: &Table, family: Family, config: &Config) -> Result<(), SetupError> {
     for chain in &table.chains {
         for (at, rule) in chain.rules.iter().enumerate() {
-            let (table, chain, line) =
-                (table.kind.name(), || chain.name.clone(), rule.position.line);
-            if let Target::Ct(ct) = &rule.target
-                && let Some(name) = &ct.timeout
-            {
-                let protocol = rule.base.protocol.as_ref();
-                let protocol = protocol.filter(|p| !p.negated).map(|p| p.value);
-                if let Err(error) = config.policy_for(name, family, protocol) {
-                    return Err(SetupError::Timeout {
-                        table,
-                        chain: chain(),
-                        rule: at + 1,
-                        line,
-                        error,
-                    });
-                }
-            }
-            for m in &rule.matches {
-                if let Match::Connlabel(connlabel) = m
-                    && config.label(&connlabel.label.value).is_none()
-                {
-                    return Err(SetupError::Label {
-                        table,
-                        chain: chain(),
-                        rule: at + 1,
-                        line,
-                        label: connlabel.label.value.clone(),
-                    });
-                }
-            }
+            names_are_known(rule, (table.kind, &chain.name, at), family, config)?;
+        }
+    }
+    Ok(())
+}
+
+/// Likewise of one rule, which is named by its place.
+pub(crate) fn names_are_known(
+    rule: &Rule,
+    (table, chain, at): (TableKind, &str, usize),
+    family: Family,
+    config: &Config,
+) -> Result<(), SetupError> {
+    let (table, line) = (table.name(), rule.position.line);
+    if let Target::Ct(ct) = &rule.target
+        && let Some(name) = &ct.timeout
+    {
+        let protocol = rule.base.protocol.as_ref();
+        let protocol = protocol.filter(|p| !p.negated).map(|p| p.value);
+        if let Err(error) = config.policy_for(name, family, protocol) {
+            return Err(SetupError::Timeout {
+                table,
+                chain: chain.to_string(),
+                rule: at + 1,
+                line,
+                error,
+            });
+        }
+    }
+    for m in &rule.matches {
+        if let Match::Connlabel(connlabel) = m
+            && config.label(&connlabel.label.value).is_none()
+        {
+            return Err(SetupError::Label {
+                table,
+                chain: chain.to_string(),
+                rule: at + 1,
+                line,
+                label: connlabel.label.value.clone(),
+            });
         }
     }
     Ok(())

@@ -109,6 +109,24 @@ pub enum Color {
     Never,
 }
 
+/// Who walks the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EvaluatorArgument {
+    /// Rule by rule, as written.
+    Linear,
+    /// Rules made into a program first.
+    Compiled,
+}
+
+impl From<EvaluatorArgument> for palisade_engine::Evaluator {
+    fn from(evaluator: EvaluatorArgument) -> Self {
+        match evaluator {
+            EvaluatorArgument::Linear => palisade_engine::Evaluator::Linear,
+            EvaluatorArgument::Compiled => palisade_engine::Evaluator::Compiled,
+        }
+    }
+}
+
 /// `palisade trace`.
 #[derive(Debug, Args)]
 pub struct TraceArguments {
@@ -246,15 +264,6 @@ pub struct FmtArguments {
     /// Colour.
     #[arg(long, value_enum, default_value = "auto")]
     pub color: Color,
-}
-
-/// Who walks the rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EvaluatorArgument {
-    /// What runs.
-    Compiled,
-    /// Rule by rule, which is the specification.
-    Linear,
 }
 
 /// `palisade bench`.

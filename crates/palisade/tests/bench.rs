@@ -68,6 +68,7 @@ fn every_case_prints_what_its_name_promises() {
         ("established-at-10", "ns"),
         ("established-at-100", "ns"),
         ("load-1000", "ms"),
+        ("append-1000", "ms"),
         ("flood", "ns"),
     ];
     let names: Vec<&str> = cases.iter().map(|(name, _)| *name).collect();

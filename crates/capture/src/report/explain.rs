@@ -50,6 +50,8 @@ impl Explanation {
 }
 
 impl Observer for Explanation {
+    const FAILURES: bool = true;
+
     fn enter(&mut self, hook: Hook, table: TableKind) {
         self.steps.push(Step::Enter(hook, table));
     }

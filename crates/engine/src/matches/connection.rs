@@ -16,7 +16,7 @@ use super::{Context, Shared};
 
 /// The bit of a packet's state. A packet without any verdict of tracking (a fragment that was
 /// not reassembled) is INVALID to rules.
-fn state_bit(shared: &Shared<'_>) -> u8 {
+pub(crate) fn state_bit(shared: &Shared<'_>) -> u8 {
     match shared.track.map(|t| t.state) {
         Some(State::New) => StateSet::NEW,
         Some(State::Established) => StateSet::ESTABLISHED,

@@ -3,7 +3,7 @@
 mod addresses;
 mod bpf;
 mod chunks;
-mod connection;
+pub(crate) mod connection;
 mod connlimit;
 mod count;
 mod fields;

@@ -50,6 +50,8 @@ pub enum Case {
     EstablishedAt(u32),
     /// So many rules, from text to ready.
     Load(u32),
+    /// A rule more behind so many.
+    Append(u32),
     /// A flood of forged SYNs.
     Flood,
 }
@@ -64,6 +66,7 @@ impl fmt::Display for Case {
             Case::Classify(family, rules) => write!(f, "classify-{}-{rules}", family.name()),
             Case::EstablishedAt(rules) => write!(f, "established-at-{rules}"),
             Case::Load(rules) => write!(f, "load-{rules}"),
+            Case::Append(rules) => write!(f, "append-{rules}"),
             Case::Flood => f.write_str("flood"),
         }
     }
@@ -100,6 +103,7 @@ pub const STANDARD: &[Case] = &[
     Case::EstablishedAt(10_000),
     Case::EstablishedAt(100_000),
     Case::Load(100_000),
+    Case::Append(100_000),
     Case::Flood,
 ];
 
@@ -149,6 +153,9 @@ impl Case {
                 )
             }
             Case::Load(rules) => format!("{rules} rules, from text to an engine that is ready"),
+            Case::Append(rules) => {
+                format!("a rule more behind {rules} others, from its text to in effect")
+            }
             Case::Flood => {
                 "forged SYNs against a full table, with established connections in between".into()
             }
@@ -162,7 +169,7 @@ impl Case {
             Case::Rules(rules) | Case::EstablishedAt(rules) | Case::Classify(_, rules) => {
                 rules <= 1000
             }
-            Case::Load(_) => false,
+            Case::Load(_) | Case::Append(_) => false,
             Case::BytesPerConnection | Case::Flood => true,
         }
     }
@@ -202,6 +209,9 @@ impl Case {
             let (kind, rest) = rest.split_once('-')?;
             let family = Family::ALL.into_iter().find(|f| f.name() == kind)?;
             return size(rest, MAX_RULES).map(|rules| Case::Classify(family, rules));
+        }
+        if let Some(rest) = name.strip_prefix("append-") {
+            return size(rest, MAX_RULES).map(Case::Append);
         }
         size(name.strip_prefix("load-")?, MAX_RULES).map(Case::Load)
     }
@@ -315,6 +325,7 @@ impl Case {
                 let ten = Case::EstablishedAt(10);
                 goal(Times(1.02, ten), Times(1.0, ten), None)
             }
+            Case::Append(100_000) => goal(AtMost(10.0), AtMost(1.0), Some([43.0, 246.0])),
             Case::Load(100_000) => goal(AtMost(1000.0), AtMost(300.0), Some([3100.0, 4600.0])),
             _ => Goal::default(),
         }
@@ -334,6 +345,7 @@ mod tests {
             Case::Classify(Family::Ipc, 8),
             Case::EstablishedAt(3),
             Case::Load(5),
+            Case::Append(6),
         ];
         for case in STANDARD.iter().chain(&others) {
             assert_eq!(Case::by_name(&case.to_string()), Some(*case), "{case}");
@@ -376,6 +388,7 @@ mod tests {
             "established-at-10000",
             "established-at-100000",
             "load-100000",
+            "append-100000",
             "bytes-per-connection",
             "flood",
         ] {

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use palisade_engine::Evaluator;
 
 pub use case::Mix;
 
@@ -23,7 +22,7 @@ use case::{Case, MAX_FLOWS, STANDARD};
 use work::{Bench, Settings};
 
 use crate::Exit;
-use crate::args::{BenchArguments, EvaluatorArgument, Format};
+use crate::args::{BenchArguments, Format};
 use crate::output::Paint;
 
 /// Time that a round should take: long against the clock's steps and the scheduler's.
@@ -57,10 +56,7 @@ pub fn run(arguments: &BenchArguments) -> Result<Exit> {
         sysctls: sysctls(&arguments.sysctl)?,
         quick: arguments.quick,
         rules,
-        evaluator: match arguments.evaluator {
-            EvaluatorArgument::Compiled => Evaluator::Compiled,
-            EvaluatorArgument::Linear => Evaluator::Linear,
-        },
+        evaluator: arguments.evaluator.into(),
     };
     let bar = bar(cases.len());
     let case = std::cell::Cell::new(None::<Case>);

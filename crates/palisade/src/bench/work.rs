@@ -22,6 +22,9 @@ const MOST: u64 = 1 << 22;
 /// Datagrams count as a stream, and their connection as assured, two seconds after the first.
 const STREAM: Duration = Duration::from_secs(3);
 
+/// Rules that a round appends.
+const APPENDED: usize = 20;
+
 /// How the cases are run.
 pub struct Settings {
     /// Rounds.
@@ -71,6 +74,7 @@ impl<'a> Bench<'a> {
             Case::Rules(rules) => self.rules(case, rules),
             Case::Classify(family, rules) => self.classify(case, family, rules),
             Case::Load(rules) => self.load(case, rules),
+            Case::Append(rules) => self.append(case, rules),
             Case::Flood => self.flood(),
         };
         figure.with_context(|| format!("case {case}"))
@@ -353,6 +357,71 @@ impl<'a> Bench<'a> {
         }
         Ok(figure)
     }
+
+    /// A round is the mean of some rules, the largest of all is told beside.
+    fn append(&mut self, case: Case, count: u32) -> Result<Figure> {
+        let rules = ruleset::own(&ruleset::large(count))?;
+        let mut subject = Subject::new(self.setup(rules, 1)?, ruleset::INTERFACE)?;
+        let before = input(&subject.engine)?.0.len();
+        let mut figure = Figure::new(case, Unit::Milliseconds);
+        let mut sources = ruleset::addresses().into_iter();
+        let mut largest = Duration::ZERO;
+        for round in 0..=self.settings.rounds {
+            (self.tell)(&format!("round {round} of {}", self.settings.rounds));
+            let mut elapsed = Duration::ZERO;
+            for source in sources.by_ref().take(APPENDED) {
+                let text = format!("iptables -A INPUT -s {source}/32 -j ACCEPT\n");
+                let datagram = |port| (datagram_from(source, port, 9), Way::In);
+                let dropped = Want {
+                    verdict: Verdict::Drop,
+                    state: State::New,
+                };
+                let passed = Want::accepted(State::New);
+                let load = &mut || datagram(1024);
+                self.lane.send(&mut subject, load, 1, dropped).check()?;
+                let start = Instant::now();
+                append(&mut subject.engine, &text)?;
+                let this = start.elapsed();
+                let load = &mut || datagram(1025);
+                self.lane.send(&mut subject, load, 1, passed).check()?;
+                elapsed += this;
+                // What the first round pays is told, too: it may be what all the rules before it have put off.
+                largest = largest.max(this);
+            }
+            if round > 0 {
+                let mean = elapsed.as_secs_f64() / APPENDED as f64;
+                figure.samples.push(mean * 1e3);
+            }
+        }
+        let more = input(&subject.engine)?.0.len() - before;
+        let all = (self.settings.rounds + 1) * APPENDED;
+        ensure!(more == all, "{more} rules of {all} were appended");
+        figure.more("largest", largest.as_secs_f64() * 1e3);
+        figure.notes.push(format!(
+            "the slowest of {all} took {:.3} ms",
+            largest.as_secs_f64() * 1e3
+        ));
+        Ok(figure)
+    }
+}
+
+/// Appends the rule of a command.
+fn append(engine: &mut Engine, text: &str) -> Result<()> {
+    let parsed = parse::script(text);
+    ensure!(
+        parsed.diagnostics.is_empty(),
+        "{:?}",
+        parsed.diagnostics.first()
+    );
+    let tables = parsed.v4.into_iter().flat_map(|rules| rules.tables);
+    for table in tables {
+        for chain in table.chains {
+            for rule in chain.rules {
+                engine.append(Family::V4, table.kind, &chain.name, rule)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The rule for ESTABLISHED alone.

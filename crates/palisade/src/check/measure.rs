@@ -26,6 +26,8 @@ struct Asked {
 const HOOKS: [Hook; 2] = [Hook::Input, Hook::Forward];
 
 impl Observer for Asked {
+    const FAILURES: bool = true;
+
     fn enter(&mut self, hook: Hook, table: TableKind) {
         self.at = HOOKS
             .iter()
