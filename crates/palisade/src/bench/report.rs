@@ -91,17 +91,24 @@ fn told(bound: Bound) -> String {
 /// With as many digits as say something.
 fn number(value: f64) -> String {
     match value {
+        v if v < 0.0995 => format!("{v:.4}"),
         v if v < 9.95 => format!("{v:.2}"),
         v if v < 99.5 => format!("{v:.1}"),
         v => format!("{v:.0}"),
     }
 }
 
+/// In hundredths, or of small values in ten thousandths of themselves: more than any clock here can tell.
+pub fn rounded(value: f64) -> f64 {
+    let digits = 3 - value.max(f64::MIN_POSITIVE).log10().floor() as i32;
+    let scale = 10f64.powi(digits.clamp(2, 12));
+    (value * scale).round() / scale
+}
+
 /// The object of a case, its name first.
 pub fn object(figure: &Figure, before: &[Figure]) -> String {
     let mut fields: Vec<(&str, Value)> = Vec::new();
-    // Hundredths are more than any clock here can tell.
-    let round = |value: f64| json!((value * 100.0).round() / 100.0);
+    let round = |value: f64| json!(rounded(value));
     let goal = figure.case.goal();
     fields.push(("case", json!(figure.case.to_string())));
     fields.push((figure.unit.name(), round(figure.median())));
@@ -170,6 +177,20 @@ mod tests {
             line(&rules, &[], paint),
             "rules-1000                     150         -         -  ns         -       -  ≤ 2 × at 10    ≤ 1 × at 10    -"
         );
+    }
+
+    #[test]
+    fn digits_that_say_nothing_are_left_out() {
+        for (value, people, programs) in [
+            (48123.456, "48123", 48123.46),
+            (48.126, "48.1", 48.13),
+            (0.00312345, "0.0031", 0.003123),
+            (0.5, "0.50", 0.5),
+            (0.0, "0.0000", 0.0),
+        ] {
+            assert_eq!(number(value), people);
+            assert_eq!(rounded(value), programs);
+        }
     }
 
     #[test]
