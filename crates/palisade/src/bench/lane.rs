@@ -1,12 +1,13 @@
 //! The path of packets into an engine: buffers, batches, a clock, and the look at every verdict.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use palisade_conntrack::State;
 use palisade_engine::{Arrival, Bridge, Engine, Port, Route, Setup, Verdict};
 use palisade_wire::Timestamp;
 
+use super::clock::Stopwatch;
 use super::counter::Instructions;
 use super::packets::{Chance, Frame, Load};
 
@@ -185,7 +186,7 @@ impl Lane {
         };
         let mut batch: Vec<Arrival<'_>> = Vec::with_capacity(self.batch);
         let before = self.instructions.read();
-        let start = Instant::now();
+        let start = Stopwatch::start();
         for chunk in packets.chunks_mut(self.batch) {
             for packet in chunk.iter_mut() {
                 batch.push(Arrival::new(std::mem::take(&mut packet.bytes), packet.port));

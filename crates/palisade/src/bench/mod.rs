@@ -1,6 +1,7 @@
 //! `palisade bench`: what a packet costs on this machine (docs/performance.md).
 
 mod case;
+mod clock;
 mod counter;
 mod figure;
 mod lane;

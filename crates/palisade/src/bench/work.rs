@@ -2,7 +2,7 @@
 //! the time that is taken.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use palisade_conntrack::{Config, State};
@@ -11,6 +11,7 @@ use palisade_rules::{Counters, Family, Hook, Policy, Rule, Ruleset, TableKind, p
 use palisade_wire::{build, proto, tcp};
 
 use super::case::{Case, Mix};
+use super::clock::Stopwatch;
 use super::figure::{Figure, Unit};
 use super::lane::{BUFFERS, Lane, Subject, Tally, Want};
 use super::packets::{Chance, Flows, Load, SERVER, Way, datagram_from};
@@ -336,7 +337,7 @@ impl<'a> Bench<'a> {
         let mut figure = Figure::new(case, Unit::Milliseconds);
         for round in 0..=self.settings.rounds {
             (self.tell)(&format!("round {round} of {}", self.settings.rounds));
-            let start = Instant::now();
+            let start = Stopwatch::start();
             let parsed = parse::save_file(&text, Family::V4);
             let rules = parsed.v4.context("no rules")?;
             let engine = Engine::new(self.setup(rules, 1)?)?;
@@ -379,7 +380,7 @@ impl<'a> Bench<'a> {
                 let passed = Want::accepted(State::New);
                 let load = &mut || datagram(1024);
                 self.lane.send(&mut subject, load, 1, dropped).check()?;
-                let start = Instant::now();
+                let start = Stopwatch::start();
                 append(&mut subject.engine, &text)?;
                 let mut this = start.elapsed();
                 // What is put off until a packet comes is part of it.
