@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use palisade_wire::Timestamp;
+use palisade_wire::{Timestamp, proto};
 
 use crate::helper::HelperState;
 use crate::nat::seqadj::Shift;
 use crate::policy::PolicyId;
 use crate::proto::sctp::SctpAssociation;
-use crate::proto::tcp::{PackedTcp, TcpConnection};
+use crate::proto::tcp::{TcpConnection, packed};
 use crate::tuple::{Direction, Key, Tuple, Zone};
 
 /// Handle of an entry in the table. Old handles never reach a newer entry.
@@ -137,7 +137,8 @@ pub struct Connection {
     pub(crate) generation: u32,
     /// What the owner of the table remembers for packets of either direction; 0 at first.
     remembered: [u32; 2],
-    proto: Stored,
+    /// By its protocol: TCP as packed; SCTP likewise; of UDP the moment from which replies make it a stream.
+    part: [u32; 14],
     rare: Option<Box<Rare>>,
 }
 
@@ -148,17 +149,6 @@ const ZONED: u8 = 0x10;
 
 /// Bit of the deadline: it counts from confirmation.
 const UNCONFIRMED: u64 = 1 << 63;
-
-/// The protocol's part as an entry holds it.
-#[derive(Clone, Copy, Debug)]
-enum Stored {
-    Tcp(PackedTcp),
-    Sctp(SctpAssociation),
-    Udp { stream_from: Timestamp },
-    Gre,
-    Icmp,
-    Generic,
-}
 
 /// What few connections have.
 #[derive(Clone, Debug, Default)]
@@ -213,7 +203,7 @@ impl Connection {
             mark: 0,
             generation: 0,
             remembered: [0; 2],
-            proto: Stored::Generic,
+            part: [0; 14],
             rare: None,
         }
     }
@@ -252,6 +242,12 @@ impl Connection {
         taken
     }
 
+    /// Something of either line.
+    #[inline]
+    pub(crate) fn peek(&self) -> u64 {
+        self.ends ^ u64::from(self.rare.is_none())
+    }
+
     /// The key of the original tuple.
     #[inline]
     pub(crate) fn key(&self) -> Key {
@@ -271,6 +267,26 @@ impl Connection {
             && self.destination == key.destination
             && self.words == key.words
             && (self.protocol, self.family & !ZONED) == (key.protocol, key.family)
+    }
+
+    /// The direction in which a plain connection of a protocol with ports has a key.
+    #[inline]
+    pub(crate) fn direction_of(&self, key: &Key) -> Option<Direction> {
+        let kind = |protocol: u8, family: u8| u16::from(protocol) << 8 | u16::from(family);
+        if kind(self.protocol, self.family) != kind(key.protocol, key.family) {
+            return None;
+        }
+        let differs = |a: [u64; 2], b: [u64; 2]| a[0] ^ b[0] | a[1] ^ b[1];
+        let back = differs(self.source, key.destination)
+            | differs(self.destination, key.source)
+            | u64::from(self.words ^ key.words.rotate_right(16));
+        if back == 0 {
+            return Some(Direction::Reply);
+        }
+        let forth = differs(self.source, key.source)
+            | differs(self.destination, key.destination)
+            | u64::from(self.words ^ key.words);
+        (forth == 0).then_some(Direction::Original)
     }
 
     /// What few connections have; of most nothing.
@@ -349,58 +365,53 @@ impl Connection {
 
     /// The protocol's part.
     pub fn proto(&self) -> ProtoState {
-        match self.proto {
-            Stored::Tcp(tcp) => ProtoState::Tcp(tcp.unpack()),
-            Stored::Sctp(sctp) => ProtoState::Sctp(sctp),
-            Stored::Udp { stream_from } => ProtoState::Udp { stream_from },
-            Stored::Gre => ProtoState::Gre,
-            Stored::Icmp => ProtoState::Icmp,
-            Stored::Generic => ProtoState::Generic,
+        match self.protocol {
+            proto::TCP => ProtoState::Tcp(packed::unpack(&self.part)),
+            proto::SCTP => ProtoState::Sctp(SctpAssociation::unpack(&self.part)),
+            proto::UDP => ProtoState::Udp {
+                stream_from: self.stream_from(),
+            },
+            proto::GRE => ProtoState::Gre,
+            proto::ICMP | proto::ICMPV6 => ProtoState::Icmp,
+            _ => ProtoState::Generic,
         }
     }
 
     pub(crate) fn set_proto(&mut self, proto: &ProtoState) {
-        self.proto = match proto {
-            ProtoState::Tcp(tcp) => Stored::Tcp(PackedTcp::pack(tcp)),
-            ProtoState::Sctp(sctp) => Stored::Sctp(*sctp),
-            ProtoState::Udp { stream_from } => Stored::Udp {
-                stream_from: *stream_from,
-            },
-            ProtoState::Gre => Stored::Gre,
-            ProtoState::Icmp => Stored::Icmp,
-            ProtoState::Generic => Stored::Generic,
-        };
+        match proto {
+            ProtoState::Tcp(tcp) => self.set_tcp(tcp),
+            ProtoState::Sctp(sctp) => self.part = sctp.pack(),
+            ProtoState::Udp { stream_from } => {
+                (self.part[0], self.part[1]) = (stream_from.0 as u32, (stream_from.0 >> 32) as u32);
+            }
+            ProtoState::Gre | ProtoState::Icmp | ProtoState::Generic => {}
+        }
     }
 
     /// The TCP part.
     #[inline]
     pub fn tcp(&self) -> Option<TcpConnection> {
-        match &self.proto {
-            Stored::Tcp(tcp) => Some(tcp.unpack()),
-            _ => None,
-        }
+        (self.protocol == proto::TCP).then(|| packed::unpack(&self.part))
     }
 
     #[inline]
     pub(crate) fn set_tcp(&mut self, tcp: &TcpConnection) {
-        self.proto = Stored::Tcp(PackedTcp::pack(tcp));
+        self.part = packed::pack(tcp);
     }
 
-    /// The SCTP part, and the status that it sets.
-    pub(crate) fn sctp_mut(&mut self) -> Option<(&mut SctpAssociation, &mut Status)> {
-        match &mut self.proto {
-            Stored::Sctp(sctp) => Some((sctp, &mut self.status)),
-            _ => None,
-        }
+    /// The SCTP part.
+    pub(crate) fn sctp(&self) -> Option<SctpAssociation> {
+        (self.protocol == proto::SCTP).then(|| SctpAssociation::unpack(&self.part))
+    }
+
+    pub(crate) fn set_sctp(&mut self, sctp: &SctpAssociation) {
+        self.part = sctp.pack();
     }
 
     /// From which moment on replies make a UDP flow a stream.
     #[inline]
-    pub(crate) fn stream_from(&self) -> Option<Timestamp> {
-        match self.proto {
-            Stored::Udp { stream_from } => Some(stream_from),
-            _ => None,
-        }
+    pub(crate) fn stream_from(&self) -> Timestamp {
+        Timestamp(u64::from(self.part[0]) | u64::from(self.part[1]) << 32)
     }
 
     /// When the entry ends.
@@ -556,9 +567,9 @@ impl Connection {
 
     /// Name of the protocol's state, for protocols that have states.
     pub fn state_name(&self) -> Option<&'static str> {
-        match &self.proto {
-            Stored::Tcp(tcp) => Some(tcp.unpack().state.name()),
-            Stored::Sctp(sctp) => Some(sctp.state.name()),
+        match self.protocol {
+            proto::TCP => Some(packed::state(&self.part).name()),
+            proto::SCTP => self.sctp().map(|sctp| sctp.state.name()),
             _ => None,
         }
     }

@@ -14,7 +14,7 @@ use crate::nat::seqadj;
 use crate::proto::icmp::Message;
 use crate::proto::tcp::{TcpState, TcpStep};
 use crate::proto::{Context, Update, gre, icmp, sctp, tcp, udp};
-use crate::reason::{DropReason, Invalid, Reason};
+use crate::reason::{DropReason, Ignored, Invalid, Reason};
 use crate::table::{Conntrack, NoEntry};
 use crate::track::{Announced, Leave, Template, Track, TrackHook};
 use crate::tuple::{Direction, Tuple, TupleProto, Zone};
@@ -30,10 +30,28 @@ impl Conntrack {
         now: Timestamp,
     ) -> Track {
         let track = self.judge(packet, hook, template, now);
-        if track.state == State::Invalid {
-            self.stats.invalid += 1;
-        }
+        self.note(track)
+    }
+
+    /// Counts what was INVALID.
+    pub(crate) fn note(&mut self, track: Track) -> Track {
+        self.stats.invalid += u64::from(track.state == State::Invalid);
         track
+    }
+
+    /// A packet whose entry asked for repetition and is gone.
+    pub(crate) fn again(
+        &mut self,
+        packet: &Packet<'_>,
+        hook: TrackHook,
+        from: TcpState,
+        now: Timestamp,
+    ) -> Track {
+        let verify = hook == TrackHook::Prerouting && self.config.checksum != 0;
+        match self.tuple_of(packet) {
+            Ok(tuple) => self.resolve_all(packet, &tuple, None, [0; 2], verify, Some(from), now),
+            Err(why) => Track::invalid(why),
+        }
     }
 
     fn judge(
@@ -74,11 +92,24 @@ impl Conntrack {
                 return track;
             }
         }
-        let mut reopened = None;
+        self.resolve_all(packet, &tuple, template, zones, verify, None, now)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn resolve_all(
+        &mut self,
+        packet: &Packet<'_>,
+        tuple: &Tuple,
+        template: Option<&Template>,
+        zones: [Zone; 2],
+        verify: bool,
+        mut reopened: Option<TcpState>,
+        now: Timestamp,
+    ) -> Track {
         // An entry that asks for repetition is gone in the next round; with zones there may be two, one
         // found by either direction's zone.
         for _ in 0..3 {
-            match self.resolve(packet, &tuple, template, zones, verify, reopened, now) {
+            match self.resolve(packet, tuple, template, zones, verify, reopened, now) {
                 Resolved::Track(track) => return track,
                 Resolved::Repeat(from) => reopened = Some(from),
             }
@@ -147,71 +178,39 @@ impl Conntrack {
         reopened: Option<TcpState>,
         now: Timestamp,
     ) -> Resolved {
-        let Some(connection) = self.slab.get_mut(index) else {
-            return Resolved::Track(Track::invalid(Invalid::WrongFamily {
-                protocol: packet.protocol(),
-            }));
+        let mut tcp =
+            (self.explain && packet.protocol() == proto::TCP).then(|| Box::new(TcpStep::default()));
+        let stepped = self.advance(packet, (index, direction), verify, now, tcp.as_deref_mut());
+        let (id, replied, ignored, kill) = match stepped {
+            Stepped::Valid {
+                id,
+                replied,
+                ignored,
+                kill,
+            } => (id, replied, ignored, kill),
+            Stepped::Repeat(from) => {
+                self.remove(index);
+                return Resolved::Repeat(from);
+            }
+            Stepped::Invalid(why) => {
+                if fresh {
+                    self.remove(index);
+                }
+                let mut track = Track::invalid(why);
+                track.tcp = tcp;
+                return Resolved::Track(track);
+            }
         };
-        let mut step = (self.explain && connection.protocol() == proto::TCP)
-            .then(|| Box::new(TcpStep::default()));
-        let config = self.policies.of(connection.policy(), &self.config);
-        let id = ConnId {
-            index,
-            generation: connection.generation,
+        let Some(connection) = self.slab.get(index) else {
+            return Resolved::Track(Track::none(State::Invalid, Reason::NotTracked));
         };
-        let replied = connection.replied();
         let state = match direction {
             Direction::Reply => State::Established,
             Direction::Original if replied => State::Established,
             Direction::Original if connection.status.has(Status::EXPECTED) => State::Related,
             Direction::Original => State::New,
         };
-        let context = Context {
-            packet,
-            config,
-            verify,
-        };
-        let before = connection.deadline();
-        let update = handle(connection, &context, direction, now, step.as_deref_mut());
-        let (mut ignored, mut counted, mut kill) = (None, false, false);
-        match update {
-            Update::Valid {
-                timeout,
-                ignored: why,
-            } => {
-                // Who does not renew the timeout does not count (`nf_ct_refresh_acct` does both).
-                if let Some(seconds) = timeout {
-                    if !connection.status.has(Status::FIXED_TIMEOUT) {
-                        connection.renew(seconds, now);
-                    }
-                    counted = true;
-                }
-                ignored = why;
-            }
-            Update::Kill => {
-                // The last packet counts, for rules that ask (`nf_ct_kill_acct`).
-                (counted, kill) = (true, true);
-            }
-            Update::Repeat => {
-                let from = connection.tcp().map_or(TcpState::None, |tcp| tcp.state);
-                self.remove(index);
-                return Resolved::Repeat(from);
-            }
-            Update::Invalid(why) => {
-                if fresh {
-                    self.remove(index);
-                } else if sooner(connection.deadline(), before) {
-                    self.slab.hasten(index);
-                }
-                let mut track = Track::invalid(why);
-                track.tcp = step;
-                return Resolved::Track(track);
-            }
-        }
         let first_reply = direction == Direction::Reply && !replied;
-        if first_reply {
-            connection.status.set(Status::SEEN_REPLY);
-        }
         let reason = match (ignored, state, fresh) {
             (Some(why), ..) => Reason::Ignored(why),
             (None, State::Related, first) => {
@@ -243,6 +242,76 @@ impl Conntrack {
             _ if first_reply => Reason::FirstReply,
             _ => Reason::InConnection,
         };
+        Resolved::Track(Track {
+            state,
+            direction,
+            connection: Some(id),
+            fresh,
+            dying: kill,
+            verified: false,
+            drop: None,
+            reason,
+            tcp,
+        })
+    }
+
+    /// The tracker's step, and what follows from it for the entry.
+    #[inline]
+    pub(crate) fn advance(
+        &mut self,
+        packet: &Packet<'_>,
+        (index, direction): (u32, Direction),
+        verify: bool,
+        now: Timestamp,
+        tcp: Option<&mut TcpStep>,
+    ) -> Stepped {
+        let Some(connection) = self.slab.get_mut(index) else {
+            return Stepped::Invalid(Invalid::WrongFamily {
+                protocol: packet.protocol(),
+            });
+        };
+        let config = self.policies.of(connection.policy(), &self.config);
+        let id = ConnId {
+            index,
+            generation: connection.generation,
+        };
+        let replied = connection.replied();
+        let context = Context {
+            packet,
+            config,
+            verify,
+        };
+        let before = connection.deadline();
+        let (mut ignored, mut counted, mut kill) = (None, false, false);
+        match handle(connection, &context, direction, now, tcp) {
+            Update::Valid {
+                timeout,
+                ignored: why,
+            } => {
+                // Who does not renew the timeout does not count (`nf_ct_refresh_acct` does both).
+                if let Some(seconds) = timeout {
+                    if !connection.status.has(Status::FIXED_TIMEOUT) {
+                        connection.renew(seconds, now);
+                    }
+                    counted = true;
+                }
+                ignored = why;
+            }
+            // The last packet counts, for rules that ask (`nf_ct_kill_acct`).
+            Update::Kill => (counted, kill) = (true, true),
+            Update::Repeat => {
+                return Stepped::Repeat(connection.tcp().map_or(TcpState::None, |tcp| tcp.state));
+            }
+            Update::Invalid(why) => {
+                if sooner(connection.deadline(), before) {
+                    self.slab.hasten(index);
+                }
+                return Stepped::Invalid(why);
+            }
+        }
+        if direction == Direction::Reply {
+            connection.status.set(Status::SEEN_REPLY);
+        }
         if sooner(connection.deadline(), before) {
             self.slab.hasten(index);
         }
@@ -254,17 +323,12 @@ impl Conntrack {
         if kill {
             self.detach(index);
         }
-        Resolved::Track(Track {
-            state,
-            direction,
-            connection: Some(id),
-            fresh,
-            dying: kill,
-            verified: false,
-            drop: None,
-            reason,
-            tcp: step,
-        })
+        Stepped::Valid {
+            id,
+            replied,
+            ignored,
+            kill,
+        }
     }
 
     /// An ICMP or ICMPv6 error: RELATED if what it quotes is known (kernel `nf_conntrack_inet_error`).
@@ -506,6 +570,21 @@ struct Asked {
 enum Resolved {
     Track(Track),
     Repeat(TcpState),
+}
+
+/// What a tracker's step came to.
+pub(crate) enum Stepped {
+    Valid {
+        id: ConnId,
+        /// Packets had been seen in both directions before.
+        replied: bool,
+        ignored: Option<Ignored>,
+        /// The connection ended with it.
+        kill: bool,
+    },
+    /// The entry is to go, and the packet to be looked at anew.
+    Repeat(TcpState),
+    Invalid(Invalid),
 }
 
 /// The protocol's part before its tracker has seen the packet.

@@ -51,6 +51,24 @@ pub(crate) fn of(seed: (u64, u64), key: &Key, zone: Zone) -> u64 {
     }
 }
 
+/// As [`of`], of TCP and UDP outside of any zone.
+#[inline]
+pub(crate) fn of_ports(seed: (u64, u64), key: &Key) -> u64 {
+    let tail = u64::from(key.protocol) << 48;
+    if key.is_v4() {
+        let a = key.source[0] << 16 | u64::from(key.words >> 16);
+        let b = key.destination[0] << 16 | u64::from(key.words & 0xffff);
+        let (low, high) = (a.min(b), a.max(b));
+        let ports = low & 0xffff | (high & 0xffff) << 16;
+        sip13(
+            seed,
+            [low >> 16 | high >> 16 << 32, tail | ports | 15 << 56],
+        )
+    } else {
+        of(seed, key, 0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +117,9 @@ mod tests {
                 prop_assert_eq!(of((1, 2), &tuple.key(), zone), of((1, 2), &inverse.key(), zone));
                 prop_assert_eq!(tuple.key().inverse(), Some(inverse.key()));
                 prop_assert_eq!(tuple.key().tuple(), tuple);
+                if matches!(protocol, proto::TCP | proto::UDP) {
+                    prop_assert_eq!(of_ports((1, 2), &tuple.key()), of((1, 2), &tuple.key(), 0));
+                }
             }
         }
     }

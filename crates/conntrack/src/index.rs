@@ -152,15 +152,23 @@ fn set_tag(line: &mut [u32], place: usize, tag: u16) {
     *word = *word & !(0xffff << shift) | u32::from(tag) << shift;
 }
 
-/// A bit for every link of a line whose tag fits.
+/// The places of a line whose tag fits, a bit each; now and then one that does not.
 #[inline]
 fn fitting(line: &[u32; WORDS], tag: u16) -> u32 {
+    const LOW: u64 = 0x0001_0001_0001_0001;
+    const HIGH: u64 = 0x8000_8000_8000_8000;
+    let wanted = u64::from(tag) * LOW;
     let mut fits = 0;
-    for (place, word) in line[WIDTH..PASSED].iter().enumerate() {
-        fits |= u32::from(*word as u16 == tag) << (2 * place);
-        fits |= u32::from((*word >> 16) as u16 == tag) << (2 * place + 1);
+    for half in 0..3 {
+        let at = WIDTH + 2 * half;
+        // The last pair's upper half is no tag.
+        let pair = u64::from(line[at]) | u64::from(line[at + 1]) << 32;
+        let differs = pair ^ wanted;
+        let zero = differs.wrapping_sub(LOW) & !differs & HIGH;
+        let bits = zero >> 15 & 1 | zero >> 30 & 2 | zero >> 45 & 4 | zero >> 60 & 8;
+        fits |= (bits as u32) << (4 * half);
     }
-    fits
+    fits & ((1 << WIDTH) - 1)
 }
 
 /// Links by the hash of their tuples.
@@ -187,12 +195,6 @@ impl Index {
     pub(crate) fn memory(&self) -> usize {
         let old = self.old.as_ref().map_or(0, |(old, _)| old.words.len());
         (self.lines.words.len() + old) * size_of::<u32>()
-    }
-
-    /// Reads a line ahead, so that it is there when it is searched; the value is of no other use.
-    #[inline]
-    pub(crate) fn touch(&self, hash: u64) -> u32 {
-        self.lines.line(self.lines.home(hash))[PASSED]
     }
 
     /// The first link under a hash that is only a guess yet: what a search would most likely find.

@@ -84,6 +84,12 @@ impl Slab {
         self.chunks.get(chunk)?.get(place)
     }
 
+    /// Reads both lines of an entry; the value is of no use.
+    #[inline]
+    pub(crate) fn peek(&self, index: u32) -> u64 {
+        self.slot(index).map_or(0, Connection::peek)
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Connection> {
         let (chunk, place) = place(index);

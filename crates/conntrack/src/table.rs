@@ -75,7 +75,7 @@ pub struct Stats {
 pub struct Conntrack {
     pub(crate) config: Config,
     pub(crate) slab: Slab,
-    index: Index,
+    pub(crate) index: Index,
     live: usize,
     sweep_at: usize,
     next_number: u64,
@@ -124,6 +124,11 @@ impl Conntrack {
     /// Whether [`Track::tcp`](crate::Track::tcp) is filled in; costs an allocation a TCP packet.
     pub fn set_explain(&mut self, explain: bool) {
         self.explain = explain;
+    }
+
+    /// Whether [`Track::tcp`](crate::Track::tcp) is filled in.
+    pub fn explains(&self) -> bool {
+        self.explain
     }
 
     /// Entries, unconfirmed and not yet collected ones included (as `nf_conntrack_count`).
@@ -196,12 +201,19 @@ impl Conntrack {
         self.slab.get(index)
     }
 
-    #[inline]
-    pub(crate) fn slot_mut(&mut self, index: u32) -> Option<&mut Connection> {
-        self.slab.get_mut(index)
+    /// Remembers something for a connection's packets of a direction, which [`Connection::remembered`] tells.
+    pub fn remember(&mut self, slot: u32, direction: Direction, what: u32) {
+        if let Some(connection) = self.slab.get_mut(slot) {
+            connection.remember(direction, what);
+        }
     }
 
     /// The handle of a slot's connection.
+    #[inline]
+    pub fn id_of(&self, slot: u32) -> Option<ConnId> {
+        self.id(slot)
+    }
+
     #[inline]
     pub(crate) fn id(&self, index: u32) -> Option<ConnId> {
         let generation = self.slab.get(index)?.generation;

@@ -5,7 +5,10 @@ use palisade_wire::{Buffer, Packet, Timestamp, build, tcp::flags};
 
 /// Sends packets one after the other; the packets counted in original direction after each.
 fn counted(packets: &[Vec<u8>]) -> Vec<u64> {
-    let mut table = Conntrack::new(Config { acct: 1, ..Config::default() });
+    let mut table = Conntrack::new(Config {
+        acct: 1,
+        ..Config::default()
+    });
     let mut counts = Vec::new();
     for (n, bytes) in packets.iter().enumerate() {
         let now = Timestamp::new(n as u64, 0);

@@ -45,6 +45,8 @@ impl Engine {
         chain: &str,
         rule: Rule,
     ) -> Result<(), AppendError> {
+        // Ways that were found hold no longer.
+        self.settle();
         let config = self.conntrack.config();
         let program = &mut self.programs[family as usize];
         program.append(family, (table, chain), rule, config, &mut self.states)?;

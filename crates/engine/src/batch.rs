@@ -4,12 +4,17 @@
 //! stages, so that the memory that one of them waits for is on its way while the others are worked on. Their order
 //! is kept: a packet sees everything that those before it in the batch did.
 
-use palisade_conntrack::{ConnId, Direction, State};
-use palisade_wire::Timestamp;
+use palisade_conntrack::{ConnId, Direction, Followed, State};
+use palisade_rules::Family;
+use palisade_wire::{Packet, Timestamp};
 
 use crate::Engine;
 use crate::input::{Bridge, Input, LinkInfo, Route};
+use crate::lane::Long;
 use crate::outcome::{Outcome, Verdict};
+
+/// Packets that are looked at together.
+const STAGE: usize = 32;
 
 /// A way into the engine, from [`Engine::port`]: the interface that packets come by, or that those made here
 /// leave by.
@@ -26,8 +31,8 @@ pub(crate) struct PortInfo {
 /// A packet of a batch.
 #[derive(Debug)]
 pub struct Arrival<'a> {
-    /// Bytes from the IP header on. Afterwards those of the packet as it leaves, unless it has another length then:
-    /// see [`Judged::detail`].
+    /// Bytes from the IP header on. Afterwards, of a packet that passes, those of the packet as it leaves, unless it has
+    /// another length then: see [`Judged::detail`].
     pub bytes: &'a mut [u8],
     /// How it came.
     pub port: Port,
@@ -97,13 +102,53 @@ impl Engine {
 
     /// Packets that came together at `now`, in their order.
     pub fn process_batch(&mut self, batch: &mut [Arrival<'_>], now: Timestamp) {
-        for arrival in batch {
-            self.long_way(arrival, now);
+        let open = [Family::V4, Family::V6].map(|family| self.lane_open(family));
+        for part in batch.chunks_mut(STAGE) {
+            let mut ready = [None; STAGE];
+            for (ready, arrival) in ready.iter_mut().zip(part.iter()) {
+                *ready = self.ready(arrival.bytes, open);
+            }
+            for ready in ready.iter_mut().flatten() {
+                self.look(ready);
+            }
+            let mut read = 0;
+            for ready in ready.iter().flatten() {
+                read ^= self.peek(ready);
+            }
+            std::hint::black_box(read);
+            for (arrival, ready) in part.iter_mut().zip(&ready) {
+                let long = match ready {
+                    Some(ready) => self.short_way(arrival, ready, now),
+                    None => Err(Long::Unknown),
+                };
+                match long {
+                    Ok(()) => {}
+                    Err(Long::Unknown) => self.long_way(arrival, None, None, now),
+                    Err(Long::Record(slot, direction)) => {
+                        self.long_way(arrival, None, Some((slot, direction)), now);
+                    }
+                    Err(Long::Foretold(followed)) => {
+                        self.long_way(arrival, Some(followed), None, now);
+                    }
+                }
+            }
         }
     }
 
+    /// What a port's packets come through.
+    pub(crate) fn bridge_of(&self, port: Port) -> Bridge {
+        let info = self.ports.get(port.0 as usize);
+        info.map(|info| info.bridge.clone()).unwrap_or_default()
+    }
+
     /// A packet by the route that every packet can take.
-    fn long_way(&mut self, arrival: &mut Arrival<'_>, now: Timestamp) {
+    fn long_way(
+        &mut self,
+        arrival: &mut Arrival<'_>,
+        foretold: Option<Followed>,
+        record: Option<(u32, Direction)>,
+        now: Timestamp,
+    ) {
         let info = self.ports.get(arrival.port.0 as usize);
         let PortInfo { route, bridge } = info.cloned().unwrap_or_default();
         let input = Input {
@@ -116,7 +161,7 @@ impl Engine {
             snapped: false,
             owner: None,
         };
-        let mut outcome = self.process(&input, &mut ());
+        let mut outcome = self.process_foretold(&input, foretold, &mut ());
         arrival.judged = Judged {
             verdict: outcome.verdict,
             state: outcome.state,
@@ -128,10 +173,13 @@ impl Engine {
         if let Some(output) = &outcome.output
             && let Some(bytes) = arrival.bytes.get_mut(..output.len())
             && outcome.reassembled.is_none()
-            && output.len() == bytes.len()
+            && Packet::parse(bytes).is_ok_and(|p| p.bytes().len() == output.len())
         {
             bytes.copy_from_slice(output);
             outcome.output = None;
+        }
+        if let Some(known) = record {
+            self.record(arrival, &outcome, known, now);
         }
         arrival.judged.detail = Some(Box::new(outcome));
     }

@@ -9,7 +9,6 @@ use palisade_rules::{Hook, TableKind};
 use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
 
 use crate::host::Around;
-use crate::input::{Bridge, LinkInfo};
 use crate::linear::{self, RawState};
 use crate::matches::{Facts, Shared};
 use crate::observe::Observer;
@@ -41,8 +40,11 @@ impl Engine {
         let track = if journey.raw.untracked {
             Track::untracked()
         } else {
-            self.conntrack
-                .track(&packet, hook, journey.raw.template.as_ref(), now)
+            let template = journey.raw.template.as_ref();
+            match journey.foretold.take() {
+                None => self.conntrack.track(&packet, hook, template, now),
+                Some(foretold) => self.conntrack.resume(foretold, &packet, hook, now),
+            }
         };
         if O::ACTIVE {
             observer.tracked(&track);
@@ -295,29 +297,12 @@ impl Engine {
             (Path::Output, out)
         };
         let mut own = Journey {
-            family: packet.family(),
-            buffer: Buffer::new(packet, Vec::new()),
-            path,
-            hook: Hook::Output,
-            in_interface: None,
             out_interface,
-            link: LinkInfo::default(),
-            bridge: Bridge::default(),
             sender,
-            socket: None,
             track,
-            first: None,
             raw,
-            mark: 0,
-            visited: 0,
-            announced: None,
-            redirected: false,
-            to_group: false,
-            further: None,
             depth: journey.depth + 1,
-            accepted: None,
-            unknown: None,
-            copies: Some(Vec::new()),
+            ..Journey::new(Buffer::new(packet, Vec::new()), path)
         };
         let step = self.travel(&mut own, now, &mut ());
         if let Some(track) = &own.track {

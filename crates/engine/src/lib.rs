@@ -31,6 +31,7 @@ mod extension;
 pub mod host;
 mod input;
 mod judge;
+mod lane;
 mod linear;
 mod matches;
 mod nat;
@@ -41,6 +42,8 @@ mod outcome;
 mod path;
 mod program;
 mod reject;
+mod remember;
+mod remembered;
 mod routing;
 mod sets;
 pub mod socket;
@@ -60,6 +63,7 @@ pub use matches::{Account, AccountQuota, Jiffies, Limits, RecentLists};
 pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
 pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
 pub use program::SetupError;
+pub use remembered::Remembered;
 pub use sets::Sets;
 pub use socket::{Owner, Socket};
 pub use tee::Copied;
@@ -126,6 +130,7 @@ pub struct Engine {
     visited: u64,
     evaluator: Evaluator,
     ports: Vec<batch::PortInfo>,
+    lane: lane::Lane,
 }
 
 impl Engine {
@@ -169,6 +174,7 @@ impl Engine {
             visited: 0,
             evaluator: setup.evaluator,
             ports: vec![batch::PortInfo::default()],
+            lane: lane::Lane::default(),
         })
     }
 
@@ -232,7 +238,18 @@ impl Engine {
 
     /// The rules of a family with their counters, as `iptables-save -c` would print them.
     pub fn ruleset(&self, family: Family) -> Option<Ruleset> {
-        self.programs[family as usize].ruleset()
+        let mut ruleset = self.programs[family as usize].ruleset()?;
+        for (kind, chain, rule, packets, bytes) in self.unsettled(family) {
+            let table = ruleset.tables.iter_mut().find(|t| t.kind == kind)?;
+            let chain = table.chains.get_mut(chain as usize)?;
+            let counters = match rule {
+                None => &mut chain.counters,
+                Some(rule) => &mut chain.rules.get_mut(rule as usize)?.counters,
+            };
+            counters.packets += packets;
+            counters.bytes += bytes;
+        }
+        Some(ruleset)
     }
 
     /// The rules of a family as they were given: for texts and positions.

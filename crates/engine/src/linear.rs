@@ -368,7 +368,7 @@ fn visit(rule: &ProgramRule, context: &Context<'_>, shared: &mut Shared<'_>) -> 
 
 /// Kernel `ip_packet_match`, `ip6_packet_match`.
 #[inline]
-fn base_fails(base: &Base, context: &Context<'_>) -> Option<Visit> {
+pub(crate) fn base_fails(base: &Base, context: &Context<'_>) -> Option<Visit> {
     let packet = &context.packet;
     let failed = |part| Some(Visit::Failed(part));
     let net = |not: &Option<Not<Net>>, address: std::net::IpAddr| {

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use palisade_conntrack::defrag::{Defragged, FragmentFault};
-use palisade_conntrack::{Announced, State, Track, TrackHook};
+use palisade_conntrack::{Announced, Followed, State, Track, TrackHook};
 use palisade_rules::{Family, Hook, TableKind};
 use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType, proto};
 
@@ -65,6 +65,43 @@ pub(crate) struct Journey<'a> {
     pub(crate) unknown: Option<(TableKind, linear::Decision)>,
     /// Copies that were sent of it; `None` for a copy, of which none is made.
     pub(crate) copies: Option<Vec<Copied>>,
+    /// What tracking has said of it already, and is not asked again.
+    pub(crate) foretold: Option<Followed>,
+}
+
+impl<'a> Journey<'a> {
+    /// A packet at the beginning of a path, of which nothing else is known.
+    pub(crate) fn new(buffer: Buffer<'a>, path: Path) -> Self {
+        Journey {
+            family: buffer.packet().family(),
+            buffer,
+            path,
+            hook: match path {
+                Path::Output | Path::Loopback => Hook::Output,
+                _ => Hook::Prerouting,
+            },
+            in_interface: None,
+            out_interface: None,
+            link: LinkInfo::default(),
+            bridge: Bridge::default(),
+            sender: Sender::Nobody,
+            socket: None,
+            track: None,
+            first: None,
+            raw: RawState::default(),
+            mark: 0,
+            visited: 0,
+            announced: None,
+            redirected: false,
+            to_group: false,
+            further: None,
+            depth: 0,
+            accepted: None,
+            unknown: None,
+            copies: Some(Vec::new()),
+            foretold: None,
+        }
+    }
 }
 
 /// Keeps fragments for this host apart from those that tracking puts together.
@@ -83,6 +120,19 @@ impl Engine {
     /// One packet through all hooks and tables. The answer of REJECT, if there is one, goes out through
     /// OUTPUT and POSTROUTING at once; the observer is told of the packet's own way only.
     pub fn process<O: Observer>(&mut self, input: &Input<'_>, observer: &mut O) -> Outcome {
+        if O::ACTIVE {
+            self.settle();
+        }
+        self.process_foretold(input, None, observer)
+    }
+
+    /// As [`process`](Self::process), of a packet that tracking may have seen already.
+    pub(crate) fn process_foretold<O: Observer>(
+        &mut self,
+        input: &Input<'_>,
+        foretold: Option<Followed>,
+        observer: &mut O,
+    ) -> Outcome {
         let parsed = if input.snapped {
             Packet::parse_truncated(input.bytes)
         } else {
@@ -128,29 +178,14 @@ impl Engine {
             self.host.sender(input.owner.as_ref(), &packet)
         };
         let mut journey = Journey {
-            family: packet.family(),
-            buffer: Buffer::new(packet, spare),
-            path,
-            hook,
             in_interface,
             out_interface,
             link: input.link,
             bridge: input.bridge.clone(),
             sender,
-            socket: None,
-            track: None,
-            first: None,
-            raw: RawState::default(),
             mark: input.mark,
-            visited: 0,
-            announced: None,
-            redirected: false,
-            to_group: false,
-            further: None,
-            depth: 0,
-            accepted: None,
-            unknown: None,
-            copies: Some(Vec::new()),
+            foretold,
+            ..Journey::new(Buffer::new(packet, spare), path)
         };
         let step = self.travel(&mut journey, input.time, observer);
         self.visited += u64::from(journey.visited);
@@ -439,31 +474,15 @@ impl Engine {
         let Ok(packet) = Packet::parse(&bytes) else {
             return;
         };
+        // Copies belong to nobody.
         let mut copy = Journey {
-            buffer: Buffer::new(packet, Vec::new()),
-            path: Path::Input,
             hook: Hook::Postrouting,
-            in_interface: None,
             out_interface: journey.out_interface.clone(),
-            link: LinkInfo::default(),
-            bridge: Bridge::default(),
-            // Copies belong to nobody.
-            sender: Sender::Nobody,
-            socket: None,
             track: journey.track.clone(),
-            first: None,
             raw: journey.raw,
-            family: journey.family,
             mark: journey.mark,
-            visited: 0,
-            announced: None,
-            redirected: false,
-            to_group: false,
-            further: None,
             depth: journey.depth,
-            accepted: None,
-            unknown: None,
-            copies: Some(Vec::new()),
+            ..Journey::new(Buffer::new(packet, Vec::new()), Path::Input)
         };
         let out = self.postrouting(&mut copy, now, &mut ());
         // Who confirms a connection first has confirmed it for both.

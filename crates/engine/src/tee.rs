@@ -9,11 +9,9 @@ use palisade_rules::{Family, Hook};
 use palisade_wire::{Buffer, Packet, Timestamp, checksum};
 
 use crate::Engine;
-use crate::input::{Bridge, LinkInfo};
 use crate::linear::RawState;
 use crate::outcome::Path;
 use crate::path::Journey;
-use crate::socket::Sender;
 
 /// Copies that rules make of one packet at most, as many as the memory of the kernel's nested calls would not bear:
 /// a chain may hold any number of such rules.
@@ -86,32 +84,15 @@ impl Engine {
         };
         let packet = Packet::parse(&asked.bytes).ok()?;
         let mut journey = Journey {
-            family: packet.family(),
-            buffer: Buffer::new(packet, Vec::new()),
-            path: Path::Output,
-            hook: Hook::Output,
-            in_interface: None,
             out_interface: Some(Arc::clone(&out_interface)),
-            link: LinkInfo::default(),
-            bridge: Bridge::default(),
-            sender: Sender::Nobody,
-            socket: None,
             track: Some(Track::untracked()),
-            first: None,
             raw: RawState {
                 locked: true,
                 ..RawState::default()
             },
             mark: asked.mark,
-            visited: 0,
-            announced: None,
-            redirected: false,
-            to_group: false,
-            further: None,
-            depth: 0,
-            accepted: None,
-            unknown: None,
             copies: None,
+            ..Journey::new(Buffer::new(packet, Vec::new()), Path::Output)
         };
         let step = self.travel(&mut journey, now, &mut ());
         Some(Copied {

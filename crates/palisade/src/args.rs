@@ -157,6 +157,9 @@ pub struct TraceArguments {
     /// A sysctl of connection tracking, by the kernel's name.
     #[arg(long, value_name = "NAME=VALUE")]
     pub sysctl: Vec<String>,
+    /// Who walks the rules: both come to the same results.
+    #[arg(long, value_enum, default_value = "compiled")]
+    pub evaluator: EvaluatorArgument,
     /// Output format.
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
@@ -172,6 +175,9 @@ pub struct TraceArguments {
     /// Print the connection table at the end, as conntrack -L -o extended.
     #[arg(long)]
     pub conntrack: bool,
+    /// Print how the rules of each chain are found; needs no packets.
+    #[arg(long)]
+    pub explain_program: bool,
     /// With --format json: the bytes of each accepted packet as it leaves.
     #[arg(long)]
     pub hex: bool,

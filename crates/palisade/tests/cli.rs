@@ -638,3 +638,43 @@ fn host_names_are_looked_up_only_when_asked() {
     // A name that nobody has is refused all the same.
     assert_eq!(fmt(&["fmt", "--resolve", path]).status.code(), Some(2));
 }
+
+/// Without packets: which chains are walked, and which are looked up.
+#[test]
+fn how_rules_are_found_is_told() {
+    let mut rules = String::from("*filter\n:FORWARD ACCEPT [0:0]\n:FEW - [0:0]\n");
+    for n in 0..40 {
+        rules += &format!("-A FORWARD -s 10.0.0.{n} -j DROP\n");
+    }
+    rules += "-A FEW -j RETURN\nCOMMIT\n";
+    let file = rules_file(&rules);
+    let path = file.path().to_str().expect("path");
+    let human = palisade(&["trace", "--rules", path, "--explain-program"]);
+    assert_eq!(human.status.code(), Some(0), "{}", text(&human.stderr));
+    let human = text(&human.stdout);
+    assert!(
+        human.contains("filter   FORWARD       40  tables "),
+        "{human}"
+    );
+    assert!(
+        human.contains("filter   FEW            1  walk "),
+        "{human}"
+    );
+    let json = palisade(&[
+        "trace",
+        "--rules",
+        path,
+        "--explain-program",
+        "--format",
+        "json",
+    ]);
+    let lines: Vec<serde_json::Value> = text(&json.stdout)
+        .lines()
+        .map(|l| serde_json::from_str(l).expect("JSON"))
+        .collect();
+    assert_eq!(lines.len(), 4);
+    let forward = &lines[1]["program"];
+    assert_eq!(forward["chain"], "FORWARD");
+    assert_eq!(forward["tables"], 1);
+    assert_eq!(forward["longest"], 1);
+}

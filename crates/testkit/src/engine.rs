@@ -52,26 +52,13 @@ impl EngineSubject {
     /// When rules cannot be read or have errors, or a setting is unknown.
     pub fn new(script: &Script, base: &Path) -> Result<EngineSubject> {
         let track = tracks(script, base)?;
-        let (rules4, rules6) = rules(script, base)?;
-        let mut conntrack = Config::default();
-        for sysctl in &script.sysctls {
-            conntrack.set(&sysctl.name, &sysctl.value)?;
-        }
-        for timeout in &script.timeouts {
-            conntrack.add_policy(timeout.policy.clone())?;
-        }
         let setup = Setup {
-            evaluator: palisade_engine::Evaluator::default(),
-            rules4,
-            rules6,
-            host: script.host(),
-            conntrack,
             reassembly: if track {
                 Reassembly::Always
             } else {
                 Reassembly::Auto
             },
-            ipsets: ipsets(script, base)?,
+            ..setup(script, base)?
         };
         let engine = Engine::new(setup)?;
         // Rules may have turned it on.
@@ -166,8 +153,30 @@ fn drawn(packet: &PacketRecord) -> Preferred {
     }
 }
 
-/// The script's rules of both families. Save files replace tables; commands add to what is there, so
-/// they are read as one text.
+/// What an engine for `script` is made of; rules files are relative to `base`.
+///
+/// # Errors
+///
+/// When rules cannot be read or have errors, or a setting is unknown.
+pub fn setup(script: &Script, base: &Path) -> Result<Setup> {
+    let (rules4, rules6) = rules(script, base)?;
+    let mut conntrack = Config::default();
+    for sysctl in &script.sysctls {
+        conntrack.set(&sysctl.name, &sysctl.value)?;
+    }
+    for timeout in &script.timeouts {
+        conntrack.add_policy(timeout.policy.clone())?;
+    }
+    Ok(Setup {
+        rules4,
+        rules6,
+        host: script.host(),
+        conntrack,
+        ipsets: ipsets(script, base)?,
+        ..Setup::default()
+    })
+}
+
 /// The text of rules or sets.
 pub(crate) fn text_of(source: &RulesSource, base: &Path) -> Result<String> {
     match source {
@@ -191,6 +200,8 @@ fn ipsets(script: &Script, base: &Path) -> Result<ipset::Sets> {
     Ok(sets)
 }
 
+/// The script's rules of both families. Save files replace tables; commands add to what is there, so
+/// they are read as one text.
 fn rules(script: &Script, base: &Path) -> Result<(Option<Ruleset>, Option<Ruleset>)> {
     let (mut four, mut six) = (None, None);
     let mut commands = String::new();

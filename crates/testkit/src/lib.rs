@@ -11,6 +11,7 @@
 //! - [`tables`]: what a firewall remembers, and how two such memories differ.
 //! - [`real`]: whether the kernel and the real programs can be asked, and a namespace for it.
 //! - [`machine`]: a script on both.
+//! - [`twin`]: the evaluators of the engine, held equal.
 //! - [`compare`]: what a subject showed in a whole script, and how two such records differ.
 //!
 //! Never published; nothing of it is part of the product.
@@ -27,3 +28,4 @@ pub mod protocol;
 pub mod real;
 pub mod shrink;
 pub mod tables;
+pub mod twin;

@@ -7,17 +7,22 @@ use std::net::IpAddr;
 #[inline]
 pub fn add(sum: u32, data: &[u8]) -> u32 {
     let mut wide = u64::from(sum);
-    let mut chunks = data.chunks_exact(4);
-    for chunk in &mut chunks {
-        wide += u64::from(u32::from_be_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]));
+    let mut rest = data;
+    while let Some((eight, behind)) = rest.split_first_chunk() {
+        let word = u64::from_be_bytes(*eight);
+        wide += (word >> 32) + (word & 0xffff_ffff);
+        rest = behind;
     }
-    match *chunks.remainder() {
-        [] => {}
-        [a] => wide += u64::from(u16::from_be_bytes([a, 0])),
-        [a, b] => wide += u64::from(u16::from_be_bytes([a, b])),
-        [a, b, c, ..] => {
-            wide += u64::from(u16::from_be_bytes([a, b])) + u64::from(u16::from_be_bytes([c, 0]))
-        }
+    if let Some((four, behind)) = rest.split_first_chunk() {
+        wide += u64::from(u32::from_be_bytes(*four));
+        rest = behind;
+    }
+    if let Some((two, behind)) = rest.split_first_chunk() {
+        wide += u64::from(u16::from_be_bytes(*two));
+        rest = behind;
+    }
+    if let [last] = rest {
+        wide += u64::from(*last) << 8;
     }
     // Fold 64 bits to below 2^18; the sum of 16-bit words is the same modulo 2^16 - 1.
     let wide = (wide >> 32) + (wide & 0xffff_ffff);
@@ -47,13 +52,19 @@ pub fn of(data: &[u8]) -> u16 {
     finish(add(0, data))
 }
 
+/// Both words of an address, added.
+#[inline]
+fn halves(address: u32) -> u32 {
+    (address >> 16) + (address & 0xffff)
+}
+
 /// Running sum of the pseudo-header of TCP, UDP and ICMPv6: addresses, protocol, length.
 ///
 /// Both addresses must be of one family; mixed ones give a sum of no meaning.
 #[inline]
 pub fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: usize) -> u32 {
     let sum = match (source, destination) {
-        (IpAddr::V4(s), IpAddr::V4(d)) => add(add(0, &s.octets()), &d.octets()),
+        (IpAddr::V4(s), IpAddr::V4(d)) => halves(s.into()) + halves(d.into()),
         (IpAddr::V6(s), IpAddr::V6(d)) => add(add(0, &s.octets()), &d.octets()),
         (s, d) => {
             let sum = match s {

@@ -162,6 +162,19 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// Of a packet without anything between its fixed header and its transport header.
+    #[inline]
+    pub(crate) fn plain(family: Family, protocol: u8, transport: u16, declared: usize) -> Self {
+        Layout {
+            family,
+            protocol,
+            transport,
+            fragment: None,
+            declared,
+            chain_broken: false,
+        }
+    }
+
     #[inline]
     pub(crate) fn family(&self) -> Family {
         self.family

@@ -14,6 +14,7 @@ pub mod gre;
 pub mod icmp;
 pub mod ip;
 pub mod link;
+pub mod plain;
 pub mod sctp;
 pub mod seq;
 pub mod tcp;
@@ -23,5 +24,6 @@ pub mod udp;
 
 pub use buffer::Buffer;
 pub use ip::{Family, Fragment, IpError, Packet, proto};
+pub use plain::Plain;
 pub use seq::SeqNumber;
 pub use time::Timestamp;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use palisade_engine::conntrack::{self, Config, Entry, TupleProto};
 use palisade_engine::rules::{Family, Parsed, Ruleset, TableKind, ipset, parse};
 use palisade_engine::{
-    Bridge, Ended, Engine, Host, Input, Interface, LinkInfo, Outcome, Owner, Route, Setup,
-    SetupError, Socket,
+    Bridge, Ended, Engine, Evaluator, Host, Input, Interface, LinkInfo, Outcome, Owner, Route,
+    Setup, SetupError, Socket,
 };
 use palisade_wire::{Timestamp, link::PacketType};
 
@@ -33,6 +33,8 @@ pub struct Prepared {
     pub conntrack: Config,
     /// Sets.
     pub ipsets: ipset::Sets,
+    /// Who walks the rules.
+    pub evaluator: Evaluator,
 }
 
 impl Prepared {
@@ -72,6 +74,7 @@ impl Prepared {
             host: self.host.clone(),
             conntrack: self.conntrack.clone(),
             ipsets: self.ipsets.clone(),
+            evaluator: self.evaluator,
             ..Setup::default()
         })
     }

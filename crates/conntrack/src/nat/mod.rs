@@ -184,14 +184,13 @@ impl Conntrack {
         let new = self.unique_tuple(&current, range, id, end);
         if new != current
             && let Some(reply) = new.invert()
+            && let Some(connection) = self.connection_mut(id)
         {
-            if let Some(connection) = self.connection_mut(id) {
-                connection.set_reply(reply);
-                connection.status.set(match end {
-                    End::Source => Status::SRC_NAT,
-                    End::Destination => Status::DST_NAT,
-                });
-            }
+            connection.set_reply(reply);
+            connection.status.set(match end {
+                End::Source => Status::SRC_NAT,
+                End::Destination => Status::DST_NAT,
+            });
         }
         if end == End::Source {
             self.link_source(id);

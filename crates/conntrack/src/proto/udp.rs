@@ -98,10 +98,7 @@ pub(crate) fn update(connection: &mut Connection, config: &Config, now: Timestam
     if !connection.confirmed() {
         connection.set_proto(&start(now));
     }
-    if connection.replied()
-        && let Some(stream_from) = connection.stream_from()
-        && now > stream_from
-    {
+    if connection.replied() && now > connection.stream_from() {
         timeout = config.udp_timeout_stream;
         connection.status.set(Status::ASSURED);
     }

@@ -47,10 +47,12 @@ pub struct Classifier {
 impl Classifier {
     /// Of rules in their order.
     pub fn new(rules: &[Rule], family: Family) -> Self {
-        Classifier {
-            finder: Finder::new(rules.iter(), family, &mut Interfaces::default()),
-            rules: rules.len(),
-        }
+        let finder = Finder::new(rules.iter(), family, &mut Interfaces::default());
+        Classifier::of(finder, rules.len())
+    }
+
+    pub(super) fn of(finder: Finder, rules: usize) -> Self {
+        Classifier { finder, rules }
     }
 
     /// The first rule from `from` on that such a packet may match, from 0: those before it do not. Rules may ask for

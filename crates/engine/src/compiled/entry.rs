@@ -1,5 +1,7 @@
 //! A rule as far as it can be looked up: a box over addresses, ports, protocol, interfaces and states.
 
+use std::net::IpAddr;
+
 use palisade_rules::matches::conntrack::{Conntrack, StateSet};
 use palisade_rules::matches::{Side, icmp::Type, multiport::Multiport};
 use palisade_rules::{Base, InterfacePattern, Match, Net, Not, PortRange, Rule};
@@ -217,10 +219,30 @@ impl<A: Address> Entry<A> {
                 }
                 return true;
             }
+            Match::Iprange(rule) => {
+                self.source_begins(&rule.source);
+                self.destination_begins(&rule.destination);
+            }
             _ => {}
         }
         self.flags &= !SURE;
         harmless(m)
+    }
+
+    fn source_begins(&mut self, range: &Option<Not<(IpAddr, IpAddr)>>) {
+        if let Some((prefix, length)) = common(range)
+            && length > self.source_length
+        {
+            (self.source, self.source_length) = (prefix, length);
+        }
+    }
+
+    fn destination_begins(&mut self, range: &Option<Not<(IpAddr, IpAddr)>>) {
+        if let Some((prefix, length)) = common(range)
+            && length > self.destination_length
+        {
+            (self.destination, self.destination_length) = (prefix, length);
+        }
     }
 
     fn ports(&mut self, source: &Option<Not<PortRange>>, destination: &Option<Not<PortRange>>) {
@@ -294,6 +316,14 @@ fn prefix<A: Address>(not: &Not<Net>) -> Option<(A, u8)> {
     }
     let mask = A::of(not.value.mask)?;
     Some((A::of(not.value.address)?.and(mask), A::length(mask)?))
+}
+
+/// The bits that all addresses of a range begin with.
+fn common<A: Address>(range: &Option<Not<(IpAddr, IpAddr)>>) -> Option<(A, u8)> {
+    let not = range.as_ref().filter(|not| !not.negated)?;
+    let (first, last) = (A::of(not.value.0)?, A::of(not.value.1)?);
+    let length = first.shared(last);
+    Some((first.and(A::mask(length)), length))
 }
 
 /// Matches that change nothing and never drop a packet by themselves: what follows them may be asked before.

@@ -22,6 +22,8 @@ pub(crate) trait Address: Copy + Eq + std::fmt::Debug {
     fn and(self, other: Self) -> Self;
     /// Whether they agree in their first bits.
     fn begins(self, other: Self, length: u8) -> bool;
+    /// How many of their first bits are the same.
+    fn shared(self, other: Self) -> u8;
     /// Both, masked, as two words to hash.
     fn words(source: Self, destination: Self) -> (u64, u64);
 }
@@ -55,6 +57,10 @@ impl Address for u32 {
     #[inline]
     fn begins(self, other: Self, length: u8) -> bool {
         (self ^ other) & Self::mask(length) == 0
+    }
+
+    fn shared(self, other: Self) -> u8 {
+        (self ^ other).leading_zeros() as u8
     }
 
     #[inline]
@@ -95,6 +101,10 @@ impl Address for u128 {
     #[inline]
     fn begins(self, other: Self, length: u8) -> bool {
         (self ^ other) & Self::mask(length) == 0
+    }
+
+    fn shared(self, other: Self) -> u8 {
+        (self ^ other).leading_zeros() as u8
     }
 
     #[inline]

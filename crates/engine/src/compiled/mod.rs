@@ -17,6 +17,8 @@ mod build;
 mod classifier;
 mod describe;
 mod entry;
+#[cfg(test)]
+mod equal;
 mod key;
 mod tables;
 #[cfg(test)]
@@ -92,8 +94,17 @@ fn entries<'a, A: Address>(
 }
 
 /// Knows what a packet is looked up by.
-struct Lookup {
+pub(crate) struct Lookup {
     known: Known,
+}
+
+impl Lookup {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
+        Lookup {
+            known: Known::Stale,
+        }
+    }
 }
 
 impl Guide for Lookup {
@@ -145,9 +156,7 @@ pub(crate) fn run<O: Observer>(
     visited: &mut u32,
     observer: &mut O,
 ) -> Option<Decision> {
-    let mut lookup = Lookup {
-        known: Known::Stale,
-    };
+    let mut lookup = Lookup::new();
     linear::walk(
         table,
         stack,

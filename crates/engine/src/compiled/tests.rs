@@ -1,416 +1,348 @@
-//! Equal to the linear evaluator: in what becomes of packets, in what it says of them, and in every counter.
+//! Rules at their edges, and rules that come later.
 
-use std::net::IpAddr;
+use palisade_rules::{Family, Hook, TableKind, Target, print, synth};
+use palisade_wire::{build, proto};
 
-use palisade_rules::{Family, parse, print};
-use palisade_wire::{Timestamp, build, proto, tcp::flags};
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::sample::select;
+use super::equal::{FOUR, engine, parsed};
+use super::key::Interfaces;
+use super::{Classifier, Fields, Finder};
+use crate::{AppendError, Ended, Engine, Evaluator, Input, Reassembly, Route, Setup};
+use crate::{SetupError, Verdict};
 
-use crate::{Engine, Evaluator, Host, Input, Interface, Reassembly, Route, Setup};
-
-/// What a family's rules and packets are made of: little of each, so that they meet.
-struct Words {
-    family: Family,
-    nets: &'static [&'static str],
-    addresses: [&'static str; 6],
-    icmp: &'static str,
-    kinds: &'static [&'static str],
+/// The rules that hold a header, by asking each of them.
+fn holding<'a>(
+    filters: &'a [synth::Filter],
+    header: &'a synth::Header,
+) -> impl Iterator<Item = u32> + 'a {
+    (0..)
+        .zip(filters)
+        .filter_map(|(n, f)| f.contains(header).then_some(n))
 }
 
-const FOUR: Words = Words {
-    family: Family::V4,
-    nets: &[
-        "10.0.0.0/8",
-        "10.1.0.0/16",
-        "10.1.2.0/23",
-        "10.1.2.0/24",
-        "10.1.2.3",
-        "10.1.2.4",
-        "10.1.3.3",
-        "10.0.0.3/255.0.0.255",
-        "0.0.0.0/0",
-    ],
-    addresses: [
-        "10.1.2.3",
-        "10.1.2.4",
-        "10.1.3.3",
-        "10.9.9.9",
-        "10.1.2.9",
-        "192.0.2.1",
-    ],
-    icmp: "icmp",
-    kinds: &[
-        "-m icmp --icmp-type 8",
-        "-m icmp --icmp-type 3/1",
-        "-m icmp ! --icmp-type 3",
-        "-m icmp --icmp-type any",
-    ],
-};
-
-const SIX: Words = Words {
-    family: Family::V6,
-    nets: &[
-        "2001:db8::/32",
-        "2001:db8:1::/48",
-        "2001:db8:1:2::/63",
-        "2001:db8:1:2::/64",
-        "2001:db8:1:2::3",
-        "2001:db8:1:2::4",
-        "2001:db8:1:3::3",
-        "2001::3/ffff::ffff",
-        "::/0",
-    ],
-    addresses: [
-        "2001:db8:1:2::3",
-        "2001:db8:1:2::4",
-        "2001:db8:1:3::3",
-        "2001:db8:9::9",
-        "2001:db8:1:2::9",
-        "2001:db8:ff::1",
-    ],
-    icmp: "ipv6-icmp",
-    kinds: &[
-        "-m icmp6 --icmpv6-type 128",
-        "-m icmp6 --icmpv6-type 1/1",
-        "-m icmp6 ! --icmpv6-type 1",
-    ],
-};
-
-/// Nothing, more often than not, or one of some words.
-fn maybe(words: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
-    prop_oneof![2 => Just(""), 1 => select(words)]
+fn fields(header: &synth::Header) -> Fields {
+    Fields {
+        source: header.source.into(),
+        destination: header.destination.into(),
+        protocol: header.protocol,
+        source_port: header.source_port,
+        destination_port: header.destination_port,
+    }
 }
 
-fn side(option: &'static str, words: &'static Words) -> impl Strategy<Value = String> {
-    prop_oneof![
-        2 => Just(String::new()),
-        5 => select(words.nets).prop_map(move |net| format!(" {option} {net}")),
-        1 => select(words.nets).prop_map(move |net| format!(" ! {option} {net}")),
-    ]
-}
-
-fn protocol(words: &'static Words) -> impl Strategy<Value = String> {
-    let tcp = select(&[
-        "",
-        "-m tcp --dport 80",
-        "-m tcp --dport 80:90",
-        "-m tcp ! --dport 80",
-        "-m tcp --sport 1024:65535 --dport 22",
-        "-m tcp --tcp-flags SYN,ACK SYN",
-        "-m tcp --tcp-option 2 -m tcp --dport 80",
-        "-m tcp --dport 22:100 -m multiport --dports 80,90",
-        "-m multiport --dports 22,80:90",
-        "-m multiport ! --sports 22,1024",
-        "-m multiport --ports 22,80",
-        "-m string --string x --algo bm -m tcp --dport 80",
-    ]);
-    let udp = select(&[
-        "",
-        "-m udp --dport 80",
-        "-m udp --sport 0:1023",
-        "-m multiport --dports 22,90",
-    ]);
-    prop_oneof![
-        3 => Just(String::new()),
-        5 => tcp.prop_map(|m| format!(" -p tcp {m}")),
-        3 => udp.prop_map(|m| format!(" -p udp {m}")),
-        2 => select(words.kinds).prop_map(|m| format!(" -p {} {m}", words.icmp)),
-        1 => Just(" ! -p tcp".to_string()),
-        1 => Just(" -p sctp -m sctp --dport 80".to_string()),
-        1 => Just(" -p 47".to_string()),
-    ]
-}
-
-/// Matches that remember, that see the connection, that cannot be answered; tests behind them may not be asked first.
-const MIDDLE: &[&str] = &[
-    "-m limit --limit 1/hour --limit-burst 2",
-    "-m statistic --mode nth --every 3 --packet 1",
-    "-m quota --quota 300",
-    "-m recent --name a --set",
-    "-m recent --name a --rcheck --hitcount 2",
-    "-m hashlimit --hashlimit-upto 1/hour --hashlimit-burst 2 --hashlimit-name h",
-    "-m connlimit --connlimit-above 1",
-    "-m mark --mark 1",
-    "-m mark ! --mark 2/2",
-    "-m connmark --mark 1",
-    "-m length --length 0:60",
-    "-m comment --comment c",
-    "-m cpu --cpu 0",
-    "-m addrtype --dst-type LOCAL",
-    "-m tcpmss --mss 1:1000 -p tcp",
-];
-
-const STATES: &[&str] = &[
-    "-m conntrack --ctstate NEW",
-    "-m conntrack --ctstate RELATED,ESTABLISHED",
-    "-m state --state INVALID,UNTRACKED",
-    "-m conntrack ! --ctstate NEW",
-    "-m conntrack --ctstate NEW,DNAT",
-    "-m conntrack --ctstate ESTABLISHED --ctdir REPLY",
-    "-m state --state NEW -m conntrack --ctstate NEW,ESTABLISHED",
-];
-
-const INTERFACES: &[&str] = &["-i eth0", "-i eth1", "! -i eth0", "-i eth+", "-i +"];
-
-/// A rule's tests and its target; jumps lead to later chains, so that there is no circle.
-fn rule(
-    words: &'static Words,
-    targets: &'static [&'static str],
-    chains: std::ops::Range<usize>,
-) -> impl Strategy<Value = String> {
-    let jumps: Vec<String> = chains
-        .flat_map(|c| [format!("-j C{c}"), format!("-g C{c}")])
-        .collect();
-    let target = if jumps.is_empty() {
-        select(targets).prop_map(String::from).boxed()
-    } else {
-        prop_oneof![
-            5 => select(targets).prop_map(String::from),
-            1 => select(jumps),
-        ]
-        .boxed()
-    };
-    (
-        (side("-s", words), side("-d", words)),
-        maybe(INTERFACES),
-        protocol(words),
-        prop_oneof![4 => Just(""), 1 => select(MIDDLE)],
-        maybe(STATES),
-        any::<bool>(),
-        target,
-    )
-        .prop_map(
-            |((source, destination), interface, protocol, middle, state, first, target)| {
-                // A second -p is refused.
-                let (protocol, middle) = match middle.strip_suffix(" -p tcp") {
-                    Some(middle) => (" -p tcp".to_string(), middle),
-                    None => (protocol, middle),
-                };
-                let matches = match first {
-                    true => format!("{state} {middle}"),
-                    false => format!("{middle} {state}"),
-                };
-                let words =
-                    format!("{source}{destination} {interface}{protocol} {matches} {target}");
-                words.split_whitespace().collect::<Vec<_>>().join(" ")
-            },
-        )
-}
-
-fn rules(
-    words: &'static Words,
-    targets: &'static [&'static str],
-    chains: std::ops::Range<usize>,
-) -> impl Strategy<Value = Vec<String>> {
-    vec(rule(words, targets, chains), 0..24)
-}
-
-const FILTER: &[&str] = &[
-    "-j ACCEPT",
-    "-j ACCEPT",
-    "-j DROP",
-    "-j DROP",
-    "-j RETURN",
-    "-j REJECT",
-    "-j LOG",
-    "",
-    "-j NFQUEUE",
-];
-
-const MANGLE: &[&str] = &[
-    "-j ACCEPT",
-    "-j RETURN",
-    "-j MARK --set-xmark 1/1",
-    "-j MARK --set-xmark 2/2",
-    "-j CONNMARK --set-xmark 1/1",
-    "-j TOS --set-tos 8",
-    "",
-    "-j DROP",
-];
-
-const RAW: &[&str] = &["-j ACCEPT", "-j CT --notrack", "-j RETURN", "", "-j DROP"];
-
-/// A save file of three tables, each with its chains.
-fn ruleset(words: &'static Words) -> impl Strategy<Value = String> {
-    let table = |name: &'static str, builtin: &'static [&'static str], targets| {
-        (
-            builtin
-                .iter()
-                .map(|_| rules(words, targets, 0..3))
-                .collect::<Vec<_>>(),
-            (0..3)
-                .map(|c| rules(words, targets, c + 1..3))
-                .collect::<Vec<_>>(),
-        )
-            .prop_map(move |(own, chains)| {
-                let mut text = format!("*{name}\n");
-                for name in builtin {
-                    text += &format!(":{name} ACCEPT [0:0]\n");
+#[test]
+fn all_rules_that_hold_a_header_are_found_in_their_order() {
+    for family in synth::Family::ALL {
+        let filters = synth::filters(family, 1500, 11);
+        let rules: Vec<_> = filters.iter().map(synth::Filter::rule).collect();
+        let whole = Classifier::new(&rules, Family::V4);
+        let mut grown = Finder::new(rules[..100].iter(), Family::V4, &mut Interfaces::default());
+        for n in 100..rules.len() {
+            grown.append(rules[..=n].iter(), Family::V4, &mut Interfaces::default());
+        }
+        let grown = Classifier::of(grown, rules.len());
+        for header in synth::headers(&filters, 500, 11) {
+            let expected: Vec<u32> = holding(&filters, &header).collect();
+            for classifier in [&whole, &grown] {
+                let mut found = Vec::new();
+                let mut from = 0;
+                while let Some(rule) = classifier.find(&fields(&header), from) {
+                    found.push(rule);
+                    from = rule + 1;
                 }
-                for c in 0..3 {
-                    text += &format!(":C{c} - [0:0]\n");
-                }
-                let user = (0..3).map(|c| format!("C{c}"));
-                let names = builtin.iter().map(|n| n.to_string()).chain(user);
-                for (name, rules) in names.zip(own.into_iter().chain(chains)) {
-                    for rule in rules {
-                        text += &format!("-A {name} {rule}\n");
-                    }
-                }
-                text + "COMMIT\n"
-            })
+                assert_eq!(found, expected, "{header:?}");
+            }
+        }
+    }
+}
+
+/// The bound of the design: so many bytes a rule, whatever the rules are and however they came.
+#[test]
+fn structures_stay_small() {
+    let mut sets: Vec<Vec<synth::Filter>> = vec![synth::addresses(4000)];
+    sets.extend(synth::Family::ALL.map(|family| synth::filters(family, 4000, 2)));
+    for filters in sets {
+        let rules: Vec<_> = filters.iter().map(synth::Filter::rule).collect();
+        let mut grown = Finder::new(rules[..7].iter(), Family::V4, &mut Interfaces::default());
+        for n in 7..rules.len() {
+            grown.append(rules[..=n].iter(), Family::V4, &mut Interfaces::default());
+        }
+        for shape in [Classifier::new(&rules, Family::V4).shape(), grown.shape()] {
+            assert!(shape.bytes <= 200 * rules.len(), "{shape:?}");
+        }
+    }
+}
+
+/// `FORWARD` with rules of a kind, and the rule (from 1) that decides about a packet; 0: the policy.
+fn decides(rules: &[String], bytes: &[u8], interface: &str) -> u32 {
+    let mut text = String::from("*filter\n:FORWARD ACCEPT [0:0]\n");
+    for rule in rules {
+        text += &format!("-A FORWARD {rule}\n");
+    }
+    text += "COMMIT\n";
+    let input = Input {
+        route: Route::Forward(interface.into(), "out0".into()),
+        ..Input::new(bytes)
     };
-    (
-        table("raw", &["PREROUTING"], RAW),
-        table("mangle", &["PREROUTING", "FORWARD"], MANGLE),
-        table("filter", &["INPUT", "FORWARD"], FILTER),
-    )
-        .prop_map(|(raw, mangle, filter)| raw + &mangle + &filter)
-}
-
-#[derive(Clone, Debug)]
-struct Sent {
-    bytes: Vec<u8>,
-    interface: &'static str,
-    mark: u32,
-    snapped: bool,
-}
-
-fn packet(words: &'static Words) -> impl Strategy<Value = Sent> {
-    let ports = || select(&[22u16, 80, 85, 90, 1024, 40_000]);
-    (
-        (0usize..6, 0usize..6),
-        0u8..12,
-        (ports(), ports()),
-        select(&[flags::SYN, flags::ACK, flags::SYN | flags::ACK, flags::RST]),
-        0usize..24,
-        select(&["eth0", "eth1", "wlan0"]),
-        0u32..4,
-    )
-        .prop_map(
-            move |((source, destination), kind, (from, to), bits, cut, interface, mark)| {
-                let address =
-                    |at: usize| -> IpAddr { words.addresses[at].parse().expect("address") };
-                let mut ip = build::Ip::new(address(source), address(destination));
-                let icmp = match words.family {
-                    Family::V4 => [8, 3],
-                    Family::V6 => [128, 1],
-                };
-                let header = build::Tcp {
-                    source_port: from,
-                    destination_port: to,
-                    flags: bits,
-                    options: if mark == 3 {
-                        vec![2, 4, 2, 0]
-                    } else {
-                        Vec::new()
-                    },
-                    ..build::Tcp::default()
-                };
-                let protocols = [proto::TCP, proto::UDP, proto::SCTP, proto::ICMP, proto::GRE];
-                let long = build::udp(&ip, from, to, &[7; 48]);
-                let bytes = match kind {
-                    0..4 => build::tcp(&ip, &header, b"x"),
-                    4 | 5 => build::udp(&ip, from, to, b"x"),
-                    6 => build::icmp(&ip, icmp[0], 0, [0; 4], b"x"),
-                    7 => build::icmp(&ip, icmp[1], (cut % 3) as u8, [0; 4], b"x"),
-                    8 => build::sctp(&ip, from, to, 1, &[1, 0, 0, 4]),
-                    // Headers cut short, later fragments, extension headers that lead nowhere.
-                    9 => build::raw(
-                        &ip,
-                        protocols[cut % 5],
-                        &[0, 80, 0, 22, 1, 1, 1, 1, 1, 1, 1, 1][..cut / 2],
-                    ),
-                    10 => {
-                        let pieces = build::fragments_at(&long, &[8, 24], u32::from(from));
-                        pieces[cut % pieces.len()].clone()
-                    }
-                    _ => {
-                        if words.family == Family::V6 {
-                            ip.extensions =
-                                vec![(proto::DSTOPTS, vec![0, (cut / 12) as u8, 1, 4, 0, 0, 0, 0])];
-                        }
-                        build::tcp(&ip, &header, b"")
-                    }
-                };
-                Sent {
-                    bytes,
-                    interface,
-                    mark: mark % 3,
-                    snapped: cut == 23,
-                }
-            },
-        )
-}
-
-fn engine(words: &Words, text: &str, evaluator: Evaluator, reassembly: Reassembly) -> Engine {
-    let parsed = parse::save_file(text, words.family);
-    let error = parsed.diagnostics.iter().find(|_| parsed.has_errors());
-    assert!(error.is_none(), "{error:?}\n{text}");
-    let address = words.addresses[5].parse().expect("address");
-    let interface = |name: &str| Interface {
-        name: name.to_string(),
-        ..Interface::default()
-    };
-    let mut host = Host::new([address], []);
-    host.interfaces = vec![interface("eth0"), interface("eth1")];
-    Engine::new(Setup {
-        rules4: parsed.v4.clone(),
-        rules6: parsed.v6.clone(),
-        host,
-        reassembly,
-        evaluator,
-        ..Setup::default()
-    })
-    .expect("rules that run")
-}
-
-/// Plays packets to both; whatever can be seen of them is the same after each.
-fn play(words: &'static Words, text: &str, packets: &[Sent]) {
-    let reassembly = match packets.len() % 2 {
-        0 => Reassembly::Auto,
-        _ => Reassembly::Never,
-    };
-    let mut linear = engine(words, text, Evaluator::Linear, reassembly);
-    let mut compiled = engine(words, text, Evaluator::Compiled, reassembly);
-    for (n, sent) in packets.iter().enumerate() {
-        let input = Input {
-            time: Timestamp::new(n as u64, 0),
-            route: Route::In(sent.interface.into()),
-            mark: sent.mark,
-            snapped: sent.snapped,
-            ..Input::new(&sent.bytes)
+    let decided = [Evaluator::Compiled, Evaluator::Linear].map(|evaluator| {
+        let mut engine = engine(&FOUR, &text, evaluator, Reassembly::Never);
+        let outcome = engine.process(&input, &mut ());
+        assert_eq!(outcome.visited, engine.visited() as u32);
+        let rule = match &outcome.why.ended {
+            Ended::Accepted(by) | Ended::Dropped(by) => by.rule,
+            other => panic!("{other:?}"),
         };
-        let expected = format!("{:?}", linear.process(&input, &mut ()));
-        let found = format!("{:?}", compiled.process(&input, &mut ()));
-        assert_eq!(found, expected, "packet {n}: {sent:?}\n{text}");
-    }
-    let counted = |engine: &Engine| {
-        let ruleset = engine.ruleset(words.family);
-        ruleset.map(|r| print::save(&r, true)).unwrap_or_default()
-    };
-    assert_eq!(counted(&compiled), counted(&linear));
-    assert_eq!(compiled.visited(), linear.visited());
+        (rule, outcome.verdict, outcome.visited)
+    });
+    assert_eq!(decided[0], decided[1], "{text}");
+    decided[0].0
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+fn udp(source: &str, destination: &str, from: u16, to: u16) -> Vec<u8> {
+    let address = |text: &str| text.parse().expect("address");
+    build::udp(
+        &build::Ip::new(address(source), address(destination)),
+        from,
+        to,
+        b"x",
+    )
+}
 
-    #[test]
-    fn rules_of_ipv4_are_found_as_they_are_walked(
-        text in ruleset(&FOUR),
-        packets in vec(packet(&FOUR), 1..40),
-    ) {
-        play(&FOUR, &text, &packets);
-    }
+/// Rules that never match, so that the others are looked up.
+fn fill(rules: &[&str]) -> Vec<String> {
+    let filling = (0..20).map(|n| format!("-s 172.16.0.{n} -j DROP"));
+    filling.chain(rules.iter().map(|r| r.to_string())).collect()
+}
 
-    #[test]
-    fn rules_of_ipv6_are_found_as_they_are_walked(
-        text in ruleset(&SIX),
-        packets in vec(packet(&SIX), 1..40),
-    ) {
-        play(&SIX, &text, &packets);
+#[test]
+fn rules_are_found_at_their_edges() {
+    let rows: &[(&[&str], (&str, &str, u16, u16), u32)] = &[
+        // Prefixes: the first and the last address, and those beside.
+        (
+            &["-s 10.1.2.0/23 -j DROP"],
+            ("10.1.2.0", "10.9.9.9", 1, 1),
+            21,
+        ),
+        (
+            &["-s 10.1.2.0/23 -j DROP"],
+            ("10.1.3.255", "10.9.9.9", 1, 1),
+            21,
+        ),
+        (
+            &["-s 10.1.2.0/23 -j DROP"],
+            ("10.1.4.0", "10.9.9.9", 1, 1),
+            0,
+        ),
+        (
+            &["-s 10.1.2.0/23 -j DROP"],
+            ("10.1.1.255", "10.9.9.9", 1, 1),
+            0,
+        ),
+        // Holes in a mask.
+        (
+            &["-s 10.0.0.3/255.0.0.255 -j DROP"],
+            ("10.7.7.3", "10.9.9.9", 1, 1),
+            21,
+        ),
+        // Ports.
+        (
+            &["-p udp --dport 80:90 -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 1, 80),
+            21,
+        ),
+        (
+            &["-p udp --dport 80:90 -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 1, 90),
+            21,
+        ),
+        (
+            &["-p udp --dport 80:90 -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 1, 91),
+            0,
+        ),
+        (
+            &["-p udp --dport 80:90 -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 1, 79),
+            0,
+        ),
+        (
+            &["-p udp --sport 0 -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 0, 1),
+            21,
+        ),
+        (
+            &["-p udp --sport 65535 -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 65535, 1),
+            21,
+        ),
+        // What lies between the ports of a list is no port of it.
+        (
+            &["-p udp -m multiport --dports 22,90 -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 1, 53),
+            0,
+        ),
+        (
+            &["-p udp -m multiport --dports 22,90 -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 1, 90),
+            21,
+        ),
+        (
+            &["-p udp -m udp --dport 50:60 -m multiport --dports 22,53 -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 1, 53),
+            21,
+        ),
+        (
+            &["-m iprange --src-range 10.1.2.3-10.1.2.5 -j DROP"],
+            ("10.1.2.5", "10.9.9.9", 1, 1),
+            21,
+        ),
+        (
+            &["-m iprange --src-range 10.1.2.3-10.1.2.5 -j DROP"],
+            ("10.1.2.6", "10.9.9.9", 1, 1),
+            0,
+        ),
+        // A rule that goes on, and the next one after it.
+        (
+            &["-s 10.1.2.3", "-s 10.1.2.3 -p udp", "-p udp -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 1, 1),
+            23,
+        ),
+        // Interfaces.
+        (
+            &["-i eth1 -j DROP", "-i eth0 -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 1, 1),
+            22,
+        ),
+        (
+            &["-i eth -j DROP", "-i eth+ -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 1, 1),
+            22,
+        ),
+        (
+            &["-o out1 -j DROP", "-o out0 -j DROP"],
+            ("10.1.2.3", "10.9.9.9", 1, 1),
+            22,
+        ),
+    ];
+    for (rules, (source, destination, from, to), expected) in rows {
+        let bytes = udp(source, destination, *from, *to);
+        assert_eq!(
+            decides(&fill(rules), &bytes, "eth0"),
+            *expected,
+            "{rules:?}"
+        );
     }
+}
+
+#[test]
+fn headers_cut_short_meet_the_first_rule_that_looks_at_them() {
+    let ip = build::Ip::new(
+        "10.1.2.3".parse().expect("address"),
+        "10.9.9.9".parse().expect("address"),
+    );
+    let short = build::raw(&ip, proto::TCP, &[0, 80]);
+    // Port 80 is not looked for in what is not there: the packet is dropped at once.
+    let rules = fill(&["-p tcp -m tcp --dport 22 -j ACCEPT", "-j ACCEPT"]);
+    assert_eq!(decides(&rules, &short, "eth0"), 21);
+    let rules = fill(&[
+        "-s 10.7.7.7 -p tcp -m tcp --dport 22 -j ACCEPT",
+        "-j ACCEPT",
+    ]);
+    assert_eq!(decides(&rules, &short, "eth0"), 22);
+    // A later fragment whose offset is 8 could overwrite flags.
+    let whole = build::tcp(&ip, &build::Tcp::default(), &[0; 40]);
+    let piece = &build::fragments_at(&whole, &[8, 16], 1)[1];
+    let rules = fill(&["-p tcp -m tcp --dport 22 -j ACCEPT", "-j ACCEPT"]);
+    assert_eq!(decides(&rules, piece, "eth0"), 21);
+}
+
+#[test]
+fn more_interfaces_than_have_numbers() {
+    let mut rules: Vec<String> = (0..5000).map(|n| format!("-i i{n} -j DROP")).collect();
+    rules.push("-j DROP".to_string());
+    let bytes = udp("10.1.2.3", "10.9.9.9", 1, 1);
+    for (interface, expected) in [
+        ("i0", 1),
+        ("i4094", 4095),
+        ("i4095", 4096),
+        ("i4999", 5000),
+        ("j", 5001),
+    ] {
+        assert_eq!(decides(&rules, &bytes, interface), expected);
+    }
+}
+
+#[test]
+fn what_cannot_be_appended_leaves_everything_as_it_was() {
+    let text = "*filter\n:FORWARD ACCEPT [0:0]\n:A - [0:0]\n:B - [0:0]\n-A FORWARD -j A\n-A A -j B\nCOMMIT\n";
+    let mut engine = engine(&FOUR, text, Evaluator::Compiled, Reassembly::Auto);
+    let rule = |tests: &str, target: Target| {
+        let text = format!("*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD {tests} -j DROP\nCOMMIT\n");
+        let mut rule = parsed(&FOUR, &text).tables[0].chains[1].rules[0].clone();
+        rule.target = target;
+        rule
+    };
+    let chain = |name| {
+        let table = parsed(&FOUR, text).tables.remove(0);
+        table
+            .chains
+            .iter()
+            .position(|c| c.name == name)
+            .expect("chain")
+    };
+    let before = engine.ruleset(Family::V4);
+    let mut append = |chain: &str, rule| engine.append(Family::V4, TableKind::Filter, chain, rule);
+    let circle = append("B", rule("", Target::Jump(chain("A"))));
+    assert!(
+        matches!(circle, Err(AppendError::Setup(SetupError::Loop { .. }))),
+        "{circle:?}"
+    );
+    let itself = append("B", rule("", Target::Goto(chain("B"))));
+    assert!(
+        matches!(itself, Err(AppendError::Setup(SetupError::Loop { .. }))),
+        "{itself:?}"
+    );
+    let nowhere = append("B", rule("", Target::Jump(77)));
+    assert!(
+        matches!(
+            nowhere,
+            Err(AppendError::Setup(SetupError::Dangling { .. }))
+        ),
+        "{nowhere:?}"
+    );
+    let label = append("B", rule("-m connlabel --label unheard-of", Target::Accept));
+    assert!(
+        matches!(label, Err(AppendError::Setup(SetupError::Label { .. }))),
+        "{label:?}"
+    );
+    let traffic = "-m connbytes --connbytes 1: --connbytes-dir both --connbytes-mode bytes";
+    assert_eq!(
+        append("B", rule(traffic, Target::Accept)),
+        Err(AppendError::NothingCounted)
+    );
+    let unknown = append("C", rule("", Target::Accept));
+    assert!(
+        matches!(unknown, Err(AppendError::NoChain { .. })),
+        "{unknown:?}"
+    );
+    assert_eq!(engine.ruleset(Family::V4), before);
+}
+
+#[test]
+fn an_engine_without_rules_takes_its_first_one() {
+    let filters = synth::addresses(1);
+    let mut engine = Engine::new(Setup::default()).expect("an engine");
+    let bytes = udp(&filters[0].source.address.to_string(), "10.9.9.9", 1, 1);
+    let input = Input {
+        route: Route::Forward("eth0".into(), "eth1".into()),
+        ..Input::new(&bytes)
+    };
+    assert_eq!(engine.process(&input, &mut ()).verdict, Verdict::Accept);
+    let chain = Hook::Forward.name();
+    let rule = filters[0].rule();
+    engine
+        .append(Family::V4, TableKind::Filter, chain, rule)
+        .expect("a rule");
+    assert_eq!(engine.process(&input, &mut ()).verdict, Verdict::Drop);
+    let rules = engine.ruleset(Family::V4).expect("rules");
+    assert!(print::save(&rules, true).contains("[1:29] -A FORWARD -s 10."));
 }

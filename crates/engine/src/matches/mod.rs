@@ -28,6 +28,7 @@ pub use limit::{Jiffies, Limits};
 pub(crate) use payload::Patterns;
 pub use recent::RecentLists;
 pub(crate) use states::States;
+pub(crate) use transport::ports_fit;
 
 use std::net::IpAddr;
 

@@ -13,6 +13,21 @@ pub(super) fn port_fits(range: &Option<Not<PortRange>>, port: u16) -> bool {
         .is_none_or(|not| not.apply(not.value.contains(port)))
 }
 
+/// Whether ports fit that stand where TCP and UDP have them.
+pub(crate) fn ports_fit(
+    source: &Option<Not<PortRange>>,
+    destination: &Option<Not<PortRange>>,
+    packet: &Packet<'_>,
+) -> bool {
+    packet
+        .transport()
+        .first_chunk()
+        .is_some_and(|&[a, b, c, d]| {
+            port_fits(source, u16::from_be_bytes([a, b]))
+                && port_fits(destination, u16::from_be_bytes([c, d]))
+        })
+}
+
 /// Kernel `tcp_mt`: never true for a later fragment; an IPv4 one that could rewrite flags (offset 8)
 /// is dropped (IPv6 counts the offset in bytes there, and is not), as is a header cut short.
 pub(super) fn tcp(rule: &tcp::Tcp, packet: &Packet<'_>) -> Answer {

@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use palisade_analysis::{Finding, Lint, Source};
 use palisade_conntrack::Config;
-use palisade_engine::Setup;
+use palisade_engine::{Evaluator, Setup};
 use palisade_rules::{Family, Severity, diagnostic, ipset, parse};
 use serde_json::json;
 
@@ -86,6 +86,8 @@ pub fn run(arguments: &CheckArguments) -> Result<Exit> {
             },
             conntrack: config,
             ipsets: sets.unwrap_or_default(),
+            // What is measured is how far a packet goes through the rules as they are written.
+            evaluator: Evaluator::Linear,
             ..Setup::default()
         };
         measure::add(&setup, capture, &mut checked)?;

@@ -3,6 +3,7 @@
 mod explain;
 mod human;
 mod json;
+mod program;
 mod script;
 mod summary;
 
@@ -16,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use palisade_capture::pcap::{self, Frame, Writer};
 use palisade_capture::report::{Explanation, Matched, Summary, TraceRecord};
 use palisade_conntrack::Config;
-use palisade_engine::{Engine, Host, Input, LinkInfo, Outcome, Route, Setup, Verdict};
+use palisade_engine::{Engine, Evaluator, Host, Input, LinkInfo, Outcome, Route, Setup, Verdict};
 use palisade_rules::{Family, Severity, ipset};
 use palisade_wire::link::{self, LinkType, ethertype};
 use palisade_wire::{Packet, Timestamp, proto};
@@ -129,6 +130,9 @@ impl<'a> Sink<'a> {
         if self.arguments.counters {
             summary::counters(&mut self.out, engine, self.arguments.format)?;
         }
+        if self.arguments.explain_program {
+            program::print(&mut self.out, engine, self.arguments.format)?;
+        }
         if self.arguments.conntrack {
             summary::connections(&mut self.out, engine, now, self.arguments.format)?;
         }
@@ -156,6 +160,7 @@ pub fn run(arguments: &TraceArguments) -> Result<Exit> {
     let told = host::resolve(arguments, &mut config, &mut ipsets)?;
     let mut setup = Setup {
         conntrack: config,
+        evaluator: evaluator(arguments)?,
         ..Setup::default()
     };
     let paint = Paint::stderr(arguments.color);
@@ -175,8 +180,26 @@ pub fn run(arguments: &TraceArguments) -> Result<Exit> {
             capture(arguments, path, setup)
         }
         (None, Some(path)) => script::run(arguments, path, setup, told),
+        (None, None) if arguments.explain_program => {
+            program::print(
+                &mut io::stdout().lock(),
+                &Engine::new(setup)?,
+                arguments.format,
+            )?;
+            Ok(Exit::Yes)
+        }
         _ => bail!("give a capture with --pcap FILE or a packet script with --script FILE"),
     }
+}
+
+/// Who walks the rules. An explanation tells of the rules that did not match too, so it is always of a walk rule by
+/// rule.
+fn evaluator(arguments: &TraceArguments) -> Result<Evaluator> {
+    let only = arguments.only.as_deref().map(Only::parse).transpose()?;
+    Ok(match only {
+        Some(Only::Packet(_)) if arguments.format == Format::Human => Evaluator::Linear,
+        _ => arguments.evaluator.into(),
+    })
 }
 
 /// Reads the rules into the setup; `false` when they are wrong, which has been told.

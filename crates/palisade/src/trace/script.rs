@@ -53,6 +53,7 @@ fn prepare(
 ) -> Result<Option<Prepared>> {
     let mut prepared = Prepared {
         host: told.unwrap_or_else(|| script.host()),
+        evaluator: setup.evaluator,
         ..Prepared::default()
     };
     for sysctl in &script.sysctls {

@@ -5,6 +5,8 @@
 //! differ by-chance SEED PACKETS [--without NAMES]     prints a script made by chance
 //! differ hunt [--packets N] [--seed S] [--jobs J] [--lines L] [--minutes M] [--nft | --legacy] [--each-step]
 //!             [--without NAMES] [--regressions DIR] [--failures N] [--report FILE]
+//! differ twin [--pairs N] [--seed S] [--jobs J] [--lines L] [--minutes M] [--regressions DIR] [--failures N]
+//!             [--report FILE] [SCRIPT…]
 //! ```
 //!
 //! `--nft` loads the rules with iptables-nft rather than iptables-legacy; `--each-step` compares connections,
@@ -14,7 +16,10 @@
 //! too often. What differs is shrunk and written to DIR; the sums go to FILE as a table. `--without` names
 //! stories to leave out, with commas between.
 //!
-//! As root. Exits with 1 when anything differs, 2 when something could not be run.
+//! `twin` asks no kernel: it holds the two evaluators of the engine against each other, over N pairs of a ruleset
+//! and a packet, or over scripts.
+//!
+//! As root, but for `twin`. Exits with 1 when anything differs, 2 when something could not be run.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -28,6 +33,7 @@ use palisade_testkit::generate::script;
 use palisade_testkit::hunt::{Found, Hunt, hunt};
 use palisade_testkit::kernel::{Tools, unavailable};
 use palisade_testkit::machine::{Options, Run, run};
+use palisade_testkit::twin::{self, Plan};
 
 /// What the command line says.
 #[derive(Default)]
@@ -36,6 +42,7 @@ struct Arguments {
     tools: Option<Tools>,
     each_step: bool,
     hunt: Hunt,
+    twin: twin::hunt::Hunt,
     report: Option<PathBuf>,
 }
 
@@ -58,23 +65,39 @@ fn arguments() -> Result<Arguments> {
                 .next()
                 .with_context(|| format!("{word} needs a value"))
         };
-        let hunt = &mut all.hunt;
+        let (hunt, twin) = (&mut all.hunt, &mut all.twin);
         match word.as_str() {
             "--nft" => all.tools = Some(Tools::Nft),
             "--legacy" => all.tools = Some(Tools::Legacy),
             "--each-step" => all.each_step = true,
             "--packets" => hunt.packets = value()?.parse().context("--packets")?,
-            "--seed" => hunt.seed = value()?.parse().context("--seed")?,
-            "--jobs" => hunt.jobs = value()?.parse().context("--jobs")?,
-            "--lines" => hunt.lines = value()?.parse().context("--lines")?,
-            "--failures" => hunt.failures = value()?.parse().context("--failures")?,
+            "--pairs" => twin.pairs = value()?.parse().context("--pairs")?,
+            "--seed" => {
+                hunt.seed = value()?.parse().context("--seed")?;
+                twin.seed = hunt.seed;
+            }
+            "--jobs" => {
+                hunt.jobs = value()?.parse().context("--jobs")?;
+                twin.jobs = hunt.jobs;
+            }
+            "--lines" => {
+                hunt.lines = value()?.parse().context("--lines")?;
+                twin.lines = hunt.lines;
+            }
+            "--failures" => {
+                hunt.failures = value()?.parse().context("--failures")?;
+                twin.failures = hunt.failures;
+            }
             "--minutes" => {
                 let minutes: f64 = value()?.parse().context("--minutes")?;
                 let longest = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes")?;
-                hunt.longest = Some(longest);
+                (hunt.longest, twin.longest) = (Some(longest), Some(longest));
             }
             "--without" => hunt.without = value()?.split(',').map(str::to_owned).collect(),
-            "--regressions" => hunt.regressions = Some(PathBuf::from(value()?)),
+            "--regressions" => {
+                hunt.regressions = Some(PathBuf::from(value()?));
+                twin.regressions.clone_from(&hunt.regressions);
+            }
             "--report" => all.report = Some(PathBuf::from(value()?)),
             _ if word.starts_with("--") => bail!("no such option: {word}"),
             _ => all.words.push(word),
@@ -89,7 +112,7 @@ fn arguments() -> Result<Arguments> {
 fn command(arguments: &Arguments) -> Result<bool> {
     let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [] => bail!("usage: differ SCRIPT… | by-chance SEED PACKETS | hunt"),
+        [] => bail!("usage: differ SCRIPT… | by-chance SEED PACKETS | hunt | twin"),
         ["by-chance", seed, packets] => {
             let (seed, packets) = (seed.parse()?, packets.parse()?);
             print!("{}", script(seed, packets, &arguments.hunt.without).text);
@@ -106,6 +129,23 @@ fn command(arguments: &Arguments) -> Result<bool> {
             }
             Ok(found.clean())
         }
+        ["twin"] => {
+            let found = twin::hunt::hunt(&arguments.twin, &|words| eprintln!("{words}"));
+            println!("{}", found.summary());
+            if let Some(path) = &arguments.report {
+                std::fs::write(path, twin_report(&found)).context("the report")?;
+            }
+            Ok(found.clean())
+        }
+        ["twin", scripts @ ..] => {
+            let mut differences = 0;
+            for script in scripts {
+                let found = twin_scripts(Path::new(script), arguments.twin.seed);
+                differences += found.with_context(|| (*script).to_owned())?;
+            }
+            println!("{differences} differences");
+            Ok(differences == 0)
+        }
         scripts => {
             let options = Options {
                 tools: arguments.tools.unwrap_or_default(),
@@ -120,6 +160,38 @@ fn command(arguments: &Arguments) -> Result<bool> {
             Ok(differences == 0)
         }
     }
+}
+
+/// Holds the evaluators against each other over a script, in several kinds of batches.
+fn twin_scripts(path: &Path, seed: u64) -> Result<usize> {
+    let text = std::fs::read_to_string(path)?;
+    let (script, faults) = parse(&text);
+    if let Some(fault) = faults.first() {
+        bail!("{}", fault.draw(&path.display().to_string(), &text));
+    }
+    let base = path.parent().unwrap_or(Path::new("."));
+    let mut differences = 0;
+    for plan in Plan::several(seed) {
+        let held = twin::hold(&script, base, plan)?;
+        println!("{}: {} packets, {plan:?}", path.display(), held.packets);
+        for words in &held.differences {
+            println!("! {words}");
+        }
+        differences += held.differences.len();
+    }
+    Ok(differences)
+}
+
+/// What a hunt for differences of the evaluators found, as a page of documentation.
+fn twin_report(found: &twin::hunt::Found) -> String {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    format!(
+        "# How the evaluators compare\n\nWritten by the run itself; [machine.md](machine.md) tells what is compared.\n\n    \
+         differ {}\n\n{}\n\n{}",
+        words.join(" "),
+        found.summary(),
+        found.table()
+    )
 }
 
 /// What a hunt found, as a page of documentation.

@@ -21,13 +21,15 @@ mod payload;
 mod rules;
 mod sctp;
 mod settings;
+mod steady;
 mod talk;
 mod tcp;
 mod timeouts;
 
 use std::fmt::Write;
 
-use chance::Chance;
+pub(crate) use chance::Chance;
+pub use steady::steady;
 
 const FIREWALL: &str = "\
 interface lan0 10.1.0.1/24 fd00:1::1/64

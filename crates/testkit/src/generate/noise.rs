@@ -44,7 +44,7 @@ pub(super) fn interleave(
 }
 
 /// A packet about one of the last that were sent.
-fn noise(chance: &mut Chance, told: &[Told], number: usize) -> Option<Told> {
+pub(super) fn noise(chance: &mut Chance, told: &[Told], number: usize) -> Option<Told> {
     let recent = told.len().checked_sub(1 + chance.below(12))?;
     // What nobody sent cannot be answered.
     let about = told.get(recent).filter(|t| !t.text.contains(" in "))?;

@@ -15,7 +15,7 @@ use palisade_wire::sctp::{Chunk, Sctp, checksum, chunk};
 
 use super::{Context, Update};
 use crate::config::Config;
-use crate::connection::{Connection, ProtoState, Status};
+use crate::connection::{Connection, Status};
 use crate::reason::{Ignored, Invalid};
 use crate::tuple::Direction;
 use machine::{MOVERS, next, timeout};
@@ -41,6 +41,37 @@ impl SctpAssociation {
             tags,
             init: [false; 2],
             odd_heartbeat: None,
+        }
+    }
+}
+
+impl SctpAssociation {
+    /// As an entry of the table holds it: both tags, the state, and marks as bits.
+    pub(crate) fn pack(&self) -> [u32; 14] {
+        let odd = match self.odd_heartbeat {
+            None => 0,
+            Some(Direction::Original) => 1,
+            Some(Direction::Reply) => 2,
+        };
+        let mut words = [0; 14];
+        [words[0], words[1]] = self.tags;
+        words[2] = self.state as u32;
+        words[3] = u32::from(self.init[0]) | u32::from(self.init[1]) << 1 | odd << 2;
+        words
+    }
+
+    /// What was packed.
+    pub(crate) fn unpack(words: &[u32; 14]) -> Self {
+        let state = SctpState::ALL.get(words[2] as usize);
+        SctpAssociation {
+            state: state.copied().unwrap_or(SctpState::None),
+            tags: [words[0], words[1]],
+            init: [words[3] & 1 != 0, words[3] & 2 != 0],
+            odd_heartbeat: match words[3] >> 2 {
+                1 => Some(Direction::Original),
+                2 => Some(Direction::Reply),
+                _ => None,
+            },
         }
     }
 }
@@ -201,13 +232,33 @@ fn judge(
         if let Some(kind) = kinds.first_of(&NEVER_FIRST) {
             return Err(SctpFault::CannotStart { kind });
         }
-        connection.set_proto(&ProtoState::Sctp(start(sctp)?));
+        connection.set_sctp(&start(sctp)?);
     }
-    let Some((association, status)) = connection.sctp_mut() else {
+    let Some(mut association) = connection.sctp() else {
         return Ok(Update::Invalid(Invalid::WrongFamily {
             protocol: proto::SCTP,
         }));
     };
+    let status = &mut connection.status;
+    let walked = walk(&mut association, status, &kinds, sctp, direction, confirmed);
+    connection.set_sctp(&association);
+    let ignored = walked?;
+    let state = association.state;
+    Ok(Update::Valid {
+        timeout: ignored.is_none().then(|| timeout(state, config)),
+        ignored: ignored.map(Ignored::Sctp),
+    })
+}
+
+/// All chunks, one after the other; why the packet is let pass, if it is no more than that.
+fn walk(
+    association: &mut SctpAssociation,
+    status: &mut Status,
+    kinds: &Kinds,
+    sctp: &Sctp<'_>,
+    direction: Direction,
+    confirmed: bool,
+) -> Result<Option<SctpIgnored>, SctpFault> {
     let have = sctp.verification_tag();
     let need = association.tags[direction.index()];
     if kinds.first_of(&OWN_TAG_RULE).is_none() && have != need {
@@ -218,9 +269,8 @@ fn judge(
         });
     }
     let mut ignored = None;
-    let mut state = association.state;
     for chunk in sctp.walk() {
-        match association.tag_rule(&chunk, have, direction, &kinds, ignored.is_some())? {
+        match association.tag_rule(&chunk, have, direction, kinds, ignored.is_some())? {
             TagRule::Kept => {}
             TagRule::Ignored(why) => {
                 ignored = Some(why);
@@ -228,7 +278,7 @@ fn judge(
             }
         }
         let old = association.state;
-        state = next(direction, chunk.kind, old).ok_or(SctpFault::Transition {
+        let state = next(direction, chunk.kind, old).ok_or(SctpFault::Transition {
             kind: chunk.kind,
             direction,
             state: old,
@@ -249,10 +299,7 @@ fn judge(
             status.set(Status::ASSURED);
         }
     }
-    Ok(Update::Valid {
-        timeout: ignored.is_none().then(|| timeout(state, config)),
-        ignored: ignored.map(Ignored::Sctp),
-    })
+    Ok(ignored)
 }
 
 /// What a chunk's rule about the verification tag says.

@@ -5,11 +5,10 @@
 //! - this file: what one segment does to a connection.
 
 pub mod machine;
-mod packed;
+pub(crate) mod packed;
 pub mod window;
 
 pub use machine::{FlagClass, TcpState};
-pub(crate) use packed::PackedTcp;
 pub use window::{Bound, Peer, TcpStep};
 
 use palisade_wire::{SeqNumber, proto, tcp::Tcp, tcp::flags};
@@ -51,25 +50,71 @@ pub struct TcpConnection {
     pub retransmissions: u8,
 }
 
-/// Flags about an end of a connection (kernel `IP_CT_TCP_FLAG_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct PeerFlags {
+/// Flags about an end of a connection (kernel `IP_CT_TCP_FLAG_*`), and marks about the last segment.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct PeerFlags(pub(crate) u8);
+
+impl PeerFlags {
     /// Sent a window scale option.
-    pub window_scale: bool,
+    pub const WINDOW_SCALE: PeerFlags = PeerFlags(1);
     /// Allows selective acknowledgements.
-    pub sack_permitted: bool,
+    pub const SACK_PERMITTED: PeerFlags = PeerFlags(1 << 1);
     /// Sent the first FIN.
-    pub close_init: bool,
+    pub const CLOSE_INIT: PeerFlags = PeerFlags(1 << 2);
     /// Its window is not enforced.
-    pub be_liberal: bool,
+    pub const BE_LIBERAL: PeerFlags = PeerFlags(1 << 3);
     /// Sent data that is not acknowledged.
-    pub data_unacknowledged: bool,
+    pub const DATA_UNACKNOWLEDGED: PeerFlags = PeerFlags(1 << 4);
     /// `maxack` is known.
-    pub maxack_set: bool,
+    pub const MAXACK_SET: PeerFlags = PeerFlags(1 << 5);
     /// A challenge ACK may answer a SYN that was let pass in LAST_ACK.
-    pub expect_challenge_ack: bool,
+    pub const EXPECT_CHALLENGE_ACK: PeerFlags = PeerFlags(1 << 6);
     /// Both ends sent a SYN.
-    pub simultaneous_open: bool,
+    pub const SIMULTANEOUS_OPEN: PeerFlags = PeerFlags(1 << 7);
+
+    const NAMES: [&'static str; 8] = [
+        "window_scale",
+        "sack_permitted",
+        "close_init",
+        "be_liberal",
+        "data_unacknowledged",
+        "maxack_set",
+        "expect_challenge_ack",
+        "simultaneous_open",
+    ];
+
+    /// Whether all flags of `other` are set.
+    #[inline]
+    pub fn has(self, other: PeerFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Sets flags.
+    #[inline]
+    pub fn set(&mut self, other: PeerFlags) {
+        self.0 |= other.0;
+    }
+
+    /// Takes flags away.
+    #[inline]
+    pub fn clear(&mut self, other: PeerFlags) {
+        self.0 &= !other.0;
+    }
+
+    /// Those flags that `other` has too.
+    #[inline]
+    pub fn only(self, other: PeerFlags) -> Self {
+        PeerFlags(self.0 & other.0)
+    }
+}
+
+impl std::fmt::Debug for PeerFlags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = PeerFlags::NAMES.iter().enumerate();
+        f.debug_set()
+            .entries(names.filter(|(n, _)| self.0 >> n & 1 != 0).map(|(_, n)| n))
+            .finish()
+    }
 }
 
 impl TcpConnection {
@@ -157,11 +202,8 @@ pub(crate) fn start(context: &Context<'_, '_>) -> Result<ProtoState, Invalid> {
                 return Err(Invalid::NotLoose);
             }
             let window = u32::from(segment.window).max(1);
-            let liberal = PeerFlags {
-                sack_permitted: true,
-                be_liberal: true,
-                ..PeerFlags::default()
-            };
+            let mut liberal = PeerFlags::SACK_PERMITTED;
+            liberal.set(PeerFlags::BE_LIBERAL);
             let sender = Peer {
                 end: segment.end,
                 maxend: segment.end + window,
@@ -309,7 +351,7 @@ fn judge(
                 TcpState::TimeWait | TcpState::Close | TcpState::SynSent2
             ) =>
         {
-            let closed_by_end = tcp.peers.iter().any(|p| p.flags.close_init);
+            let closed_by_end = tcp.peers.iter().any(|p| p.flags.has(PeerFlags::CLOSE_INIT));
             let reset_by_same_side =
                 tcp.last_direction == direction && tcp.last_class == FlagClass::Rst;
             if closed_by_end || reset_by_same_side {
@@ -327,19 +369,19 @@ fn judge(
                 && class == FlagClass::Ack
                 && tcp.last_direction != direction
                 && tcp.last_class == FlagClass::Syn
-                && tcp.last_flags.expect_challenge_ack =>
+                && tcp.last_flags.has(PeerFlags::EXPECT_CHALLENGE_ACK) =>
         {
-            tcp.last_flags.expect_challenge_ack = false;
+            tcp.last_flags.clear(PeerFlags::EXPECT_CHALLENGE_ACK);
             return Judged::Done(Update::Valid {
                 timeout: None,
                 ignored: Some(Ignored::ChallengeAck),
             });
         }
-        TcpState::SynSent2 => tcp.last_flags.simultaneous_open = true,
+        TcpState::SynSent2 => tcp.last_flags.set(PeerFlags::SIMULTANEOUS_OPEN),
         TcpState::SynRecv
             if direction == Direction::Reply
                 && class == FlagClass::Ack
-                && tcp.last_flags.simultaneous_open =>
+                && tcp.last_flags.has(PeerFlags::SIMULTANEOUS_OPEN) =>
         {
             target = TcpState::Established;
         }
@@ -392,7 +434,7 @@ fn reset(
     }
     let other = &tcp.peers[direction.opposite().index()];
     let mut keep = false;
-    if other.flags.maxack_set && tcp.last_class != FlagClass::Syn {
+    if other.flags.has(PeerFlags::MAXACK_SET) && tcp.last_class != FlagClass::Syn {
         let established = tcp.established(status);
         if segment.seq.0 == 0 && !established {
             return Reset::Window;
@@ -447,7 +489,7 @@ fn out_of_step(
         && segment.ack == tcp.last_end
     {
         *old = TcpState::SynSent;
-        tcp.last_flags.expect_challenge_ack = false;
+        tcp.last_flags.clear(PeerFlags::EXPECT_CHALLENGE_ACK);
         let syn_sender = &mut tcp.peers[tcp.last_direction.index()];
         syn_sender.end = tcp.last_end;
         syn_sender.maxend = tcp.last_end;
@@ -469,13 +511,13 @@ fn out_of_step(
     if class == FlagClass::Syn && direction == Direction::Original {
         let mut seen = Peer::default();
         seen.read_options(segment);
-        tcp.last_flags = PeerFlags {
-            window_scale: seen.flags.window_scale,
-            sack_permitted: seen.flags.sack_permitted,
-            expect_challenge_ack: *old == TcpState::LastAck,
-            ..PeerFlags::default()
-        };
-        tcp.last_scale = if seen.flags.window_scale {
+        let mut said = PeerFlags::WINDOW_SCALE;
+        said.set(PeerFlags::SACK_PERMITTED);
+        tcp.last_flags = seen.flags.only(said);
+        if *old == TcpState::LastAck {
+            tcp.last_flags.set(PeerFlags::EXPECT_CHALLENGE_ACK);
+        }
+        tcp.last_scale = if seen.flags.has(PeerFlags::WINDOW_SCALE) {
             seen.scale
         } else {
             0
@@ -503,11 +545,16 @@ fn advance(
     tcp.last_direction = direction;
     tcp.state = new;
     if old != new && new == TcpState::FinWait {
-        tcp.peers[direction.index()].flags.close_init = true;
+        tcp.peers[direction.index()]
+            .flags
+            .set(PeerFlags::CLOSE_INIT);
     }
     let usual = machine::timeout(new, config);
     let retransmitted = u64::from(tcp.retransmissions) >= config.tcp_max_retrans;
-    let unacknowledged = tcp.peers.iter().any(|p| p.flags.data_unacknowledged);
+    let unacknowledged = tcp
+        .peers
+        .iter()
+        .any(|p| p.flags.has(PeerFlags::DATA_UNACKNOWLEDGED));
     if retransmitted && usual > config.tcp_timeout_max_retrans {
         config.tcp_timeout_max_retrans
     } else if segment.class == FlagClass::Rst {

@@ -49,10 +49,7 @@ impl Peer {
     /// Forgets everything but liberality (kernel `nf_ct_tcp_state_reset`).
     pub(super) fn reset(&mut self) {
         *self = Peer {
-            flags: PeerFlags {
-                be_liberal: self.flags.be_liberal,
-                ..PeerFlags::default()
-            },
+            flags: self.flags.only(PeerFlags::BE_LIBERAL),
             ..Peer::default()
         };
     }
@@ -63,16 +60,13 @@ impl Peer {
             return;
         }
         self.scale = 0;
-        self.flags = PeerFlags {
-            be_liberal: self.flags.be_liberal,
-            ..PeerFlags::default()
-        };
+        self.flags = self.flags.only(PeerFlags::BE_LIBERAL);
         for found in segment.tcp.options_iter() {
             match (found.kind, found.data) {
-                (option::SACK_PERMITTED, []) => self.flags.sack_permitted = true,
+                (option::SACK_PERMITTED, []) => self.flags.set(PeerFlags::SACK_PERMITTED),
                 (option::WINDOW_SCALE, [scale]) => {
                     self.scale = (*scale).min(MAX_SCALE);
-                    self.flags.window_scale = true;
+                    self.flags.set(PeerFlags::WINDOW_SCALE);
                 }
                 _ => {}
             }
@@ -163,7 +157,9 @@ fn init_sender(
     sender.maxend = segment.end;
     sender.maxwin = u32::from(segment.window).max(1);
     sender.read_options(segment);
-    if direction == Direction::Reply && !(sender.flags.window_scale && receiver.flags.window_scale)
+    if direction == Direction::Reply
+        && !(sender.flags.has(PeerFlags::WINDOW_SCALE)
+            && receiver.flags.has(PeerFlags::WINDOW_SCALE))
     {
         sender.scale = 0;
         receiver.scale = 0;
@@ -224,7 +220,7 @@ fn compare(
     let (mut seq, mut end) = (segment.seq, segment.end);
     let back = segment.shift.wrapping_neg() as u32;
     let mut ack = segment.ack + back;
-    let mut sack = if receiver.flags.sack_permitted {
+    let mut sack = if receiver.flags.has(PeerFlags::SACK_PERMITTED) {
         segment.sack() + back
     } else {
         ack
@@ -267,7 +263,7 @@ fn compare(
         end = sender.end;
     }
 
-    let liberal = sender.flags.be_liberal || config.tcp_be_liberal != 0;
+    let liberal = sender.flags.has(PeerFlags::BE_LIBERAL) || config.tcp_be_liberal != 0;
     let oldest_ack = receiver.end - max_ack_window(sender) - 1;
     if !seq.before(sender.maxend + 1) {
         let overshot = end.0.wrapping_sub(sender.maxend.0).wrapping_add(1);
@@ -278,7 +274,7 @@ fn compare(
             && sack.before(receiver.end + 1)
         {
             sender.end = end;
-            sender.flags.data_unacknowledged = true;
+            sender.flags.set(PeerFlags::DATA_UNACKNOWLEDGED);
             return if liberal {
                 Verdict::Accept
             } else {
@@ -329,11 +325,11 @@ fn compare(
     sender.maxwin = sender.maxwin.max(offered);
     if end.after(sender.end) {
         sender.end = end;
-        sender.flags.data_unacknowledged = true;
+        sender.flags.set(PeerFlags::DATA_UNACKNOWLEDGED);
     }
-    if has_ack && (!sender.flags.maxack_set || ack.after(sender.maxack)) {
+    if has_ack && (!sender.flags.has(PeerFlags::MAXACK_SET) || ack.after(sender.maxack)) {
         sender.maxack = ack;
-        sender.flags.maxack_set = true;
+        sender.flags.set(PeerFlags::MAXACK_SET);
     }
     if receiver.maxwin != 0 && end.after(sender.maxend) {
         receiver.maxwin = receiver
@@ -345,7 +341,7 @@ fn compare(
         receiver.maxend = may_send + u32::from(window == 0);
     }
     if ack == receiver.end {
-        receiver.flags.data_unacknowledged = false;
+        receiver.flags.clear(PeerFlags::DATA_UNACKNOWLEDGED);
     }
 
     if segment.class == FlagClass::Ack {
@@ -448,7 +444,7 @@ impl TcpStep {
         let sender = &before.peers[direction.index()];
         let receiver = &before.peers[direction.opposite().index()];
         let has_ack = segment.flags & flags::ACK != 0;
-        let sack = match (has_ack, receiver.flags.sack_permitted) {
+        let sack = match (has_ack, receiver.flags.has(PeerFlags::SACK_PERMITTED)) {
             (false, _) => receiver.end,
             (true, true) => segment.sack(),
             (true, false) => segment.ack,
@@ -486,7 +482,7 @@ impl TcpStep {
             ),
             upper_ack: bound(sack, receiver.end, !sack.after(receiver.end)),
             lower_ack: bound(sack, oldest_ack, !sack.before(oldest_ack)),
-            liberal: sender.flags.be_liberal || config.tcp_be_liberal != 0,
+            liberal: sender.flags.has(PeerFlags::BE_LIBERAL) || config.tcp_be_liberal != 0,
         }
     }
 }

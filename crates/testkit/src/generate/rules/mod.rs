@@ -11,6 +11,7 @@ mod memory;
 mod menu;
 mod packet;
 mod payload;
+pub(super) mod plain;
 mod probe;
 mod target;
 
@@ -412,7 +413,7 @@ fn not(chance: &mut Chance) -> &'static str {
     if chance.one_in(4) { "! " } else { "" }
 }
 
-fn base(chance: &mut Chance, place: Place) -> String {
+pub(super) fn base(chance: &mut Chance, place: Place) -> String {
     let not = not(chance);
     match chance.below(5) {
         0 if place.incoming() => format!(

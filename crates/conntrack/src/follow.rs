@@ -1,0 +1,151 @@
+//! The short way of a packet through tracking: of a flow that is known, in stages, so that a batch of packets waits
+//! for memory once.
+//!
+//! [`Conntrack::flow`] hashes, [`Conntrack::guess`] reads the line of the index, [`Conntrack::peek`] the entry, and
+//! [`Conntrack::follow`] makes the tracker's step. The first three change nothing and may be asked of many packets
+//! before the first of them is followed; so `follow` looks again whether the entry is still the one.
+
+use palisade_wire::{Family, Packet, Plain, Timestamp};
+
+use crate::connection::{ConnId, Connection, Status};
+use crate::flow::Stepped;
+use crate::hash;
+use crate::proto::tcp::TcpState;
+use crate::reason::Invalid;
+use crate::table::{Conntrack, unlink};
+use crate::track::{Track, TrackHook};
+use crate::tuple::{Direction, Key};
+
+/// A packet's tuple, hashed.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    key: Key,
+    hash: u64,
+}
+
+/// A plain connection that a packet seems to belong to.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Its slot.
+    pub slot: u32,
+    /// The packet's direction.
+    pub direction: Direction,
+    /// The entry.
+    pub connection: &'a Connection,
+}
+
+/// What a packet did that tracking does not wave through.
+#[derive(Clone, Debug)]
+pub struct Followed(Said);
+
+#[derive(Clone, Debug)]
+enum Said {
+    Invalid(Invalid),
+    Repeat(TcpState),
+}
+
+impl Conntrack {
+    /// The flow of a packet, outside of any zone.
+    #[inline]
+    pub fn flow(&self, plain: &Plain) -> Flow {
+        let key = Key {
+            source: plain.source,
+            destination: plain.destination,
+            words: plain.ports,
+            protocol: plain.protocol,
+            family: match plain.family {
+                Family::V4 => Key::V4,
+                Family::V6 => Key::V6,
+            },
+        };
+        Flow {
+            hash: hash::of_ports(self.config.hash_seed, &key),
+            key,
+        }
+    }
+
+    /// Reads the line of the index where a flow's connection stands, if it does, and names the slot that it most
+    /// likely has.
+    #[inline]
+    pub fn guess(&self, flow: &Flow) -> Option<u32> {
+        self.index.guess(flow.hash).map(|link| unlink(link).0)
+    }
+
+    /// Reads an entry ahead; what it tells is of no use.
+    #[inline]
+    pub fn peek(&self, slot: u32) -> u64 {
+        self.slab.peek(slot)
+    }
+
+    /// The plain, confirmed, living connection of a flow; it is looked for in `guessed` first.
+    #[inline]
+    pub fn known(&self, guessed: Option<u32>, flow: &Flow, now: Timestamp) -> Option<Known<'_>> {
+        if let Some(known) = guessed.and_then(|slot| self.known_at(slot, flow, now)) {
+            return Some(known);
+        }
+        self.index.find(flow.hash, |link| {
+            let (slot, under) = unlink(link);
+            (under == Direction::Original).then(|| self.known_at(slot, flow, now))?
+        })
+    }
+
+    #[inline]
+    fn known_at(&self, slot: u32, flow: &Flow, now: Timestamp) -> Option<Known<'_>> {
+        let connection = self.slab.get(slot)?;
+        let stands = Status(Status::CONFIRMED.0 | Status::DYING.0);
+        if !connection.is_plain()
+            || connection.status.0 & stands.0 != Status::CONFIRMED.0
+            || connection.expired(now)
+        {
+            return None;
+        }
+        let direction = connection.direction_of(&flow.key)?;
+        Some(Known {
+            slot,
+            direction,
+            connection,
+        })
+    }
+
+    /// A packet of a connection that has seen both directions: ESTABLISHED, and everything that tracking does for
+    /// it is done.
+    ///
+    /// # Errors
+    /// What it is instead, to be handed to [`resume`](Self::resume).
+    #[inline]
+    pub fn follow(
+        &mut self,
+        (slot, direction): (u32, Direction),
+        (plain, bytes): (&Plain, &[u8]),
+        hook: TrackHook,
+        now: Timestamp,
+    ) -> Result<ConnId, Followed> {
+        // A checksum that is right is right; what is wrong with another one is told by who looks closer.
+        let verify =
+            hook == TrackHook::Prerouting && self.config.checksum != 0 && !plain.checksum_ok(bytes);
+        let packet = &plain.packet(bytes);
+        match self.advance(packet, (slot, direction), verify, now, None) {
+            Stepped::Valid { id, .. } => Ok(id),
+            Stepped::Repeat(from) => {
+                self.remove(slot);
+                Err(Followed(Said::Repeat(from)))
+            }
+            Stepped::Invalid(why) => Err(Followed(Said::Invalid(why))),
+        }
+    }
+
+    /// What [`track`](Self::track) would say of a packet that was followed in vain.
+    pub fn resume(
+        &mut self,
+        followed: Followed,
+        packet: &Packet<'_>,
+        hook: TrackHook,
+        now: Timestamp,
+    ) -> Track {
+        let track = match followed.0 {
+            Said::Invalid(why) => Track::invalid(why),
+            Said::Repeat(from) => self.again(packet, hook, from, now),
+        };
+        self.note(track)
+    }
+}

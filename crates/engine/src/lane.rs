@@ -1,0 +1,339 @@
+//! The short way: packets of known flows, whose way was walked before and is remembered in the connection's entry.
+//!
+//! # Overview
+//! A packet that is whole and plain (IPv4 without options or IPv6 without extension headers; TCP or UDP), belongs to a
+//! plain connection that has seen both directions, and came as those before it came, takes the way that was found for
+//! all packets of its flow (`remember.rs`): tracking makes its step, one pair of counters moves, the time to live
+//! sinks if it is forwarded. Everything else takes the long way (`path.rs`), which is right for every packet.
+//!
+//! # Life cycle
+//! Ways are numbered, never with the same number twice; a connection remembers the number for either direction.
+//! When rules change, or when there are too many ways, their counters go to the rules ([`Engine::settle`]) and all
+//! numbers given so far mean nothing.
+//!
+//! # Bounds
+//! [`MOST_WAYS`] ways.
+
+use std::collections::HashMap;
+
+use palisade_conntrack::{Direction, Flow, Followed, State, TrackHook};
+use palisade_rules::{Family, TableKind};
+use palisade_wire::{Plain, Timestamp, build, link::PacketType};
+
+use crate::batch::{Arrival, Judged, Port};
+use crate::outcome::{Ended, Outcome, Path, Verdict};
+use crate::program::ProgramTable;
+use crate::remember::{Asked, Way};
+use crate::{Engine, Evaluator};
+
+/// Ways that are remembered at a time.
+const MOST_WAYS: usize = 1 << 14;
+
+/// When so many ways were numbered, the lane is closed: no number is given twice.
+const LAST_BASE: u32 = u32::MAX - 2 * MOST_WAYS as u32;
+
+/// What a packet must have come with to take a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Came {
+    port: Port,
+    packet_type: Option<PacketType>,
+    mark: u32,
+}
+
+/// Where a way leads; `None`: it is another one for every packet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    came: Came,
+    family: Family,
+    path: Path,
+    way: Option<Way>,
+}
+
+/// A way, and what went it since its counters were settled.
+#[derive(Clone, Debug)]
+struct Trodden {
+    packets: u64,
+    bytes: u64,
+    came: Came,
+    connection_mark: Option<u32>,
+    mark: u32,
+    verdict: Verdict,
+    path: Path,
+    /// Whether there is a way at all.
+    leads: bool,
+}
+
+/// All ways.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lane {
+    /// Numbers up to this one mean nothing.
+    base: u32,
+    ways: Vec<Trodden>,
+    keys: Vec<Key>,
+    numbers: HashMap<Key, u32>,
+}
+
+/// A packet that may take the short way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    plain: Plain,
+    flow: Flow,
+    slot: Option<u32>,
+}
+
+/// Why a packet takes the long way.
+pub(crate) enum Long {
+    /// Nothing is known of its way.
+    Unknown,
+    /// Its way is to be found.
+    Record(u32, Direction),
+    /// Tracking did not wave it through.
+    Foretold(Followed),
+}
+
+impl Lane {
+    #[inline]
+    fn way(&mut self, number: u32) -> Option<&mut Trodden> {
+        let at = number.checked_sub(self.base)?.checked_sub(1)?;
+        self.ways.get_mut(at as usize)
+    }
+}
+
+impl Engine {
+    /// A packet that is plain enough, with its flow.
+    #[inline]
+    pub(crate) fn ready(&self, bytes: &[u8], open: [bool; 2]) -> Option<Ready> {
+        let plain = Plain::of(bytes)?;
+        open[plain.family as usize].then(|| Ready {
+            flow: self.conntrack.flow(&plain),
+            plain,
+            slot: None,
+        })
+    }
+
+    /// Reads the index for a packet, and names the slot of its entry.
+    #[inline]
+    pub(crate) fn look(&self, ready: &mut Ready) {
+        ready.slot = self.conntrack.guess(&ready.flow);
+    }
+
+    /// Reads the entry ahead.
+    #[inline]
+    pub(crate) fn peek(&self, ready: &Ready) -> u64 {
+        ready.slot.map_or(0, |slot| self.conntrack.peek(slot))
+    }
+
+    /// The short way, if there is one.
+    #[inline]
+    pub(crate) fn short_way(
+        &mut self,
+        arrival: &mut Arrival<'_>,
+        ready: &Ready,
+        now: Timestamp,
+    ) -> Result<(), Long> {
+        let known = self.conntrack.known(ready.slot, &ready.flow, now);
+        let known = known.ok_or(Long::Unknown)?;
+        let slot = known.slot;
+        if !known.connection.replied() {
+            return Err(Long::Unknown);
+        }
+        let (direction, connection_mark) = (known.direction, known.connection.mark);
+        let number = known.connection.remembered(direction);
+        let Some(way) = self.lane.way(number) else {
+            return Err(Long::Record(slot, direction));
+        };
+        let came = Came {
+            port: arrival.port,
+            packet_type: arrival.link.packet_type,
+            mark: arrival.mark,
+        };
+        if way.came != came
+            || way
+                .connection_mark
+                .is_some_and(|mark| mark != connection_mark)
+        {
+            return Err(Long::Record(slot, direction));
+        }
+        if !way.leads {
+            return Err(Long::Unknown);
+        }
+        let hook = match way.path {
+            Path::Output | Path::Loopback => TrackHook::Output,
+            Path::Input | Path::Forward => TrackHook::Prerouting,
+        };
+        let (plain, forwarded) = (&ready.plain, way.path == Path::Forward);
+        if forwarded && plain.ttl <= 1 {
+            return Err(Long::Unknown);
+        }
+        let id = self
+            .conntrack
+            .follow((slot, direction), (plain, arrival.bytes), hook, now)
+            .map_err(Long::Foretold)?;
+        way.packets += 1;
+        way.bytes += u64::from(plain.length);
+        arrival.judged = Judged {
+            verdict: way.verdict,
+            state: Some(State::Established),
+            direction: Some(direction),
+            connection: Some(id),
+            mark: way.mark,
+            detail: None,
+        };
+        if forwarded && way.verdict == Verdict::Accept {
+            build::set_ttl(arrival.bytes, plain.ttl - 1);
+        }
+        Ok(())
+    }
+
+    /// Finds the way of a flow whose packet took the long way, and has the connection remember it.
+    pub(crate) fn record(
+        &mut self,
+        arrival: &Arrival<'_>,
+        outcome: &Outcome,
+        known: (u32, Direction),
+        now: Timestamp,
+    ) {
+        let (slot, direction) = known;
+        let Some(path) = outcome.path.filter(|path| *path != Path::Loopback) else {
+            return;
+        };
+        let waved = outcome.state == Some(State::Established)
+            && outcome.direction == Some(direction)
+            && outcome.id.is_some()
+            && outcome.id == self.conntrack.id_of(slot)
+            && matches!(outcome.verdict, Verdict::Accept | Verdict::Drop);
+        let Some(plain) = Plain::of(arrival.bytes) else {
+            return;
+        };
+        let packet = plain.packet(arrival.bytes);
+        if !waved || outcome.output.is_some() {
+            return;
+        }
+        let came = Came {
+            port: arrival.port,
+            packet_type: arrival.link.packet_type,
+            mark: arrival.mark,
+        };
+        let (in_interface, out_interface) = match path {
+            Path::Input => (outcome.in_interface.clone(), None),
+            Path::Output => (None, outcome.out_interface.clone()),
+            _ => (outcome.in_interface.clone(), outcome.out_interface.clone()),
+        };
+        let bridge = self.bridge_of(arrival.port);
+        let asked = Asked {
+            packet,
+            path,
+            in_interface: in_interface.as_deref(),
+            out_interface: out_interface.as_deref(),
+            link: arrival.link,
+            bridge: &bridge,
+            mark: arrival.mark,
+            now,
+        };
+        let way = self
+            .way_of_all(&asked, known)
+            .filter(|way| self.went(way, outcome, packet.family()));
+        let key = Key {
+            came,
+            family: packet.family(),
+            path,
+            way,
+        };
+        let number = self.number(key);
+        self.conntrack.remember(slot, direction, number);
+    }
+
+    /// Whether a packet went a way to its end: it may have ended apart from the rules.
+    fn went(&self, way: &Way, outcome: &Outcome, family: Family) -> bool {
+        let ended = match (&outcome.why.ended, way.counters.last()) {
+            (Ended::Dropped(by), Some(last)) => self.programs[family as usize]
+                .table(last.table)
+                .and_then(|table| table.chains.get(last.chain as usize))
+                .is_some_and(|chain| {
+                    (by.table, &by.chain) == (last.table, &chain.name)
+                        && by.rule == last.rule.map_or(0, |r| r + 1)
+                }),
+            (Ended::Accepted(_) | Ended::NoRules, _) => true,
+            _ => false,
+        };
+        ended && (way.verdict, way.mark) == (outcome.verdict, outcome.mark)
+    }
+
+    fn number(&mut self, key: Key) -> u32 {
+        if let Some(number) = self.lane.numbers.get(&key) {
+            return *number;
+        }
+        if self.lane.ways.len() >= MOST_WAYS {
+            self.settle();
+        }
+        let way = key.way.as_ref();
+        self.lane.ways.push(Trodden {
+            packets: 0,
+            bytes: 0,
+            came: key.came,
+            connection_mark: way.and_then(|w| w.connection_mark),
+            mark: way.map_or(0, |w| w.mark),
+            verdict: way.map_or(Verdict::Drop, |w| w.verdict),
+            path: key.path,
+            leads: way.is_some(),
+        });
+        let number = self.lane.base + self.lane.ways.len() as u32;
+        self.lane.keys.push(key.clone());
+        self.lane.numbers.insert(key, number);
+        number
+    }
+
+    /// Whether packets of this engine may take the short way.
+    pub(crate) fn lane_open(&self, family: Family) -> bool {
+        self.evaluator == Evaluator::Compiled
+            && self.lane.base < LAST_BASE
+            && !self.conntrack.explains()
+            && !self.programs[family as usize].proxies
+    }
+
+    /// Gives what went the ways to the counters of their rules, and forgets the ways.
+    pub(crate) fn settle(&mut self) {
+        let lane = std::mem::take(&mut self.lane);
+        for (way, key) in lane.ways.iter().zip(&lane.keys) {
+            for counter in key.way.iter().flat_map(|way| &way.counters) {
+                let table = &mut self.programs[key.family as usize].tables[counter.table as usize];
+                if let Some(counters) = table
+                    .as_mut()
+                    .and_then(|t| counters_of(t, counter.chain, counter.rule))
+                {
+                    counters.packets += way.packets;
+                    counters.bytes += way.bytes;
+                }
+            }
+        }
+        self.lane.base = lane.base.saturating_add(lane.ways.len() as u32);
+    }
+
+    /// What went the ways since, to be added to the counters of a family.
+    pub(crate) fn unsettled(
+        &self,
+        family: Family,
+    ) -> impl Iterator<Item = (TableKind, u32, Option<u32>, u64, u64)> + '_ {
+        self.lane
+            .ways
+            .iter()
+            .zip(&self.lane.keys)
+            .filter(move |(_, key)| key.family == family)
+            .flat_map(|(way, key)| {
+                let counters = key.way.iter().flat_map(|way| &way.counters);
+                counters.map(|c| (c.table, c.chain, c.rule, way.packets, way.bytes))
+            })
+    }
+}
+
+fn counters_of(
+    table: &mut ProgramTable,
+    chain: u32,
+    rule: Option<u32>,
+) -> Option<&mut palisade_rules::Counters> {
+    let chain = table.chains.get_mut(chain as usize)?;
+    match rule {
+        None => Some(&mut chain.counters),
+        Some(rule) => chain.counts.get_mut(rule as usize),
+    }
+}

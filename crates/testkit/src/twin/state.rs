@@ -1,0 +1,253 @@
+//! All that an engine knows, as text, and how two such texts differ.
+//!
+//! The text is what `Debug` prints, so that a field that is added is compared without a word said here. Entries of
+//! maps are sorted, since their order is chance, and what may differ is left out by name.
+
+use std::fmt::Debug;
+
+use palisade_engine::Engine;
+use palisade_rules::Family;
+use palisade_wire::Timestamp;
+
+/// Fields that may differ: what an evaluator remembers about a connection is its own affair.
+const LEFT_OUT: [&str; 1] = ["remembered"];
+
+/// Everything an engine knows, by what it is about.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct State {
+    parts: Vec<(String, String)>,
+}
+
+impl State {
+    /// Of an engine at a moment.
+    pub fn of(engine: &Engine, now: Timestamp) -> State {
+        let mut parts = Vec::new();
+        for family in [Family::V4, Family::V6] {
+            for table in engine.ruleset(family).iter().flat_map(|r| &r.tables) {
+                for chain in &table.chains {
+                    let place = format!("{family} {} {}", table.kind.name(), chain.name);
+                    parts.push((format!("{place} policy"), debug(&chain.counters)));
+                    for (number, rule) in (1..).zip(&chain.rules) {
+                        let name = format!("{place} rule {number}");
+                        parts.push((name, debug(&rule.counters)));
+                    }
+                }
+            }
+        }
+        let table = engine.conntrack();
+        let mut connections: Vec<_> = table.connections().collect();
+        connections.sort_by_key(|c| c.number());
+        for connection in connections {
+            let name = format!("connection {}", connection.number());
+            // What does not stand in the entry itself, or is reckoned.
+            let beside = (
+                connection.tuples(),
+                connection.timeout(now),
+                connection.created(),
+                connection.traffic(),
+                connection.id(),
+            );
+            parts.push((format!("{name}, beside it"), debug(&beside)));
+            parts.push((name, ordered(connection.connection())));
+        }
+        let mut expectations: Vec<String> = table.expectations().map(ordered).collect();
+        expectations.sort();
+        for (number, expectation) in (1..).zip(expectations) {
+            parts.push((format!("expectation {number}"), expectation));
+        }
+        parts.push(("entries of the table".to_owned(), debug(&table.len())));
+        parts.push(("sums of the table".to_owned(), debug(table.stats())));
+        for family in [Family::V4, Family::V6] {
+            let held = engine.fragments_held(family);
+            parts.push((format!("{family} fragments held"), debug(&held)));
+        }
+        let remembered = ordered(&engine.remembered());
+        parts.push(("what rules remember".to_owned(), remembered));
+        State { parts }
+    }
+
+    /// How another differs, which `who` knows: a line each.
+    pub fn differences(&self, other: &State, who: &str) -> Vec<String> {
+        if self == other {
+            return Vec::new();
+        }
+        let find = |state: &State, name: &str| -> Option<String> {
+            let part = state.parts.iter().find(|(n, _)| n == name);
+            part.map(|(_, text)| text.clone())
+        };
+        let mut all = Vec::new();
+        for (name, text) in &self.parts {
+            match find(other, name) {
+                None => all.push(format!("{name}: linear has it, {who} does not")),
+                Some(theirs) if theirs != *text => {
+                    all.extend(lines(name, text, &theirs, who));
+                }
+                Some(_) => {}
+            }
+        }
+        for (name, _) in &other.parts {
+            if find(self, name).is_none() {
+                all.push(format!("{name}: {who} has it, linear does not"));
+            }
+        }
+        all
+    }
+}
+
+fn debug(value: &impl Debug) -> String {
+    format!("{value:?}")
+}
+
+/// The lines in which two texts differ.
+fn lines(name: &str, ours: &str, theirs: &str, who: &str) -> Vec<String> {
+    let (a, b): (Vec<&str>, Vec<&str>) = (ours.lines().collect(), theirs.lines().collect());
+    if a.len() != b.len() {
+        let only = |of: &[&str], not: &[&str]| -> Vec<String> {
+            let mut left: Vec<&str> = not.to_vec();
+            let mut extra = Vec::new();
+            for line in of {
+                match left.iter().position(|l| l == line) {
+                    Some(at) => drop(left.swap_remove(at)),
+                    None => extra.push(line.trim().to_owned()),
+                }
+            }
+            extra
+        };
+        let (first, second) = (only(&a, &b).join(" "), only(&b, &a).join(" "));
+        return vec![format!("{name}: linear {first}, {who} {second}")];
+    }
+    // Lines that the one in question stands within, for a name.
+    let mut within: Vec<(usize, &str)> = Vec::new();
+    let mut all = Vec::new();
+    for (ours, theirs) in a.iter().zip(&b) {
+        let indent = ours.len() - ours.trim_start().len();
+        while within.last().is_some_and(|(i, _)| *i >= indent) {
+            within.pop();
+        }
+        if ours != theirs && all.len() < 4 {
+            let place: Vec<&str> = within.iter().map(|(_, l)| *l).collect();
+            let (place, ours, theirs) = (place.join(" "), ours.trim(), theirs.trim());
+            all.push(format!("{name}: linear {place} {ours}, {who} {theirs}"));
+        }
+        within.push((indent, ours.trim()));
+    }
+    all
+}
+
+/// `Debug` of a value, a line each, with the entries of maps sorted and without what may differ.
+fn ordered(value: &impl Debug) -> String {
+    let text = format!("{value:#?}");
+    let mut out = String::with_capacity(text.len());
+    let mut all = text.lines();
+    while let Some(node) = node(&mut all) {
+        node.write(&mut out);
+    }
+    out
+}
+
+/// A line and those that stand within it; a key of several lines is closed by one that opens its value.
+struct Node<'t> {
+    parts: Vec<(&'t str, Vec<Node<'t>>)>,
+    end: &'t str,
+}
+
+/// The next node; the types decide the depth.
+fn node<'t>(lines: &mut std::str::Lines<'t>) -> Option<Node<'t>> {
+    let opens = |line: &str| line.ends_with(['{', '(', '[']);
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let line = lines.next()?;
+    let mut parts = vec![(line, Vec::new())];
+    let mut end = "";
+    while opens(line) {
+        let Some(next) = lines.clone().next() else {
+            break;
+        };
+        if indent(next) > indent(line) {
+            if let Some((_, within)) = parts.last_mut() {
+                within.extend(node(lines));
+            }
+            continue;
+        }
+        lines.next();
+        if !opens(next) {
+            end = next;
+            break;
+        }
+        parts.push((next, Vec::new()));
+    }
+    Some(Node { parts, end })
+}
+
+impl Node<'_> {
+    fn write(&self, out: &mut String) {
+        let first = self.parts.first().map_or("", |(line, _)| *line);
+        let field = first.trim_start().split(':').next().unwrap_or_default();
+        if LEFT_OUT.contains(&field) {
+            return;
+        }
+        for (line, within) in &self.parts {
+            *out += line;
+            out.push('\n');
+            // A struct has a name before its brace, a map and a set have none.
+            let named = line.trim_end_matches('{').trim();
+            if line.ends_with('{') && (named.is_empty() || named.ends_with(':')) {
+                let mut entries: Vec<String> = within.iter().map(Node::text).collect();
+                entries.sort();
+                entries.iter().for_each(|e| *out += e);
+            } else {
+                within.iter().for_each(|n| n.write(out));
+            }
+        }
+        if !self.end.is_empty() {
+            *out += self.end;
+            out.push('\n');
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq, Hash)]
+    struct Key {
+        number: u32,
+    }
+
+    #[derive(Debug)]
+    #[allow(dead_code)]
+    struct Thing {
+        by_name: HashMap<Key, Vec<u32>>,
+        order_counts: Vec<u32>,
+        nothing: (),
+    }
+
+    #[test]
+    fn maps_have_no_order_and_lists_have_one() {
+        let thing = |entries: &[u32], list: &[u32]| Thing {
+            by_name: entries
+                .iter()
+                .map(|n| (Key { number: *n }, vec![*n, n + 1]))
+                .collect(),
+            order_counts: list.to_vec(),
+            nothing: (),
+        };
+        let forward: Vec<u32> = (0..50).collect();
+        let backward: Vec<u32> = (0..50).rev().collect();
+        let a = ordered(&thing(&forward, &[1, 2]));
+        assert_eq!(a, ordered(&thing(&backward, &[1, 2])));
+        assert_ne!(a, ordered(&thing(&backward, &[2, 1])));
+        assert_ne!(a, ordered(&thing(&forward[1..], &[1, 2])));
+        // Nothing is lost on the way.
+        let plain = format!("{:#?}", thing(&[7], &[1, 2]));
+        assert_eq!(ordered(&thing(&[7], &[1, 2])).trim_end(), plain);
+    }
+}
