@@ -94,7 +94,8 @@ impl Figure {
         if self.right == self.packets {
             return;
         }
-        let why = self.wrong.as_deref().or(entrance.closed.as_deref());
+        // The search for a way in knows the rule; a packet that was judged on the short way does not say it.
+        let why = entrance.closed.as_deref().or(self.wrong.as_deref());
         self.warning = Some(format!(
             "{} of {} packets did not pass as the case means it, so the figure is that of something else: {}",
             self.packets - self.right,
