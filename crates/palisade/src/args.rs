@@ -23,6 +23,8 @@ pub enum Command {
     Check(Box<CheckArguments>),
     /// Print rules as iptables-save would.
     Fmt(FmtArguments),
+    /// Measure what a packet costs on this machine, case by case.
+    Bench(Box<BenchArguments>),
     /// Help for a command, or for a match or target of the language: help match recent, help matches.
     Help(HelpArguments),
     /// Completions for a shell: palisade completions bash.
@@ -265,6 +267,50 @@ pub struct FmtArguments {
     /// Print counters too, as iptables-save -c.
     #[arg(short = 'c', long)]
     pub counters: bool,
+    /// Colour.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Color,
+}
+
+/// `palisade bench`.
+#[derive(Debug, Args)]
+pub struct BenchArguments {
+    /// Cases by name (established-65536, also with other numbers) or pattern (rules-*); all if not said.
+    #[arg(long, value_name = "CASE,…", value_delimiter = ',')]
+    pub cases: Vec<String>,
+    /// Name the cases and what they measure.
+    #[arg(long)]
+    pub list: bool,
+    /// Rules of your own, IPv4, for the cases established-N and new-N: says so when packets do not pass.
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// Flows of the cases established-N and new-N, whatever their names say.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub flows: Option<u32>,
+    /// Packets of the cases established-N and new-N, whatever their names say.
+    #[arg(long, value_enum)]
+    pub mix: Option<crate::bench::Mix>,
+    /// Packets handed over at a time.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub batch: u32,
+    /// Packets of a round; as many as take 0.3 seconds if not said.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub packets: Option<u64>,
+    /// Rounds, of which the median is told.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Short rounds and small cases only: whether it runs, not how fast.
+    #[arg(long)]
+    pub quick: bool,
+    /// A sysctl of connection tracking, by the kernel's name.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub sysctl: Vec<String>,
+    /// Who walks the rules.
+    #[arg(long, value_enum, default_value = "compiled")]
+    pub evaluator: EvaluatorArgument,
+    /// Output format.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
     /// Colour.
     #[arg(long, value_enum, default_value = "auto")]
     pub color: Color,

@@ -1,6 +1,7 @@
 //! `palisade`: arguments in, rendering out.
 
 mod args;
+mod bench;
 mod check;
 mod completions;
 mod diagnostics;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Trace(trace) => trace::run(trace),
         Command::Check(check) => check::run(check),
         Command::Fmt(fmt) => rules::fmt(fmt),
+        Command::Bench(bench) => bench::run(bench),
         Command::Help(words) => help::run(words),
         Command::Completions(shell) => completions::run(shell),
         Command::Iptables(line) => programs::run(line, Program::Tables, Family::V4),
