@@ -277,10 +277,9 @@ impl Connection {
             return None;
         }
         let differs = |a: [u64; 2], b: [u64; 2]| a[0] ^ b[0] | a[1] ^ b[1];
-        let back = differs(self.source, key.destination)
-            | differs(self.destination, key.source)
-            | u64::from(self.words ^ key.words.rotate_right(16));
-        if back == 0 {
+        if self.words == key.words.rotate_right(16)
+            && differs(self.source, key.destination) | differs(self.destination, key.source) == 0
+        {
             return Some(Direction::Reply);
         }
         let forth = differs(self.source, key.source)

@@ -5,12 +5,14 @@
 //! [`Conntrack::follow`] makes the tracker's step. The first three change nothing and may be asked of many packets
 //! before the first of them is followed; so `follow` looks again whether the entry is still the one.
 
-use palisade_wire::{Family, Packet, Plain, Timestamp};
+use palisade_wire::udp::Udp;
+use palisade_wire::{Family, Packet, Plain, Timestamp, proto};
 
 use crate::connection::{ConnId, Connection, Status};
-use crate::flow::Stepped;
+use crate::flow::{Stepped, sooner};
 use crate::hash;
 use crate::proto::tcp::TcpState;
+use crate::proto::udp;
 use crate::reason::{DropReason, Invalid};
 use crate::table::{Conntrack, unlink};
 use crate::track::{Track, TrackHook};
@@ -62,6 +64,12 @@ impl Conntrack {
             hash: hash::of_ports(self.config.hash_seed, &key),
             key,
         }
+    }
+
+    /// Reads the line of the index where a flow's connection stands, if it does; what it tells is of no use.
+    #[inline]
+    pub fn touch(&self, flow: &Flow) -> u32 {
+        self.index.touch(flow.hash)
     }
 
     /// Reads the line of the index where a flow's connection stands, if it does, and names the slot that it most
@@ -186,6 +194,12 @@ impl Conntrack {
         // A checksum that is right is right; what is wrong with another one is told by who looks closer.
         let verify =
             hook == TrackHook::Prerouting && self.config.checksum != 0 && !plain.checksum_ok(bytes);
+        if plain.protocol == proto::UDP
+            && !verify
+            && let Some(id) = self.follow_udp(slot, direction, (plain, bytes), now)
+        {
+            return Ok(id);
+        }
         let packet = &plain.packet(bytes);
         match self.advance(packet, (slot, direction), verify, now, None) {
             Stepped::Valid { id, .. } => Ok(id),
@@ -195,6 +209,39 @@ impl Conntrack {
             }
             Stepped::Invalid(why) => Err(Followed(Said::Invalid(why))),
         }
+    }
+
+    /// The whole step of UDP, for a plain connection that has seen both directions; `None`, and nothing happened, if
+    /// the packet's length is wrong.
+    #[inline]
+    fn follow_udp(
+        &mut self,
+        slot: u32,
+        direction: Direction,
+        (plain, bytes): (&Plain, &[u8]),
+        now: Timestamp,
+    ) -> Option<ConnId> {
+        let at = plain.transport_offset();
+        let length: &[u8; 2] = bytes.get(at + 4..)?.first_chunk()?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        if length < Udp::HEADER_LEN || length > usize::from(plain.length) - at {
+            return None;
+        }
+        let connection = self.slab.get_mut(slot)?;
+        let id = ConnId {
+            index: slot,
+            generation: connection.generation,
+        };
+        let before = connection.deadline();
+        let seconds = udp::timeout(connection, &self.config, now);
+        if !connection.status.has(Status::FIXED_TIMEOUT) {
+            connection.renew(seconds, now);
+            if sooner(connection.deadline(), before) {
+                self.slab.hasten(slot);
+            }
+        }
+        self.slab.count(slot, direction, plain.length.into());
+        Some(id)
     }
 
     /// What [`track`](Self::track) would say of a packet that was followed in vain.
