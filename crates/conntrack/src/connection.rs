@@ -398,6 +398,12 @@ impl Connection {
         self.part = packed::pack(tcp);
     }
 
+    /// The words of the protocol's part.
+    #[inline]
+    pub(crate) fn part_mut(&mut self) -> &mut [u32; 14] {
+        &mut self.part
+    }
+
     /// The SCTP part.
     pub(crate) fn sctp(&self) -> Option<SctpAssociation> {
         (self.protocol == proto::SCTP).then(|| SctpAssociation::unpack(&self.part))

@@ -11,7 +11,7 @@ use palisade_wire::{Family, Packet, Plain, Timestamp, proto};
 use crate::connection::{ConnId, Connection, Status};
 use crate::flow::{Stepped, sooner};
 use crate::hash;
-use crate::proto::tcp::TcpState;
+use crate::proto::tcp::{TcpState, quick};
 use crate::proto::udp;
 use crate::reason::{DropReason, Invalid};
 use crate::table::{Conntrack, unlink};
@@ -194,10 +194,7 @@ impl Conntrack {
         // A checksum that is right is right; what is wrong with another one is told by who looks closer.
         let verify =
             hook == TrackHook::Prerouting && self.config.checksum != 0 && !plain.checksum_ok(bytes);
-        if plain.protocol == proto::UDP
-            && !verify
-            && let Some(id) = self.follow_udp(slot, direction, (plain, bytes), now)
-        {
+        if !verify && let Some(id) = self.follow_usual(slot, direction, (plain, bytes), now) {
             return Ok(id);
         }
         let packet = &plain.packet(bytes);
@@ -211,10 +208,10 @@ impl Conntrack {
         }
     }
 
-    /// The whole step of UDP, for a plain connection that has seen both directions; `None`, and nothing happened, if
-    /// the packet's length is wrong.
+    /// The whole step of most packets, for a plain connection that has seen both directions; `None`, and nothing
+    /// happened, of other packets.
     #[inline]
-    fn follow_udp(
+    fn follow_usual(
         &mut self,
         slot: u32,
         direction: Direction,
@@ -222,18 +219,27 @@ impl Conntrack {
         now: Timestamp,
     ) -> Option<ConnId> {
         let at = plain.transport_offset();
-        let length: &[u8; 2] = bytes.get(at + 4..)?.first_chunk()?;
-        let length = usize::from(u16::from_be_bytes(*length));
-        if length < Udp::HEADER_LEN || length > usize::from(plain.length) - at {
-            return None;
-        }
+        let transport = bytes.get(at..)?;
+        let have = usize::from(plain.length) - at;
         let connection = self.slab.get_mut(slot)?;
         let id = ConnId {
             index: slot,
             generation: connection.generation,
         };
         let before = connection.deadline();
-        let seconds = udp::timeout(connection, &self.config, now);
+        let seconds = if plain.protocol == proto::UDP {
+            let length: &[u8; 2] = transport.get(4..)?.first_chunk()?;
+            let length = usize::from(u16::from_be_bytes(*length));
+            if length < Udp::HEADER_LEN || length > have {
+                return None;
+            }
+            udp::timeout(connection, &self.config, now)
+        } else {
+            let words = connection.part_mut();
+            let seconds = quick::step(words, (transport, have), direction, &self.config)?;
+            connection.status.set(Status::ASSURED);
+            seconds
+        };
         if !connection.status.has(Status::FIXED_TIMEOUT) {
             connection.renew(seconds, now);
             if sooner(connection.deadline(), before) {

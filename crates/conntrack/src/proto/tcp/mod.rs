@@ -6,6 +6,7 @@
 
 pub mod machine;
 pub(crate) mod packed;
+pub(crate) mod quick;
 pub mod window;
 
 pub use machine::{FlagClass, TcpState};

@@ -26,7 +26,7 @@ const MAX_SCALE: u8 = 14;
 
 /// An acknowledgement may lie this far back at least, whatever the window (kernel
 /// `MAXACKWINCONST`).
-const MAX_ACK_WINDOW: u32 = 66_000;
+pub(super) const MAX_ACK_WINDOW: u32 = 66_000;
 
 /// What is known of one end (kernel `struct ip_ct_tcp_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
