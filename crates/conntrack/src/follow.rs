@@ -21,8 +21,35 @@ use crate::tuple::{Direction, Key};
 /// A packet's tuple, hashed.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
-    key: Key,
+    plain: Plain,
     hash: u64,
+}
+
+impl Flow {
+    /// The look that it was made of.
+    #[inline]
+    pub fn plain(&self) -> &Plain {
+        &self.plain
+    }
+
+    #[inline]
+    fn key(&self) -> Key {
+        key(&self.plain)
+    }
+}
+
+#[inline]
+fn key(plain: &Plain) -> Key {
+    Key {
+        source: plain.source,
+        destination: plain.destination,
+        words: plain.ports,
+        protocol: plain.protocol,
+        family: match plain.family {
+            Family::V4 => Key::V4,
+            Family::V6 => Key::V6,
+        },
+    }
 }
 
 /// A plain connection that a packet seems to belong to.
@@ -49,20 +76,10 @@ enum Said {
 impl Conntrack {
     /// The flow of a packet, outside of any zone.
     #[inline]
-    pub fn flow(&self, plain: &Plain) -> Flow {
-        let key = Key {
-            source: plain.source,
-            destination: plain.destination,
-            words: plain.ports,
-            protocol: plain.protocol,
-            family: match plain.family {
-                Family::V4 => Key::V4,
-                Family::V6 => Key::V6,
-            },
-        };
+    pub fn flow(&self, plain: Plain) -> Flow {
         Flow {
-            hash: hash::of_ports(self.config.hash_seed, &key),
-            key,
+            hash: hash::of_ports(self.config.hash_seed, &key(&plain)),
+            plain,
         }
     }
 
@@ -107,7 +124,7 @@ impl Conntrack {
         {
             return None;
         }
-        let direction = connection.direction_of(&flow.key)?;
+        let direction = connection.direction_of(&flow.key())?;
         Some(Known {
             slot,
             direction,
@@ -118,7 +135,7 @@ impl Conntrack {
     /// The connection of a flow outside of any zone, whatever it is: its slot, the packet's direction, and whether it is
     /// a plain one. One that ended and is met ends here.
     pub fn meet(&mut self, flow: &Flow, now: Timestamp) -> Option<(u32, Direction, bool)> {
-        let (slot, direction) = self.search(&flow.key, flow.hash, [0; 2], now)?;
+        let (slot, direction) = self.search(&flow.key(), flow.hash, [0; 2], now)?;
         let plain = self.slab.get(slot).is_some_and(Connection::is_plain);
         Some((slot, direction, plain))
     }
@@ -143,7 +160,7 @@ impl Conntrack {
             Some((slot, direction)) => {
                 self.step_on(packet, (slot, direction, false), verify, hook, now)
             }
-            None => match self.open(&flow.key, flow.hash, now) {
+            None => match self.open(&flow.key(), flow.hash, now) {
                 Some(slot) => {
                     self.step_on(packet, (slot, Direction::Original, true), verify, hook, now)
                 }
