@@ -98,8 +98,8 @@ impl Conntrack {
 
     /// Reads an entry ahead; what it tells is of no use.
     #[inline]
-    pub fn peek(&self, slot: u32) -> u64 {
-        self.slab.peek(slot)
+    pub fn peek(&self, slot: u32, flow: &Flow) -> u64 {
+        self.slab.peek(slot, flow.plain.protocol != proto::UDP)
     }
 
     /// The plain, confirmed, living connection of a flow; it is looked for in `guessed` first.
@@ -238,6 +238,9 @@ impl Conntrack {
         let at = plain.transport_offset();
         let transport = bytes.get(at..)?;
         let have = usize::from(plain.length) - at;
+        // Who was assured then is assured now, unless the clock went back.
+        let onwards = now >= self.latest;
+        self.latest = self.latest.max(now);
         let connection = self.slab.get_mut(slot)?;
         let id = ConnId {
             index: slot,
@@ -250,7 +253,12 @@ impl Conntrack {
             if length < Udp::HEADER_LEN || length > have {
                 return None;
             }
-            udp::timeout(connection, &self.config, now)
+            if onwards && connection.assured() {
+                // What this hangs on stands in the entry's second line, which need not be read.
+                self.config.udp_timeout_stream
+            } else {
+                udp::timeout(connection, &self.config, now)
+            }
         } else {
             let words = connection.part_mut();
             let seconds = quick::step(words, (transport, have), direction, &self.config)?;

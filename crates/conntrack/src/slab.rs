@@ -85,10 +85,10 @@ impl Slab {
         self.chunks.get(chunk)?.get(place)
     }
 
-    /// Reads both lines of an entry; the value is of no use.
+    /// Reads the first line of an entry, or both; the value is of no use.
     #[inline]
-    pub(crate) fn peek(&self, index: u32) -> u64 {
-        self.slot(index).map_or(0, Connection::peek)
+    pub(crate) fn peek(&self, index: u32, both: bool) -> u64 {
+        self.slot(index).map_or(0, |c| c.peek(both))
     }
 
     #[inline]

@@ -82,6 +82,8 @@ pub struct Conntrack {
     sweep_at: usize,
     next_number: u64,
     ended: Vec<u32>,
+    /// The latest moment that a packet came at.
+    pub(crate) latest: Timestamp,
     pub(crate) expectations: Expectations,
     pub(crate) stats: Stats,
     pub(crate) explain: bool,
@@ -105,6 +107,7 @@ impl Conntrack {
             sweep_at: 0,
             next_number: 1,
             ended: Vec::new(),
+            latest: Timestamp::default(),
             expectations: Expectations::default(),
             stats: Stats::default(),
             explain: false,
@@ -658,7 +661,7 @@ struct Known<'a> {
 impl Links for Known<'_> {
     #[inline]
     fn touch(&self, link: Link) -> u64 {
-        self.slab.peek(unlink(link).0)
+        self.slab.peek(unlink(link).0, false)
     }
 
     #[inline]

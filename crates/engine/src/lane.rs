@@ -129,7 +129,9 @@ impl Engine {
     /// Reads the entry ahead.
     #[inline]
     pub(crate) fn peek(&self, ready: &Ready) -> u64 {
-        ready.slot.map_or(0, |slot| self.conntrack.peek(slot))
+        ready
+            .slot
+            .map_or(0, |slot| self.conntrack.peek(slot, &ready.flow))
     }
 
     /// The short way, if there is one.
