@@ -328,6 +328,7 @@ impl<'a> Bench<'a> {
         );
         self.rounds(&mut subject, &mut load, want, &mut whole)?;
         let packet = whole.median();
+        (figure.packets, figure.right) = (whole.packets, whole.right);
         figure.more("packet", super::report::rounded(packet));
         figure.notes.push(format!(
             "all of a new packet that is dropped: {packet:.0} ns"
