@@ -28,7 +28,7 @@ pub(crate) struct Cold {
 }
 
 /// Entries by slot.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Slab {
     chunks: Vec<Vec<Connection>>,
     cold: Vec<Vec<Cold>>,
@@ -37,7 +37,8 @@ pub(crate) struct Slab {
     traffic: Vec<Vec<[Traffic; 2]>>,
     /// Neighbours in the chain of an original source: newer, older.
     sources: Vec<Vec<[u32; 2]>>,
-    free: Vec<u32>,
+    /// The first free slot; each names the next in the place of a mark.
+    free: u32,
     slots: usize,
     counted: bool,
 }
@@ -46,8 +47,14 @@ impl Slab {
     /// An empty slab; `counted` says whether it holds traffic.
     pub(crate) fn new(counted: bool) -> Self {
         Slab {
+            chunks: Vec::new(),
+            cold: Vec::new(),
+            due: Vec::new(),
+            traffic: Vec::new(),
+            sources: Vec::new(),
+            free: NONE,
+            slots: 0,
             counted,
-            ..Slab::default()
         }
     }
 
@@ -70,7 +77,6 @@ impl Slab {
             + of(&self.due)
             + of(&self.traffic)
             + of(&self.sources)
-            + self.free.capacity() * size_of::<u32>()
     }
 
     #[inline]
@@ -100,8 +106,10 @@ impl Slab {
 
     /// A free slot, and the generation of what will stand there: it is to be [`put`](Self::put) there at once.
     pub(crate) fn reserve(&mut self) -> (u32, u32) {
-        if let Some(index) = self.free.pop() {
-            let generation = self.slot(index).map_or(0, |c| c.generation);
+        let index = self.free;
+        if let Some(slot) = self.slot(index) {
+            let generation = slot.generation;
+            self.free = slot.mark;
             return (index, generation);
         }
         let index = self.slots;
@@ -135,8 +143,11 @@ impl Slab {
 
     /// Takes a connection out.
     pub(crate) fn take(&mut self, index: u32) -> Option<Connection> {
-        let taken = self.get_mut(index)?.take();
-        self.free.push(index);
+        let next = self.free;
+        let slot = self.get_mut(index)?;
+        let taken = slot.take();
+        slot.mark = next;
+        self.free = index;
         Some(taken)
     }
 

@@ -14,7 +14,7 @@ use crate::lane::{Long, Recorded};
 use crate::outcome::{Outcome, Path, Verdict};
 
 /// Packets that are looked at together.
-const STAGE: usize = 32;
+pub(crate) const STAGE: usize = 32;
 
 /// Where the headers of most packets have ended.
 const HEADERS: usize = 40;

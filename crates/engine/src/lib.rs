@@ -178,7 +178,7 @@ impl Engine {
             evaluator: setup.evaluator,
             ports: vec![batch::PortInfo::default()],
             lane: lane::Lane::default(),
-            ready: Vec::new(),
+            ready: Vec::with_capacity(batch::STAGE),
         })
     }
 
