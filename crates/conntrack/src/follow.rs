@@ -7,6 +7,7 @@
 
 use palisade_wire::{Family, Packet, Plain, Timestamp};
 
+use crate::config::Config;
 use crate::connection::{ConnId, Connection, Status};
 use crate::flow::Stepped;
 use crate::hash;
@@ -38,16 +39,17 @@ pub struct Known<'a> {
 #[derive(Clone, Debug)]
 pub struct Followed(Said);
 
-#[derive(Clone, Debug)]
-enum Said {
-    Invalid(Invalid),
-    Repeat(TcpState),
+impl Followed {
+    /// Whether its connection is gone and it is to be looked at as a first packet.
+    pub fn starts_anew(&self) -> bool {
+        matches!(self.0, Said::Repeat(_))
+    }
 }
 
-impl Conntrack {
-    /// The flow of a packet, outside of any zone.
+impl Flow {
+    /// The flow of a plain packet, outside of any zone.
     #[inline]
-    pub fn flow(&self, plain: &Plain) -> Flow {
+    pub fn of_plain(config: &Config, plain: &Plain) -> Self {
         let key = Key {
             source: plain.source,
             destination: plain.destination,
@@ -58,10 +60,37 @@ impl Conntrack {
                 Family::V6 => Key::V6,
             },
         };
-        Flow {
-            hash: hash::of_ports(self.config.hash_seed, &key),
-            key,
-        }
+        let hash = hash::of_ports(config.hash_seed, &key);
+        Flow { key, hash }
+    }
+
+    pub(crate) fn keyed(seed: (u64, u64), key: Key) -> Self {
+        let hash = hash::of(seed, &key, 0);
+        Flow { key, hash }
+    }
+
+    /// The same in both directions, and for everybody who knows the seed.
+    #[inline]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Said {
+    Invalid(Invalid),
+    Repeat(TcpState),
+}
+
+impl Conntrack {
+    /// The flow of a packet, outside of any zone.
+    #[inline]
+    pub fn flow(&self, plain: &Plain) -> Flow {
+        Flow::of_plain(&self.config, plain)
     }
 
     /// Reads the line of the index where a flow's connection stands, if it does, and names the slot that it most

@@ -39,6 +39,7 @@ pub mod helper;
 mod index;
 pub mod jhash;
 pub mod nat;
+pub mod parted;
 pub mod policy;
 pub mod print;
 pub mod proto;

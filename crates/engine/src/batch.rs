@@ -14,7 +14,7 @@ use crate::lane::{Long, Recorded};
 use crate::outcome::{Outcome, Path, Verdict};
 
 /// Packets that are looked at together.
-const STAGE: usize = 32;
+pub(crate) const STAGE: usize = 32;
 
 /// A way into the engine, from [`Engine::port`]: the interface that packets come by, or that those made here
 /// leave by.
@@ -159,16 +159,23 @@ impl Engine {
     }
 
     /// A packet by the route that every packet can take.
-    fn long_way(
+    pub(crate) fn long_way(
         &mut self,
         arrival: &mut Arrival<'_>,
         foretold: Option<Followed>,
         record: Option<(u32, Direction)>,
         now: Timestamp,
     ) {
+        let input = self.input_of(arrival, now);
+        let outcome = self.process_foretold(&input, foretold, &mut ());
+        self.went_long_way(arrival, outcome, record, now);
+    }
+
+    /// A packet as those that come alone.
+    pub(crate) fn input_of<'b>(&self, arrival: &'b Arrival<'_>, now: Timestamp) -> Input<'b> {
         let info = self.ports.get(arrival.port.0 as usize);
         let PortInfo { route, bridge } = info.cloned().unwrap_or_default();
-        let input = Input {
+        Input {
             bytes: arrival.bytes,
             time: now,
             route,
@@ -177,8 +184,17 @@ impl Engine {
             bridge,
             snapped: false,
             owner: None,
-        };
-        let mut outcome = self.process_foretold(&input, foretold, &mut ());
+        }
+    }
+
+    /// Says what became of a packet that took the long way.
+    pub(crate) fn went_long_way(
+        &mut self,
+        arrival: &mut Arrival<'_>,
+        mut outcome: Outcome,
+        record: Option<(u32, Direction)>,
+        now: Timestamp,
+    ) {
         arrival.judged = Judged::of(&outcome);
         if let Some(output) = &outcome.output
             && let Some(bytes) = arrival.bytes.get_mut(..output.len())

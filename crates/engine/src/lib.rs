@@ -46,6 +46,7 @@ mod remember;
 mod remembered;
 mod routing;
 mod sets;
+pub mod shards;
 pub mod socket;
 mod synproxy;
 mod targets;
