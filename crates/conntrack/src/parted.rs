@@ -247,6 +247,20 @@ impl Conntrack {
             })
     }
 
+    /// Whether one of the other tables has a connection with one of an unconfirmed one's tuples.
+    pub(crate) fn held_by_others(&mut self, id: ConnId, now: Timestamp) -> bool {
+        let Some(connection) = self.slot(id.index) else {
+            return false;
+        };
+        let (tuples, zones) = (connection.tuples(), connection.zones());
+        tuples.iter().zip(zones).any(|(tuple, zone)| {
+            let key = tuple.key();
+            let hash = self.hash(&key, zone);
+            let mut others = self.others.iter_mut();
+            others.any(|other| other.search(&key, hash, zones, now).is_some())
+        })
+    }
+
     /// What expectations of the other tables say to a new one of this table, and what they leave of the limits.
     pub(crate) fn ask_others(
         &mut self,

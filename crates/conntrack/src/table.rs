@@ -430,6 +430,10 @@ impl Conntrack {
         };
         let (zones, single) = (connection.zones(), connection.single());
         let key = connection.key();
+        if !self.others.is_empty() && self.held_by_others(id, now) {
+            self.remove(id.index);
+            return Err(());
+        }
         if single && zones == [0; 2] {
             return self.confirm_under(id, self.hash(&key, 0), now);
         }
