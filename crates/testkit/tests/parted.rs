@@ -25,6 +25,22 @@ fn check(name: &str, text: &str, base: &Path, shards: usize, seed: u64) -> Parte
     parted
 }
 
+/// A script without the rules that want one shard.
+fn lightened(text: &str) -> String {
+    let heavy = [
+        "--helper pptp",
+        "--helper sip",
+        "--helper RAS",
+        "--helper Q.931",
+        "-j SYNPROXY",
+        "--zone",
+    ];
+    let lines = text
+        .lines()
+        .filter(|line| !heavy.iter().any(|h| line.contains(h)));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 fn by_chance(seeds: std::ops::Range<u64>) -> Parted {
     let mut all = Parted::default();
     for seed in seeds {
@@ -34,7 +50,11 @@ fn by_chance(seeds: std::ops::Range<u64>) -> Parted {
         };
         let shards = 2 + seed as usize % 3;
         let name = format!("seed {seed}");
-        all.add(check(&name, &made.text, Path::new("."), shards, seed));
+        let text = match seed % 8 {
+            1 => made.text,
+            _ => lightened(&made.text),
+        };
+        all.add(check(&name, &text, Path::new("."), shards, seed));
     }
     all
 }
