@@ -38,6 +38,8 @@ mod hash;
 pub mod helper;
 mod index;
 pub mod jhash;
+#[cfg(test)]
+mod modelled;
 pub mod nat;
 pub mod parted;
 pub mod policy;

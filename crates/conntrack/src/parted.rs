@@ -34,6 +34,9 @@ mod sync {
 #[path = "tally.rs"]
 mod tally;
 
+#[cfg(test)]
+mod tests;
+
 pub use tally::Tally;
 
 /// What a table knows of the others that it is one with.

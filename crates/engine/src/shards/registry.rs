@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use super::sync::{AtomicUsize, Ordering::Relaxed, RwLock};
 
 /// Parts with a lock of their own.
-const STRIPES: usize = if cfg!(test) { 2 } else { 64 };
+const STRIPES: usize = 64;
 
 #[derive(Debug)]
 #[repr(align(64))]

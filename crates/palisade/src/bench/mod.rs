@@ -9,6 +9,7 @@ mod memory;
 mod packets;
 mod report;
 mod ruleset;
+mod threads;
 mod work;
 
 use std::io::{self, IsTerminal, Write};
