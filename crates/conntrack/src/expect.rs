@@ -320,8 +320,8 @@ impl Expectations {
             self.next = self.next.max(other.next);
         }
         let of = |one: &Expectations| one.places.get(&place).cloned().unwrap_or_default();
-        for (own, one) in std::iter::once((true, &*self))
-            .chain(others.iter().map(|other| (false, &**other)))
+        for (own, one) in
+            std::iter::once((true, &*self)).chain(others.iter().map(|other| (false, &**other)))
         {
             let here = of(one).into_iter();
             there.extend(here.filter_map(|id| Some((id, own, one.all.get(&id)?))));

@@ -27,6 +27,9 @@
 //! assert_eq!(states, [State::New, State::Established]);
 //! ```
 
+// What threads share is compiled once more for its models.
+#![cfg_attr(test, allow(clippy::duplicate_mod))]
+
 pub mod config;
 pub mod connection;
 pub mod defrag;

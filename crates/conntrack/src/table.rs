@@ -302,8 +302,8 @@ impl Conntrack {
         }
         self.sweep(SWEEP_FULL, now);
         let hash = hash(self);
-        let room = self.counts_one_more(max)
-            || self.early_drop(hash, now) && self.counts_one_more(max);
+        let room =
+            self.counts_one_more(max) || self.early_drop(hash, now) && self.counts_one_more(max);
         self.stats.table_full += u64::from(!room);
         room
     }

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn flow(packet: &[u8]) -> Option<Flow> {
-    Flow::of(&Config::default(), &Packet::parse(packet).expect("a packet"))
+    Flow::of(
+        &Config::default(),
+        &Packet::parse(packet).expect("a packet"),
+    )
 }
 
 proptest! {

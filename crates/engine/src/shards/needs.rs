@@ -38,9 +38,9 @@ impl Needs {
             );
         }
         if bound && needs.proxies {
-            needs.serial.get_or_insert(
-                "SYNPROXY is used together with address translation or helpers",
-            );
+            needs
+                .serial
+                .get_or_insert("SYNPROXY is used together with address translation or helpers");
         }
         needs
     }

@@ -78,11 +78,7 @@ fn answered(syn: &[u8]) -> Vec<u8> {
         window: 1000,
         ..Tcp::default()
     };
-    build::tcp(
-        &Ip::new(packet.destination(), packet.source()),
-        &tcp,
-        b"",
-    )
+    build::tcp(&Ip::new(packet.destination(), packet.source()), &tcp, b"")
 }
 
 const FILTER: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [5:500]\n:OUTPUT ACCEPT [0:0]\n\
@@ -139,9 +135,7 @@ fn every_packet_is_judged_once_whoever_gets_it() {
                 .map(|bytes| Arrival::new(bytes, Port::default()))
                 .collect();
             shards.process_batch(thread % 3, &mut batch, Timestamp::new(1 + round, 0));
-            let passed = batch
-                .iter()
-                .filter(|a| a.judged.verdict == Verdict::Accept);
+            let passed = batch.iter().filter(|a| a.judged.verdict == Verdict::Accept);
             accepted.fetch_add(passed.count() as u64, Ordering::Relaxed);
         }
     });
@@ -277,7 +271,11 @@ fn rules_that_look_at_all_connections_want_one_shard() {
     let text = "*filter\n-A FORWARD -p tcp -m connlimit --connlimit-above 2 -j DROP\nCOMMIT\n";
     let alone = shards(text, 4, Config::default());
     assert_eq!(alone.count(), 1);
-    assert!(alone.serial_because().is_some_and(|w| w.contains("connlimit")));
+    assert!(
+        alone
+            .serial_because()
+            .is_some_and(|w| w.contains("connlimit"))
+    );
     assert_eq!(shards(FILTER, 4, Config::default()).count(), 4);
 }
 
@@ -287,10 +285,7 @@ fn pieces_of_a_packet_meet_and_it_finds_its_connection() {
     for port in 0..40u16 {
         let from = 4000 + port;
         let mut first = build::udp(&ip("10.0.0.2", "192.0.2.9"), from, 53, b"?");
-        assert_eq!(
-            judged(&shards, 0, &mut first, 1).verdict,
-            Verdict::Accept
-        );
+        assert_eq!(judged(&shards, 0, &mut first, 1).verdict, Verdict::Accept);
         let whole = build::udp(&ip("192.0.2.9", "10.0.0.2"), 53, from, &[7; 64]);
         let mut verdicts = Vec::new();
         // The last piece first, so that ports are known with the last that comes.

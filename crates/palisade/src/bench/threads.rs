@@ -92,7 +92,7 @@ impl Bench<'_> {
             };
             parts[several.shards.shard_of(packet.bytes())].push(copy);
         }
-        let (mut worked, mut passes) = (Vec::new(), 1);
+        let (mut passed, mut passes) = (Vec::new(), 1);
         for round in 0..=self.settings.rounds {
             let begun = Instant::now();
             let done = one.judge(0, &mut all, passes, now, State::Established);
@@ -109,17 +109,16 @@ impl Bench<'_> {
                 passes = (fitting as u32).clamp(1, MOST_PASSES);
                 continue;
             }
-            figure
-                .samples
-                .push(alone.as_secs_f64() / together.as_secs_f64());
             let longest = all_done.iter().map(|d| d.worked).max().unwrap_or_default();
-            worked.push(done.worked.as_secs_f64() / longest.as_secs_f64().max(1e-9));
+            let times = |one: Duration, all: Duration| one.as_secs_f64() / all.as_secs_f64();
+            figure.samples.push(times(done.worked, longest));
+            passed.push(times(alone, together));
         }
-        worked.sort_by(f64::total_cmp);
-        let middle = worked.get(worked.len() / 2).copied().unwrap_or_default();
-        figure.more("ratio_worked", super::report::rounded(middle));
+        passed.sort_by(f64::total_cmp);
+        let middle = passed.get(passed.len() / 2).copied().unwrap_or_default();
+        figure.more("ratio_passed", super::report::rounded(middle));
         figure.notes.push(format!(
-            "by the time that the threads had a processor, whatever else runs on this machine: {middle:.2}"
+            "by the time that passed, in which others may have had the processors: {middle:.2}"
         ));
         let entries = several.shards.len();
         ensure!(

@@ -60,13 +60,7 @@ pub fn hold(script: &Script, base: &Path, shards: usize, seed: u64) -> Result<Pa
     Ok(parted)
 }
 
-fn played(
-    script: &Script,
-    test: &Test,
-    setup: &Setup,
-    count: usize,
-    seed: u64,
-) -> Result<Parted> {
+fn played(script: &Script, test: &Test, setup: &Setup, count: usize, seed: u64) -> Result<Parted> {
     let mut engine = Engine::new(setup.clone())?;
     let shards = Shards::new(setup.clone(), count)?;
     let mut chance = Chance::new(seed);
@@ -166,7 +160,10 @@ impl Parted {
         let (entries, counted) = (view.len(), shards.count() > 1);
         drop(view);
         if counted && entries != shards.len() {
-            let words = format!("after line {line}: {entries} entries, {} counted", shards.len());
+            let words = format!(
+                "after line {line}: {entries} entries, {} counted",
+                shards.len()
+            );
             self.held.say(line, words);
         }
         let one = State::of_one(engine, now);
