@@ -277,10 +277,9 @@ impl Connection {
             return None;
         }
         let differs = |a: [u64; 2], b: [u64; 2]| a[0] ^ b[0] | a[1] ^ b[1];
-        let back = differs(self.source, key.destination)
-            | differs(self.destination, key.source)
-            | u64::from(self.words ^ key.words.rotate_right(16));
-        if back == 0 {
+        if self.words == key.words.rotate_right(16)
+            && differs(self.source, key.destination) | differs(self.destination, key.source) == 0
+        {
             return Some(Direction::Reply);
         }
         let forth = differs(self.source, key.source)
@@ -397,6 +396,12 @@ impl Connection {
     #[inline]
     pub(crate) fn set_tcp(&mut self, tcp: &TcpConnection) {
         self.part = packed::pack(tcp);
+    }
+
+    /// The words of the protocol's part.
+    #[inline]
+    pub(crate) fn part_mut(&mut self) -> &mut [u32; 14] {
+        &mut self.part
     }
 
     /// The SCTP part.

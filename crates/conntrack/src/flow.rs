@@ -333,10 +333,9 @@ impl Conntrack {
         if sooner(connection.deadline(), before) {
             self.slab.hasten(index);
         }
-        if counted && let Some(traffic) = self.slab.traffic_mut(index) {
-            let traffic = &mut traffic[direction.index()];
-            traffic.packets += 1;
-            traffic.bytes += packet.declared_len() as u64;
+        if counted {
+            let bytes = packet.declared_len() as u64;
+            self.slab.count(index, direction, bytes);
         }
         if kill {
             self.detach(index);
@@ -573,7 +572,8 @@ impl Conntrack {
 }
 
 /// Whether a deadline is before another one.
-fn sooner(deadline: Deadline, than: Deadline) -> bool {
+#[inline]
+pub(crate) fn sooner(deadline: Deadline, than: Deadline) -> bool {
     matches!((deadline, than), (Deadline::At(a), Deadline::At(b)) if a < b)
 }
 

@@ -5,13 +5,15 @@
 //! [`Conntrack::follow`] makes the tracker's step. The first three change nothing and may be asked of many packets
 //! before the first of them is followed; so `follow` looks again whether the entry is still the one.
 
-use palisade_wire::{Family, Packet, Plain, Timestamp};
+use palisade_wire::udp::Udp;
+use palisade_wire::{Family, Packet, Plain, Timestamp, proto};
 
 use crate::config::Config;
 use crate::connection::{ConnId, Connection, Status};
-use crate::flow::Stepped;
+use crate::flow::{Stepped, sooner};
 use crate::hash;
-use crate::proto::tcp::TcpState;
+use crate::proto::tcp::{TcpState, quick};
+use crate::proto::udp;
 use crate::reason::{DropReason, Invalid};
 use crate::table::{Conntrack, unlink};
 use crate::track::{Track, TrackHook};
@@ -91,6 +93,12 @@ impl Conntrack {
     #[inline]
     pub fn flow(&self, plain: &Plain) -> Flow {
         Flow::of_plain(&self.config, plain)
+    }
+
+    /// Reads the line of the index where a flow's connection stands, if it does; what it tells is of no use.
+    #[inline]
+    pub fn touch(&self, flow: &Flow) -> u32 {
+        self.index.touch(flow.hash)
     }
 
     /// Reads the line of the index where a flow's connection stands, if it does, and names the slot that it most
@@ -215,6 +223,9 @@ impl Conntrack {
         // A checksum that is right is right; what is wrong with another one is told by who looks closer.
         let verify =
             hook == TrackHook::Prerouting && self.config.checksum != 0 && !plain.checksum_ok(bytes);
+        if !verify && let Some(id) = self.follow_usual(slot, direction, (plain, bytes), now) {
+            return Ok(id);
+        }
         let packet = &plain.packet(bytes);
         match self.advance(packet, (slot, direction), verify, now, None) {
             Stepped::Valid { id, .. } => Ok(id),
@@ -224,6 +235,48 @@ impl Conntrack {
             }
             Stepped::Invalid(why) => Err(Followed(Said::Invalid(why))),
         }
+    }
+
+    /// The whole step of most packets, for a plain connection that has seen both directions; `None`, and nothing
+    /// happened, of other packets.
+    #[inline]
+    fn follow_usual(
+        &mut self,
+        slot: u32,
+        direction: Direction,
+        (plain, bytes): (&Plain, &[u8]),
+        now: Timestamp,
+    ) -> Option<ConnId> {
+        let at = plain.transport_offset();
+        let transport = bytes.get(at..)?;
+        let have = usize::from(plain.length) - at;
+        let connection = self.slab.get_mut(slot)?;
+        let id = ConnId {
+            index: slot,
+            generation: connection.generation,
+        };
+        let before = connection.deadline();
+        let seconds = if plain.protocol == proto::UDP {
+            let length: &[u8; 2] = transport.get(4..)?.first_chunk()?;
+            let length = usize::from(u16::from_be_bytes(*length));
+            if length < Udp::HEADER_LEN || length > have {
+                return None;
+            }
+            udp::timeout(connection, &self.config, now)
+        } else {
+            let words = connection.part_mut();
+            let seconds = quick::step(words, (transport, have), direction, &self.config)?;
+            connection.status.set(Status::ASSURED);
+            seconds
+        };
+        if !connection.status.has(Status::FIXED_TIMEOUT) {
+            connection.renew(seconds, now);
+            if sooner(connection.deadline(), before) {
+                self.slab.hasten(slot);
+            }
+        }
+        self.slab.count(slot, direction, plain.length.into());
+        Some(id)
     }
 
     /// What [`track`](Self::track) would say of a packet that was followed in vain.

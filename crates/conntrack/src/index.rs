@@ -42,6 +42,10 @@ const ALIGNMENT: usize = 64;
 /// Lines at most.
 const MOST_LINES: usize = 1 << 28;
 
+/// A one in each of four tags, and the highest bit of each.
+const LOW: u64 = 0x0001_0001_0001_0001;
+const HIGH: u64 = 0x8000_8000_8000_8000;
+
 /// What a link stands for: an entry's slot, and the direction whose tuple it was put under.
 pub(crate) type Link = u32;
 
@@ -155,8 +159,6 @@ fn set_tag(line: &mut [u32], place: usize, tag: u16) {
 /// The places of a line whose tag fits, a bit each; now and then one that does not.
 #[inline]
 fn fitting(line: &[u32; WORDS], tag: u16) -> u32 {
-    const LOW: u64 = 0x0001_0001_0001_0001;
-    const HIGH: u64 = 0x8000_8000_8000_8000;
     let wanted = u64::from(tag) * LOW;
     let mut fits = 0;
     for half in 0..3 {
@@ -197,15 +199,28 @@ impl Index {
         (self.lines.words.len() + old) * size_of::<u32>()
     }
 
+    /// Reads the line of a hash; the value is of no use.
+    #[inline]
+    pub(crate) fn touch(&self, hash: u64) -> u32 {
+        let at = self.lines.start + self.lines.home(hash) * WORDS;
+        self.lines.words.get(at).copied().unwrap_or(0)
+    }
+
     /// The first link under a hash that is only a guess yet: what a search would most likely find.
     #[inline]
     pub(crate) fn guess(&self, hash: u64) -> Option<Link> {
         let line = self.lines.line(self.lines.home(hash));
-        let fits = fitting(line, tag(hash));
-        if fits == 0 {
-            return None;
+        let wanted = u64::from(tag(hash)) * LOW;
+        for (half, links) in [(10, 0), (12, 4), (14, 8)] {
+            let pair = u64::from(line[half]) | u64::from(line[half + 1]) << 32;
+            let differs = pair ^ wanted;
+            let zero = differs.wrapping_sub(LOW) & !differs & HIGH;
+            if zero != 0 {
+                let place = links + zero.trailing_zeros() as usize / 16;
+                return line[place % WIDTH].checked_sub(1);
+            }
         }
-        line[fits.trailing_zeros() as usize % WIDTH].checked_sub(1)
+        None
     }
 
     /// The first link under a hash, of those that may have it, that `right` takes.

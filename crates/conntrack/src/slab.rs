@@ -13,9 +13,10 @@ use palisade_wire::Timestamp;
 
 use crate::connection::{Connection, Deadline, Traffic};
 use crate::nat::NONE;
+use crate::tuple::Direction;
 
 /// Entries in a chunk.
-const CHUNK: usize = 1 << 10;
+const CHUNK: usize = 1 << 13;
 
 /// What packets do not touch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -149,14 +150,19 @@ impl Slab {
         traffic.copied().unwrap_or_default()
     }
 
-    /// Traffic, if it is counted.
+    /// Counts a packet of a direction, if traffic is counted (`nf_ct_acct_update`).
     #[inline]
-    pub(crate) fn traffic_mut(&mut self, index: u32) -> Option<&mut [Traffic; 2]> {
+    pub(crate) fn count(&mut self, index: u32, direction: Direction, bytes: u64) {
         if !self.counted {
-            return None;
+            return;
         }
         let (chunk, place) = place(index);
-        self.traffic.get_mut(chunk)?.get_mut(place)
+        let traffic = self.traffic.get_mut(chunk).and_then(|c| c.get_mut(place));
+        if let Some(traffic) = traffic {
+            let traffic = &mut traffic[direction.index()];
+            traffic.packets += 1;
+            traffic.bytes += bytes;
+        }
     }
 
     /// The neighbours of a connection among those with its source.

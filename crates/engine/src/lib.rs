@@ -136,6 +136,8 @@ pub struct Engine {
     evaluator: Evaluator,
     ports: Vec<batch::PortInfo>,
     lane: lane::Lane,
+    /// Packets of a batch that are looked at together, kept to spare allocations.
+    ready: Vec<Option<lane::Ready>>,
 }
 
 impl Engine {
@@ -180,6 +182,7 @@ impl Engine {
             evaluator: setup.evaluator,
             ports: vec![batch::PortInfo::default()],
             lane: lane::Lane::default(),
+            ready: Vec::new(),
         })
     }
 

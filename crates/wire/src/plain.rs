@@ -1,6 +1,5 @@
 //! One look at a packet that is nothing special: what a data path asks of most of what it sees.
 
-use crate::checksum;
 use crate::ip::{Family, Layout, Packet, be16, be32, proto};
 
 /// A whole TCP or UDP packet without IPv4 options, IPv6 extension headers or fragmentation, with a right header
@@ -103,6 +102,12 @@ impl Plain {
         whole.then_some(self)
     }
 
+    /// Where the transport header begins.
+    #[inline]
+    pub fn transport_offset(&self) -> usize {
+        self.header()
+    }
+
     #[inline]
     fn header(&self) -> usize {
         match self.family {
@@ -124,19 +129,43 @@ impl Plain {
     /// Whether the transport checksum is right.
     #[inline]
     pub fn checksum_ok(&self, bytes: &[u8]) -> bool {
-        let range = self.header()..usize::from(self.length);
-        let data = bytes.get(range).unwrap_or_default();
-        let folded = |words: [u64; 2]| {
-            let halves = words.map(|w| (w >> 32) + (w & 0xffff_ffff));
-            halves[0] + halves[1]
+        let header = self.header();
+        let Some(whole) = bytes.get(..usize::from(self.length)) else {
+            return false;
         };
-        let pseudo = folded(self.source)
-            + folded(self.destination)
-            + u64::from(self.protocol)
-            + data.len() as u64;
-        let pseudo = (pseudo >> 32) + (pseudo & 0xffff_ffff);
-        let pseudo = (pseudo >> 16) + (pseudo & 0xffff);
-        checksum::finish(checksum::add(pseudo as u32, data)) == 0
+        // Both addresses stand right before the transport header.
+        let from = match self.family {
+            Family::V4 => header - 8,
+            Family::V6 => header - 32,
+        };
+        let (covered, transport) = (whole.get(from..), whole.len() - header);
+        // Any order of bytes gives the same sum with its bytes in that order, and 0xffff is the same in either.
+        let mut sum =
+            u64::from(u16::from(self.protocol).to_be()) + u64::from((transport as u16).to_be());
+        let mut add = |word: u64| {
+            let (more, carry) = sum.overflowing_add(word);
+            sum = more + u64::from(carry);
+        };
+        let mut rest = covered.unwrap_or_default();
+        while let Some((eight, behind)) = rest.split_first_chunk() {
+            add(u64::from_ne_bytes(*eight));
+            rest = behind;
+        }
+        if let Some((four, behind)) = rest.split_first_chunk() {
+            add(u64::from(u32::from_ne_bytes(*four)));
+            rest = behind;
+        }
+        if let Some((two, behind)) = rest.split_first_chunk() {
+            add(u64::from(u16::from_ne_bytes(*two)));
+            rest = behind;
+        }
+        if let [last] = rest {
+            add(u64::from(u16::from_ne_bytes([*last, 0])));
+        }
+        let sum = (sum >> 32) + (sum & 0xffff_ffff);
+        let sum = (sum >> 32) + (sum & 0xffff_ffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        (sum >> 16) + (sum & 0xffff) == 0xffff
     }
 }
 

@@ -94,16 +94,22 @@ pub(crate) fn start(now: Timestamp) -> ProtoState {
 /// Kernel `nf_conntrack_udp_packet`: the stream timeout and ASSURED come only when a packet
 /// after the first reply arrives later than two seconds after the first packet.
 pub(crate) fn update(connection: &mut Connection, config: &Config, now: Timestamp) -> Update {
-    let mut timeout = config.udp_timeout;
     if !connection.confirmed() {
         connection.set_proto(&start(now));
     }
-    if connection.replied() && now > connection.stream_from() {
-        timeout = config.udp_timeout_stream;
-        connection.status.set(Status::ASSURED);
-    }
     Update::Valid {
-        timeout: Some(timeout),
+        timeout: Some(timeout(connection, config, now)),
         ignored: None,
+    }
+}
+
+/// Seconds that a flow lives on, which a stream is safe from early drop for.
+#[inline]
+pub(crate) fn timeout(connection: &mut Connection, config: &Config, now: Timestamp) -> u64 {
+    if connection.replied() && now > connection.stream_from() {
+        connection.status.set(Status::ASSURED);
+        config.udp_timeout_stream
+    } else {
+        config.udp_timeout
     }
 }

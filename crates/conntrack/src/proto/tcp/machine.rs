@@ -203,7 +203,16 @@ const LEGAL: [u8; 9] = [
 /// Whether the flags may go together (kernel `tcp_valid_flags`).
 #[inline]
 pub fn legal_flags(bits: u8) -> bool {
-    LEGAL.contains(&(bits & !(flags::PSH | flags::ECE | flags::CWR)))
+    // A bit for every set of the lower six flags that is legal.
+    const SETS: u64 = {
+        let (mut sets, mut n) = (0, 0);
+        while n < LEGAL.len() {
+            sets |= 1 << LEGAL[n];
+            n += 1;
+        }
+        sets
+    };
+    SETS >> (bits & !(flags::PSH | flags::ECE | flags::CWR)) & 1 != 0
 }
 
 /// Timeout of a state in seconds.

@@ -6,6 +6,7 @@
 
 pub mod machine;
 pub(crate) mod packed;
+pub(crate) mod quick;
 pub mod window;
 
 pub use machine::{FlagClass, TcpState};
@@ -243,12 +244,12 @@ pub(crate) fn update(
     }
     let status = connection.status;
     let deadline = connection.deadline();
-    let Some(before) = connection.tcp() else {
+    let Some(mut tcp) = connection.tcp() else {
         return Update::Invalid(Invalid::WrongFamily {
             protocol: proto::TCP,
         });
     };
-    let mut tcp = before;
+    let before = step.is_some().then_some(tcp);
     // Only a client that SYNPROXY answered speaks before its server did: its keep-alives ask for the server's
     // SYN once more.
     if connection.proxied().is_some()
@@ -309,7 +310,7 @@ pub(crate) fn update(
         }
     };
     connection.set_tcp(&tcp);
-    if let Some(step) = step {
+    if let (Some(step), Some(before)) = (step, before) {
         *step = TcpStep::new(&before, &tcp, &segment, direction, context.config);
     }
     judged

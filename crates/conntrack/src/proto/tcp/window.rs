@@ -26,7 +26,7 @@ const MAX_SCALE: u8 = 14;
 
 /// An acknowledgement may lie this far back at least, whatever the window (kernel
 /// `MAXACKWINCONST`).
-const MAX_ACK_WINDOW: u32 = 66_000;
+pub(super) const MAX_ACK_WINDOW: u32 = 66_000;
 
 /// What is known of one end (kernel `struct ip_ct_tcp_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -174,37 +174,33 @@ pub(super) fn in_window(
     config: &Config,
 ) -> Verdict {
     let state = tcp.state;
-    let [mut original, mut reply] = tcp.peers;
+    let [original, reply] = &mut tcp.peers;
     let (sender, receiver) = match direction {
-        Direction::Original => (&mut original, &mut reply),
-        Direction::Reply => (&mut reply, &mut original),
+        Direction::Original => (original, reply),
+        Direction::Reply => (reply, original),
     };
-    let mut track = (
-        tcp.last_direction,
-        tcp.last_seq,
-        tcp.last_ack,
-        tcp.last_end,
-        tcp.last_window,
-        tcp.retransmissions,
-    );
-    let verdict = compare(
-        sender, receiver, state, direction, segment, config, &mut track,
-    );
-    tcp.peers = [original, reply];
-    (
-        tcp.last_direction,
-        tcp.last_seq,
-        tcp.last_ack,
-        tcp.last_end,
-        tcp.last_window,
-        tcp.retransmissions,
-    ) = track;
-    verdict
+    let last = Last {
+        direction: &mut tcp.last_direction,
+        seq: &mut tcp.last_seq,
+        ack: &mut tcp.last_ack,
+        end: &mut tcp.last_end,
+        window: &mut tcp.last_window,
+        repeated: &mut tcp.retransmissions,
+    };
+    compare(sender, receiver, state, direction, segment, config, last)
 }
 
-/// Last direction, seq, ack, end, window and the count of identical ACKs.
-type Retransmission = (Direction, SeqNumber, SeqNumber, SeqNumber, u16, u8);
+/// What is known of the last segment, and how often it came.
+struct Last<'a> {
+    direction: &'a mut Direction,
+    seq: &'a mut SeqNumber,
+    ack: &'a mut SeqNumber,
+    end: &'a mut SeqNumber,
+    window: &'a mut u16,
+    repeated: &'a mut u8,
+}
 
+#[inline]
 fn compare(
     sender: &mut Peer,
     receiver: &mut Peer,
@@ -212,7 +208,7 @@ fn compare(
     direction: Direction,
     segment: &Segment<'_>,
     config: &Config,
-    track: &mut Retransmission,
+    last: Last<'_>,
 ) -> Verdict {
     let syn = segment.flags & flags::SYN != 0;
     let has_ack = segment.flags & flags::ACK != 0;
@@ -345,12 +341,18 @@ fn compare(
     }
 
     if segment.class == FlagClass::Ack {
-        let same = (track.0, track.1, track.2, track.3, track.4)
-            == (direction, seq, ack, end, segment.window);
+        let same = (
+            *last.direction,
+            *last.seq,
+            *last.ack,
+            *last.end,
+            *last.window,
+        ) == (direction, seq, ack, end, segment.window);
         if same {
-            track.5 = track.5.saturating_add(1);
+            *last.repeated = last.repeated.saturating_add(1);
         } else {
-            *track = (direction, seq, ack, end, segment.window, 0);
+            (*last.direction, *last.seq, *last.ack) = (direction, seq, ack);
+            (*last.end, *last.window, *last.repeated) = (end, segment.window, 0);
         }
     }
     Verdict::Accept

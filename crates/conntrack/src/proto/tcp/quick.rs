@@ -1,0 +1,250 @@
+//! The segment that most segments are: an acknowledgement in an established connection, with or without data, within
+//! the window, and without selective acknowledgements. The same step as in the parent module and in
+//! [`window`](super::window), on the words of an entry; a property test holds them equal.
+
+use palisade_wire::{SeqNumber, tcp::flags};
+
+use super::window::MAX_ACK_WINDOW;
+use super::{FlagClass, PeerFlags, TcpState};
+use crate::config::Config;
+use crate::tuple::Direction;
+
+/// Options that hold nothing but a time stamp, as most systems lay them out.
+const STAMP_ONLY: [u8; 4] = [1, 1, 8, 10];
+
+/// What the step looks at.
+#[derive(Clone, Copy)]
+struct Ack {
+    seq: SeqNumber,
+    end: SeqNumber,
+    ack: SeqNumber,
+    window: u16,
+    /// It may hold selective acknowledgements.
+    options: bool,
+}
+
+impl Ack {
+    /// Reads a whole transport header with `length` bytes of header and payload; `None` of a segment that does more than
+    /// to acknowledge and to carry data.
+    #[inline]
+    fn of(transport: &[u8], length: usize) -> Option<Self> {
+        let header: &[u8; 20] = transport.first_chunk()?;
+        let word = |at: usize| {
+            u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        let offset = usize::from(header[12] >> 4) * 4;
+        let bits = header[13] & (flags::ACK | flags::SYN | flags::FIN | flags::RST);
+        if bits != flags::ACK || offset < 20 || length < offset {
+            return None;
+        }
+        let options = offset != 20
+            && !(offset == 32 && transport.get(20..24).is_some_and(|o| *o == STAMP_ONLY));
+        let seq = SeqNumber(word(4));
+        Some(Ack {
+            seq,
+            end: seq + (length - offset) as u32,
+            ack: SeqNumber(word(8)),
+            window: u16::from_be_bytes([header[14], header[15]]),
+            options,
+        })
+    }
+}
+
+/// One step on an entry's words (see [`packed`](super::packed)); the timeout in seconds, or `None`, and nothing
+/// changed, if this is not that segment.
+#[inline]
+pub(crate) fn step(
+    words: &mut [u32; 14],
+    (transport, length): (&[u8], usize),
+    direction: Direction,
+    config: &Config,
+) -> Option<u64> {
+    let segment = Ack::of(transport, length)?;
+    if words[12] >> 16 & 0xff != TcpState::Established as u32 {
+        return None;
+    }
+    let (s, r) = match direction {
+        Direction::Original => (0, 4),
+        Direction::Reply => (4, 0),
+    };
+    let sender = (words[s], words[s + 1], words[s + 2], words[s + 3]);
+    let (end, maxend, maxwin) = (SeqNumber(sender.0), SeqNumber(sender.1), sender.2);
+    let (other_end, other_maxwin) = (SeqNumber(words[r]), words[r + 2]);
+    let bit = |flags: PeerFlags, of: usize| u32::from(flags.0) << (4 * of + 8);
+    let mut marks = words[11];
+    let within = maxwin != 0
+        && (!segment.options || marks & bit(PeerFlags::SACK_PERMITTED, r) == 0)
+        && segment.seq.before(maxend + 1)
+        && segment.ack.before(other_end + 1)
+        && (other_maxwin == 0 || segment.end.after(end - other_maxwin - 1))
+        && segment
+            .ack
+            .after(other_end - maxwin.max(MAX_ACK_WINDOW) - 1);
+    if !within {
+        return None;
+    }
+    let scale = marks >> (4 * s) & 0xff;
+    let window = u32::from(segment.window) << (scale & 31);
+    words[s + 2] = maxwin.max(window);
+    if segment.end.after(end) {
+        words[s] = segment.end.0;
+        marks |= bit(PeerFlags::DATA_UNACKNOWLEDGED, s);
+    }
+    if marks & bit(PeerFlags::MAXACK_SET, s) == 0 || segment.ack.after(SeqNumber(sender.3)) {
+        words[s + 3] = segment.ack.0;
+        marks |= bit(PeerFlags::MAXACK_SET, s);
+    }
+    if other_maxwin != 0 && segment.end.after(maxend) {
+        words[r + 2] = other_maxwin.wrapping_add(segment.end.0.wrapping_sub(maxend.0));
+    }
+    let may_send = segment.ack + window;
+    if may_send.after(SeqNumber(words[r + 1]) - 1) {
+        words[r + 1] = (may_send + u32::from(window == 0)).0;
+    }
+    if segment.ack == other_end {
+        marks &= !bit(PeerFlags::DATA_UNACKNOWLEDGED, r);
+    }
+    words[11] = marks;
+    let seen = [segment.seq.0, segment.ack.0, segment.end.0];
+    let way = (direction as u32) << 31;
+    let again =
+        words[8..11] == seen && words[12] as u16 == segment.window && words[12] & 1 << 31 == way;
+    let repeated = match again {
+        true => (words[13] as u8).saturating_add(1),
+        false => 0,
+    };
+    words[8..11].copy_from_slice(&seen);
+    words[12] = u32::from(segment.window)
+        | (TcpState::Established as u32) << 16
+        | (FlagClass::Ack as u32) << 24
+        | way;
+    words[13] = words[13] & !0xff | u32::from(repeated);
+    let unacknowledged =
+        bit(PeerFlags::DATA_UNACKNOWLEDGED, 0) | bit(PeerFlags::DATA_UNACKNOWLEDGED, 4);
+    let usual = config.tcp_timeout_established;
+    let shorter = |seconds: u64| usual.min(seconds);
+    Some(
+        if u64::from(repeated) >= config.tcp_max_retrans && usual > config.tcp_timeout_max_retrans {
+            config.tcp_timeout_max_retrans
+        } else if marks & unacknowledged != 0 && usual > config.tcp_timeout_unacknowledged {
+            config.tcp_timeout_unacknowledged
+        } else if segment.window == 0 {
+            shorter(config.tcp_timeout_max_retrans)
+        } else {
+            usual
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Context, Peer, TcpConnection, Update, packed, update};
+    use super::*;
+    use crate::connection::{Connection, ProtoState, Status};
+    use crate::tuple::{Tuple, TupleProto};
+    use palisade_wire::{Packet, Timestamp, build, proto};
+    use proptest::prelude::*;
+
+    /// Numbers near a few places of the circle, where windows begin and end.
+    fn near() -> impl Strategy<Value = u32> {
+        let place = prop_oneof![Just(1000u32), Just(70_000), Just(u32::MAX - 20)];
+        (place, 0u32..12).prop_map(|(place, by)| place.wrapping_add(by))
+    }
+
+    fn peers() -> impl Strategy<Value = Peer> {
+        let window = prop_oneof![Just(0u32), 1u32..8, Just(66_000), Just(70_000)];
+        (near(), near(), window, near(), 0u8..15, any::<u8>()).prop_map(
+            |(end, maxend, maxwin, maxack, scale, flags)| Peer {
+                end: SeqNumber(end),
+                maxend: SeqNumber(maxend),
+                maxwin,
+                maxack: SeqNumber(maxack),
+                scale,
+                flags: PeerFlags(flags),
+            },
+        )
+    }
+
+    fn connections() -> impl Strategy<Value = TcpConnection> {
+        let state = prop_oneof![9 => Just(3usize), 1 => 0usize..10];
+        let last = (near(), near(), near(), 0u16..3, any::<bool>());
+        (state, [peers(), peers()], last, any::<(u8, u8)>()).prop_map(
+            |(state, peers, (seq, ack, end, window, reply), (retransmissions, flags))| {
+                TcpConnection {
+                    state: TcpState::ALL[state],
+                    peers,
+                    last_direction: if reply {
+                        Direction::Reply
+                    } else {
+                        Direction::Original
+                    },
+                    last_class: FlagClass::Ack,
+                    last_seq: SeqNumber(seq),
+                    last_ack: SeqNumber(ack),
+                    last_end: SeqNumber(end),
+                    last_window: window,
+                    last_scale: 0,
+                    last_flags: PeerFlags(flags),
+                    retransmissions: retransmissions & 3,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn it_is_the_step_of_every_segment(
+            before in connections(),
+            (seq, ack, window, repeats) in (near(), near(), 0u16..3, any::<bool>()),
+            bits in prop_oneof![8 => Just(flags::ACK), 2 => Just(flags::ACK | flags::PSH), 1 => any::<u8>()],
+            payload in 0usize..6,
+            options in prop_oneof![
+                3 => Just(vec![]),
+                2 => Just(vec![1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]),
+                1 => Just(vec![1, 1, 5, 10, 0, 0, 3, 0, 0, 0, 3, 9]),
+            ],
+            reply: bool,
+            assured: bool,
+        ) {
+            let direction = if reply { Direction::Reply } else { Direction::Original };
+            let (mut seq, mut ack) = (seq, ack);
+            if repeats {
+                (seq, ack) = (before.last_seq.0, before.last_ack.0);
+            }
+            let (a, b) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+            let ip = if reply { build::Ip::new(b, a) } else { build::Ip::new(a, b) };
+            let (from, to) = if reply { (2, 1) } else { (1, 2) };
+            let header = build::Tcp {
+                source_port: from, destination_port: to, seq, ack, flags: bits, window, options: options.clone(),
+                ..build::Tcp::default()
+            };
+            let bytes = build::tcp(&ip, &header, &vec![7; payload]);
+            let packet = Packet::parse(&bytes).unwrap();
+            let tuple = Tuple {
+                source: a, destination: b, protocol: proto::TCP,
+                proto: TupleProto::Ports { source: 1, destination: 2 },
+            };
+            let mut entry = Connection::new(&tuple.key(), [0; 2], &ProtoState::Tcp(before), 0);
+            for bit in [Status::CONFIRMED, Status::SEEN_REPLY] {
+                entry.status.set(bit);
+            }
+            if assured {
+                entry.status.set(Status::ASSURED);
+            }
+            let config = Config { tcp_timeout_unacknowledged: 300, ..Config::default() };
+            let mut words = packed::pack(&before);
+            let quick = step(&mut words, (packet.transport(), packet.transport_len()), direction, &config);
+            let Some(seconds) = quick else {
+                prop_assert_eq!(words, packed::pack(&before));
+                return Ok(());
+            };
+            let context = Context { packet: &packet, config: &config, verify: false };
+            let whole = update(&mut entry, &context, direction, Timestamp(9), None);
+            let valid = matches!(whole, Update::Valid { timeout: Some(t), ignored: None } if t == seconds);
+            prop_assert!(valid, "{seconds}");
+            prop_assert_eq!(entry.tcp(), Some(packed::unpack(&words)));
+            prop_assert!(entry.status.has(Status::ASSURED));
+        }
+    }
+}
