@@ -113,25 +113,22 @@ impl Shards {
         let ways = self.ways(engine);
         let mut at = 0;
         for part in batch.chunks_mut(STAGE) {
-            let mut ready = [None; STAGE];
-            for (ready, arrival) in ready.iter_mut().zip(part.iter()) {
-                *ready = engine.ready(arrival.bytes, ways.open);
-            }
-            for ready in ready.iter_mut().flatten() {
-                engine.look(ready);
-            }
-            let mut read = 0;
-            for ready in ready.iter().flatten() {
-                read ^= engine.peek(ready);
-            }
-            std::hint::black_box(read);
+            let ready = engine.look_ahead(part, ways.open);
+            let mut stopped = None;
             for (arrival, ready) in part.iter_mut().zip(&ready) {
                 match self.one(engine, home, (arrival, ready.as_ref()), ways, now) {
                     Place::Here => {}
                     Place::At(shard) => strays.add(at, shard),
-                    Place::Together(foretold) => return (at, Some(foretold)),
+                    Place::Together(foretold) => {
+                        stopped = Some(foretold);
+                        break;
+                    }
                 }
                 at += 1;
+            }
+            engine.ready = ready;
+            if stopped.is_some() {
+                return (at, stopped);
             }
         }
         (at, None)
