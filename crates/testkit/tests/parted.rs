@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use palisade_capture::script::parse;
 use palisade_testkit::generate::{script, steady};
-use palisade_testkit::twin::parted::{Parted, hold};
+use palisade_testkit::twin::parted::{Handed, Parted, hold};
 
 fn long() -> bool {
     std::env::var_os("PALISADE_LONG").is_some_and(|v| v == "1")
@@ -15,13 +15,19 @@ fn long() -> bool {
 fn check(name: &str, text: &str, base: &Path, shards: usize, seed: u64) -> Parted {
     let (script, faults) = parse(text);
     assert!(faults.is_empty(), "{name}: {faults:?}\n{text}");
-    let parted = hold(&script, base, shards, seed).unwrap_or_else(|e| panic!("{name}: {e:#}"));
-    let differences = &parted.held.differences;
-    assert!(
-        differences.is_empty(),
-        "{name}, {shards} shards:\n{}\n{text}",
-        differences.join("\n")
-    );
+    let held = |handed| {
+        let parted = hold(&script, base, (shards, handed), seed);
+        let parted = parted.unwrap_or_else(|e| panic!("{name}: {e:#}"));
+        let differences = &parted.held.differences;
+        assert!(
+            differences.is_empty(),
+            "{name}, {shards} shards, {handed:?}:\n{}\n{text}",
+            differences.join("\n")
+        );
+        parted
+    };
+    let mut parted = held(Handed::Singly);
+    parted.add(held(Handed::InBatches(40)));
     parted
 }
 

@@ -32,6 +32,11 @@
 //! In this order: shards by their number; the places of tables that are lent; what rules remember; the registry. Who
 //! holds one shard takes no other: it lets go and takes all of them, or one. Counts over all shards are atomics.
 //!
+//! Where a packet is judged is asked under the lock of the shard that judges it, and flows are registered and forgotten
+//! under the locks of all; so that word holds until the packet is judged. Each packet takes effect at one moment, while
+//! its shard is locked: what threads do together is what one engine would have done, given the packets in some order
+//! in which those of a flow stand as each thread had them.
+//!
 //! # What one shard does alone
 //! [`Shards::serial_because`] tells of rulesets that look at connections of all flows in ways that are not prepared for
 //! this; all their packets go to one shard.

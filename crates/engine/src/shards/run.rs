@@ -222,45 +222,62 @@ impl Shards {
         if !self.bound(packet.family()) {
             return Place::Here;
         }
-        let error = || parted::is_error(&self.config, &packet);
         match engine.conntrack.standing(&flow, now) {
             Some(standing) if standing.helped || parted::may_reopen(&packet) => {
                 Place::Together(None)
             }
             Some(_) => Place::Here,
-            None if error() => Place::Here,
+            // Of an ICMP error, too: what it is about may be on its way to another shard.
             None => Place::Together(None),
         }
     }
 
-    /// Packets for other shards, shard by shard.
+    /// Packets for other shards: shard by shard, or in their order where flows of one connection may be at home in
+    /// several.
     fn hand_over(&self, batch: &mut [Arrival<'_>], strays: &Strays, now: Timestamp) {
-        for shard in 0..self.shards.len() {
-            let mut engine: Option<MutexGuard<'_, Engine>> = None;
+        let mut held = None;
+        if self.needs.bound.contains(&true) {
             for (arrival, to) in batch.iter_mut().zip(strays.to) {
-                if usize::from(to) != shard {
-                    continue;
+                if to != NOBODY {
+                    self.hand(&mut held, usize::from(to), arrival, now);
                 }
-                let here = engine.get_or_insert_with(|| self.lock(shard));
-                let ways = self.ways(here);
-                let mut ready = here.ready(arrival.bytes, ways.open);
-                if let Some(ready) = &mut ready {
-                    here.look(ready);
-                }
-                match self.one(here, shard, (arrival, ready.as_ref()), ways, now) {
-                    Place::Here => {}
-                    // It moved meanwhile, or is a matter of all.
-                    Place::At(_) => {
-                        engine = None;
-                        self.judge_together(arrival, None, now);
-                    }
-                    Place::Together(foretold) => {
-                        engine = None;
-                        self.judge_together(arrival, foretold, now);
-                    }
+            }
+            return;
+        }
+        for shard in 0..self.shards.len() {
+            for (arrival, to) in batch.iter_mut().zip(strays.to) {
+                if usize::from(to) == shard {
+                    self.hand(&mut held, shard, arrival, now);
                 }
             }
         }
+    }
+
+    /// A packet for another shard, which may be `held` from the one before.
+    fn hand<'s>(
+        &'s self,
+        held: &mut Option<(usize, MutexGuard<'s, Engine>)>,
+        shard: usize,
+        arrival: &mut Arrival<'_>,
+        now: Timestamp,
+    ) {
+        if held.as_ref().is_some_and(|(which, _)| *which != shard) {
+            *held = None;
+        }
+        let (_, engine) = held.get_or_insert_with(|| (shard, self.lock(shard)));
+        let ways = self.ways(engine);
+        let mut ready = engine.ready(arrival.bytes, ways.open);
+        if let Some(ready) = &mut ready {
+            engine.look(ready);
+        }
+        let foretold = match self.one(engine, shard, (arrival, ready.as_ref()), ways, now) {
+            Place::Here => return,
+            // It moved meanwhile, or is a matter of all.
+            Place::At(_) => None,
+            Place::Together(foretold) => foretold,
+        };
+        *held = None;
+        self.judge_together(arrival, foretold, now);
     }
 
     /// A packet with all shards at hand.

@@ -31,7 +31,11 @@ impl State {
             state.count(family, engine.ruleset(family));
         }
         let table = engine.conntrack();
-        state.entries(table.connections(), |c| debug(&c.id()), now, &LEFT_OUT);
+        let names = (
+            |c: &Entry<'_>| c.number().to_string(),
+            |c: &Entry<'_>| debug(&c.id()),
+        );
+        state.entries(table.connections(), names, now, &LEFT_OUT);
         state.expectations(table.expectations(), &[]);
         state.say("entries of the table", debug(&table.len()));
         state.say("sums of the table", debug(table.stats()));
@@ -51,7 +55,7 @@ impl State {
             state.count(family, engine.ruleset(family));
         }
         let table = engine.conntrack();
-        state.entries(table.connections(), |_| String::new(), now, &PLACES);
+        state.entries(table.connections(), (by_tuples, nothing), now, &PLACES);
         state.expectations(table.expectations(), &PLACES);
         state.sums(table.len(), *table.stats());
         state.say("what rules remember", ordered(&engine.remembered(), &[]));
@@ -66,7 +70,7 @@ impl State {
             state.count(family, view.ruleset(family));
         }
         let connections = view.connections().map(|(_, entry)| entry);
-        state.entries(connections, |_| String::new(), now, &PLACES);
+        state.entries(connections, (by_tuples, nothing), now, &PLACES);
         state.expectations(view.expectations(), &PLACES);
         state.sums(view.len(), view.stats());
         let remembered = view.with_remembered(|remembered| ordered(&remembered, &[]));
@@ -99,14 +103,13 @@ impl State {
     fn entries<'e>(
         &mut self,
         connections: impl Iterator<Item = Entry<'e>>,
-        handle: impl Fn(&Entry<'e>) -> String,
+        (name, handle): (impl Fn(&Entry<'e>) -> String, impl Fn(&Entry<'e>) -> String),
         now: Timestamp,
         left_out: &[&str],
     ) {
-        let mut connections: Vec<_> = connections.collect();
-        connections.sort_by_key(|c| c.number());
-        for connection in connections {
-            let name = format!("connection {}", connection.number());
+        let mut connections: Vec<_> = connections.map(|c| (name(&c), c)).collect();
+        connections.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (name, connection) in connections {
             // What does not stand in the entry itself, or is reckoned.
             let beside = (
                 connection.tuples(),
@@ -115,8 +118,9 @@ impl State {
                 connection.traffic(),
                 handle(&connection),
             );
-            self.say(&format!("{name}, beside it"), debug(&beside));
-            self.say(&name, ordered(connection.connection(), left_out));
+            self.say(&format!("connection {name}, beside it"), debug(&beside));
+            let entry = ordered(connection.connection(), left_out);
+            self.say(&format!("connection {name}"), entry);
         }
     }
 
@@ -158,6 +162,15 @@ impl State {
         }
         all
     }
+}
+
+/// A connection by what it is about: several threads number theirs in any order.
+fn by_tuples(entry: &Entry<'_>) -> String {
+    format!("{:?} in {:?}", entry.tuples(), entry.zones())
+}
+
+fn nothing(_: &Entry<'_>) -> String {
+    String::new()
 }
 
 fn debug(value: &impl Debug) -> String {
