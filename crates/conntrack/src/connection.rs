@@ -147,6 +147,12 @@ const _: () = assert!(size_of::<Connection>() == 128);
 /// Bit of the family: zones are not 0.
 const ZONED: u8 = 0x10;
 
+/// Bit of the family: it has something that few have.
+const RARE: u8 = 0x20;
+
+/// Bits of the family that are no part of the key.
+const MARKS: u8 = ZONED | RARE;
+
 /// Bit of the deadline: it counts from confirmation.
 const UNCONFIRMED: u64 = 1 << 63;
 
@@ -242,10 +248,11 @@ impl Connection {
         taken
     }
 
-    /// Something of either line.
+    /// Something of the first line, and of the second if asked for.
     #[inline]
-    pub(crate) fn peek(&self) -> u64 {
-        self.ends ^ u64::from(self.rare.is_none())
+    pub(crate) fn peek(&self, both: bool) -> u64 {
+        let second = if both { self.part[11] } else { 0 };
+        self.ends ^ u64::from(second)
     }
 
     /// The key of the original tuple.
@@ -256,7 +263,7 @@ impl Connection {
             destination: self.destination,
             words: self.words,
             protocol: self.protocol,
-            family: self.family & !ZONED,
+            family: self.family & !MARKS,
         }
     }
 
@@ -266,7 +273,7 @@ impl Connection {
         self.source == key.source
             && self.destination == key.destination
             && self.words == key.words
-            && (self.protocol, self.family & !ZONED) == (key.protocol, key.family)
+            && (self.protocol, self.family & !MARKS) == (key.protocol, key.family)
     }
 
     /// The direction in which a plain connection of a protocol with ports has a key.
@@ -295,13 +302,14 @@ impl Connection {
     }
 
     pub(crate) fn rare_mut(&mut self) -> &mut Rare {
+        self.family |= RARE;
         self.rare.get_or_insert_default()
     }
 
     /// Whether it has nothing that few connections have: no translation, zone, helper, parent, policy, label.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.rare.is_none()
+        self.family & RARE == 0
     }
 
     /// Whether both of its tuples stand under one hash.

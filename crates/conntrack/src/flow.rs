@@ -283,6 +283,7 @@ impl Conntrack {
         now: Timestamp,
         tcp: Option<&mut TcpStep>,
     ) -> Stepped {
+        self.latest = self.latest.max(now);
         let Some(connection) = self.slab.get_mut(index) else {
             return Stepped::Invalid(Invalid::WrongFamily {
                 protocol: packet.protocol(),

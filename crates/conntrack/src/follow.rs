@@ -8,7 +8,6 @@
 use palisade_wire::udp::Udp;
 use palisade_wire::{Family, Packet, Plain, Timestamp, proto};
 
-use crate::config::Config;
 use crate::connection::{ConnId, Connection, Status};
 use crate::flow::{Stepped, sooner};
 use crate::hash;
@@ -22,8 +21,41 @@ use crate::tuple::{Direction, Key};
 /// A packet's tuple, hashed.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
-    key: Key,
+    plain: Plain,
     hash: u64,
+}
+
+impl Flow {
+    /// The look that it was made of.
+    #[inline]
+    pub fn plain(&self) -> &Plain {
+        &self.plain
+    }
+
+    #[inline]
+    fn key(&self) -> Key {
+        key(&self.plain)
+    }
+
+    /// The same in both directions.
+    #[inline]
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+#[inline]
+pub(crate) fn key(plain: &Plain) -> Key {
+    Key {
+        source: plain.source,
+        destination: plain.destination,
+        words: plain.ports,
+        protocol: plain.protocol,
+        family: match plain.family {
+            Family::V4 => Key::V4,
+            Family::V6 => Key::V6,
+        },
+    }
 }
 
 /// A plain connection that a packet seems to belong to.
@@ -48,40 +80,6 @@ impl Followed {
     }
 }
 
-impl Flow {
-    /// The flow of a plain packet, outside of any zone.
-    #[inline]
-    pub fn of_plain(config: &Config, plain: &Plain) -> Self {
-        let key = Key {
-            source: plain.source,
-            destination: plain.destination,
-            words: plain.ports,
-            protocol: plain.protocol,
-            family: match plain.family {
-                Family::V4 => Key::V4,
-                Family::V6 => Key::V6,
-            },
-        };
-        let hash = hash::of_ports(config.hash_seed, &key);
-        Flow { key, hash }
-    }
-
-    pub(crate) fn keyed(seed: (u64, u64), key: Key) -> Self {
-        let hash = hash::of(seed, &key, 0);
-        Flow { key, hash }
-    }
-
-    /// The same in both directions, and for everybody who knows the seed.
-    #[inline]
-    pub fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    pub(crate) fn key(&self) -> &Key {
-        &self.key
-    }
-}
-
 #[derive(Clone, Debug)]
 enum Said {
     Invalid(Invalid),
@@ -91,8 +89,11 @@ enum Said {
 impl Conntrack {
     /// The flow of a packet, outside of any zone.
     #[inline]
-    pub fn flow(&self, plain: &Plain) -> Flow {
-        Flow::of_plain(&self.config, plain)
+    pub fn flow(&self, plain: Plain) -> Flow {
+        Flow {
+            hash: hash::of_ports(self.config.hash_seed, &key(&plain)),
+            plain,
+        }
     }
 
     /// Reads the line of the index where a flow's connection stands, if it does; what it tells is of no use.
@@ -110,8 +111,8 @@ impl Conntrack {
 
     /// Reads an entry ahead; what it tells is of no use.
     #[inline]
-    pub fn peek(&self, slot: u32) -> u64 {
-        self.slab.peek(slot)
+    pub fn peek(&self, slot: u32, flow: &Flow) -> u64 {
+        self.slab.peek(slot, flow.plain.protocol != proto::UDP)
     }
 
     /// The plain, confirmed, living connection of a flow; it is looked for in `guessed` first.
@@ -136,7 +137,7 @@ impl Conntrack {
         {
             return None;
         }
-        let direction = connection.direction_of(&flow.key)?;
+        let direction = connection.direction_of(&flow.key())?;
         Some(Known {
             slot,
             direction,
@@ -147,7 +148,7 @@ impl Conntrack {
     /// The connection of a flow outside of any zone, whatever it is: its slot, the packet's direction, and whether it is
     /// a plain one. One that ended and is met ends here.
     pub fn meet(&mut self, flow: &Flow, now: Timestamp) -> Option<(u32, Direction, bool)> {
-        let (slot, direction) = self.search(&flow.key, flow.hash, [0; 2], now)?;
+        let (slot, direction) = self.search(&flow.key(), flow.hash, [0; 2], now)?;
         let plain = self.slab.get(slot).is_some_and(Connection::is_plain);
         Some((slot, direction, plain))
     }
@@ -172,7 +173,7 @@ impl Conntrack {
             Some((slot, direction)) => {
                 self.step_on(packet, (slot, direction, false), verify, hook, now)
             }
-            None => match self.open(&flow.key, flow.hash, now) {
+            None => match self.open(&flow.key(), flow.hash, now) {
                 Some(slot) => {
                     self.step_on(packet, (slot, Direction::Original, true), verify, hook, now)
                 }
@@ -250,6 +251,9 @@ impl Conntrack {
         let at = plain.transport_offset();
         let transport = bytes.get(at..)?;
         let have = usize::from(plain.length) - at;
+        // Who was assured then is assured now, unless the clock went back.
+        let onwards = now >= self.latest;
+        self.latest = self.latest.max(now);
         let connection = self.slab.get_mut(slot)?;
         let id = ConnId {
             index: slot,
@@ -262,7 +266,12 @@ impl Conntrack {
             if length < Udp::HEADER_LEN || length > have {
                 return None;
             }
-            udp::timeout(connection, &self.config, now)
+            if onwards && connection.assured() {
+                // What this hangs on stands in the entry's second line, which need not be read.
+                self.config.udp_timeout_stream
+            } else {
+                udp::timeout(connection, &self.config, now)
+            }
         } else {
             let words = connection.part_mut();
             let seconds = quick::step(words, (transport, have), direction, &self.config)?;

@@ -46,6 +46,14 @@ const MOST_LINES: usize = 1 << 28;
 const LOW: u64 = 0x0001_0001_0001_0001;
 const HIGH: u64 = 0x8000_8000_8000_8000;
 
+/// What links stand for.
+pub(crate) trait Links {
+    /// Reads what a link stands for ahead; the value is of no use.
+    fn touch(&self, link: Link) -> u64;
+    /// The hash that a link was added under.
+    fn hash(&self, link: Link) -> Option<u64>;
+}
+
 /// What a link stands for: an entry's slot, and the direction whose tuple it was put under.
 pub(crate) type Link = u32;
 
@@ -185,7 +193,8 @@ pub(crate) struct Index {
 impl Index {
     /// An index for so many hash buckets, as the kernel counts them.
     pub(crate) fn new(buckets: u64) -> Self {
-        let lines = (buckets as usize).div_ceil(WIDTH).clamp(1, MOST_LINES);
+        // As many links as there are buckets, without growing.
+        let lines = (buckets as usize).div_ceil(8).clamp(1, MOST_LINES);
         Index {
             lines: Lines::new(lines),
             old: None,
@@ -233,19 +242,19 @@ impl Index {
         }
     }
 
-    /// Adds a link. `hash_of` tells the hash of one that was added before.
-    pub(crate) fn insert(&mut self, hash: u64, link: Link, hash_of: impl Fn(Link) -> Option<u64>) {
+    /// Adds a link. `links` knows those that were added before.
+    pub(crate) fn insert(&mut self, hash: u64, link: Link, links: &impl Links) {
         self.used += 1;
         let count = self.lines.count;
         if self.old.is_none() && self.used * 6 > count * WIDTH * 5 && count < MOST_LINES {
             let lines = std::mem::replace(&mut self.lines, Lines::new(count * 2));
             self.old = Some((lines, 0));
         }
-        self.move_some(hash_of);
+        self.move_some(links);
         self.lines.insert(hash, link);
     }
 
-    fn move_some(&mut self, hash_of: impl Fn(Link) -> Option<u64>) {
+    fn move_some(&mut self, links: &impl Links) {
         let Some((old, moved)) = &mut self.old else {
             return;
         };
@@ -255,11 +264,17 @@ impl Index {
                 return;
             }
             let line = old.line_mut(*moved);
+            // All of them are read before the first is waited for.
+            let mut read = 0;
+            for link in line[..WIDTH].iter().filter_map(|link| link.checked_sub(1)) {
+                read ^= links.touch(link);
+            }
+            std::hint::black_box(read);
             for place in 0..WIDTH {
                 let link = std::mem::take(&mut line[place]);
                 set_tag(line, place, 0);
                 if let Some(link) = link.checked_sub(1)
-                    && let Some(hash) = hash_of(link)
+                    && let Some(hash) = links.hash(link)
                 {
                     self.lines.insert(hash, link);
                 }
@@ -328,6 +343,16 @@ mod tests {
         u64::from(seed % 7) << 40 | u64::from(seed % 3) | u64::from(seed) << 62
     }
 
+    impl Links for HashMap<Link, u64> {
+        fn touch(&self, _: Link) -> u64 {
+            0
+        }
+
+        fn hash(&self, link: Link) -> Option<u64> {
+            self.get(&link).copied()
+        }
+    }
+
     proptest! {
         #[test]
         fn what_was_put_in_is_found_until_it_is_taken_out(
@@ -340,7 +365,7 @@ mod tests {
                 match (add, model.get(&link).copied()) {
                     (true, None) => {
                         model.insert(link, hash(seed));
-                        index.insert(hash(seed), link, |link| model.get(&link).copied());
+                        index.insert(hash(seed), link, &model);
                     }
                     (false, Some(hash)) => {
                         model.remove(&link);
@@ -364,8 +389,9 @@ mod tests {
     fn it_grows_as_entries_come_and_begins_lines_where_memory_does() {
         let hash = |link: Link| u64::from(link).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut index = Index::new(1);
+        let all: HashMap<Link, u64> = (0..10_000).map(|link| (link, hash(link))).collect();
         for link in 0..10_000 {
-            index.insert(hash(link), link, |link| Some(hash(link)));
+            index.insert(hash(link), link, &all);
         }
         for link in 0..10_000 {
             let mut looked = 0;

@@ -1,7 +1,7 @@
 //! Tables that are one table together: each holds the connections of some flows, and a thread of its own works on it.
 //!
 //! # Overview
-//! [`Flow`] says which flow a packet is of, the same for both directions, and [`Flow::part`] which of the tables that
+//! [`Name`] says which flow a packet is of, the same for both directions, and [`Name::part`] which of the tables that
 //! flow is at home in. A connection lives in one table with both of its tuples. Where address translation gave it a
 //! reply tuple that is at home elsewhere, or where it lives with the connection that announced it, whoever steers
 //! packets must know; [`Conntrack::away`] tells the flows, and [`Conntrack::gone`] which of them ended.
@@ -15,17 +15,18 @@
 
 use std::sync::Arc;
 
-use palisade_wire::{Family, Packet, Timestamp, proto, tcp};
+use palisade_wire::{Family, Packet, Plain, Timestamp, proto, tcp};
 
 use crate::config::Config;
 use crate::connection::{ConnId, Connection};
 use crate::expect::{Expectation, Limits, Refused};
 use crate::extract;
-use crate::follow::Flow;
+use crate::follow::{self, Flow};
+use crate::hash;
 use crate::proto::Context;
 use crate::proto::icmp::{self, Message};
 use crate::table::Conntrack;
-use crate::tuple::{Direction, Tuple, Zone};
+use crate::tuple::{Direction, Key, Tuple, Zone};
 
 mod sync {
     pub(super) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -59,16 +60,46 @@ pub struct Standing {
 /// Where a part of several begins in the hash: the index takes the bits on either side.
 const SHIFT: u32 = 16;
 
+/// A flow as it is known outside of its table: of packets of any kind, whole and outside of any zone.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    key: Key,
+    hash: u64,
+}
+
 impl Flow {
+    /// Which of `of` tables it is at home in.
+    #[inline]
+    pub fn part(&self, of: usize) -> usize {
+        part(self.hash(), of)
+    }
+}
+
+impl Name {
     /// The flow of a packet, or of the packet that an ICMP error quotes; `None`: of none that is tracked. It must be
     /// whole.
-    pub fn of(config: &Config, packet: &Packet<'_>) -> Option<Flow> {
+    pub fn of(config: &Config, packet: &Packet<'_>) -> Option<Name> {
         let tuple = match quoted(config, packet) {
             Some(quoted) => extract::tuple(&Packet::parse_truncated(quoted).ok()?).ok()?,
             None => extract::tuple(packet).ok()?,
         };
         let key = tuple.key();
-        Some(Flow::keyed(config.hash_seed, key))
+        let hash = hash::of(config.hash_seed, &key, 0);
+        Some(Name { key, hash })
+    }
+
+    /// The flow of a plain packet.
+    #[inline]
+    pub fn of_plain(config: &Config, plain: &Plain) -> Name {
+        let key = follow::key(plain);
+        let hash = hash::of_ports(config.hash_seed, &key);
+        Name { key, hash }
+    }
+
+    /// The same in both directions, and for everybody who knows the seed.
+    #[inline]
+    pub fn hash(&self) -> u64 {
+        self.hash
     }
 
     /// Which of `of` tables it is at home in.
@@ -134,8 +165,8 @@ impl Conntrack {
     }
 
     /// The connection in the table that a flow's packets belong to, outside of any zone.
-    pub fn standing(&mut self, flow: &Flow, now: Timestamp) -> Option<Standing> {
-        let (slot, _) = self.find_key(flow.key(), flow.hash(), [0; 2], now)?;
+    pub fn standing(&mut self, flow: &Name, now: Timestamp) -> Option<Standing> {
+        let (slot, _) = self.find_key(&flow.key, flow.hash, [0; 2], now)?;
         let connection = self.slot(slot)?;
         Some(Standing {
             helped: connection.helper().is_some(),
@@ -144,8 +175,8 @@ impl Conntrack {
 
     /// When an expectation of this table was made that a first packet of a flow would fulfil, counted over all
     /// tables.
-    pub fn expects(&self, flow: &Flow, now: Timestamp) -> Option<u64> {
-        let tuple = flow.key().tuple();
+    pub fn expects(&self, flow: &Name, now: Timestamp) -> Option<u64> {
+        let tuple = flow.key.tuple();
         let found = self.expectations.find(&tuple, 0, now)?;
         Some(found.id.0)
     }

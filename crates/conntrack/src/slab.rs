@@ -85,10 +85,10 @@ impl Slab {
         self.chunks.get(chunk)?.get(place)
     }
 
-    /// Reads both lines of an entry; the value is of no use.
+    /// Reads the first line of an entry, or both; the value is of no use.
     #[inline]
-    pub(crate) fn peek(&self, index: u32) -> u64 {
-        self.slot(index).map_or(0, Connection::peek)
+    pub(crate) fn peek(&self, index: u32, both: bool) -> u64 {
+        self.slot(index).map_or(0, |c| c.peek(both))
     }
 
     #[inline]
@@ -98,7 +98,7 @@ impl Slab {
         connection.occupied().then_some(connection)
     }
 
-    /// A free slot, and the generation of what will stand there.
+    /// A free slot, and the generation of what will stand there: it is to be [`put`](Self::put) there at once.
     pub(crate) fn reserve(&mut self) -> (u32, u32) {
         if let Some(index) = self.free.pop() {
             let generation = self.slot(index).map_or(0, |c| c.generation);
@@ -114,16 +114,18 @@ impl Slab {
                 self.traffic.push(vec![Default::default(); CHUNK]);
             }
         }
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(Connection::free());
-        }
         (index as u32, 0)
     }
 
     /// Puts a connection into the slot that was reserved for it.
     pub(crate) fn put(&mut self, index: u32, connection: Connection, cold: Cold) {
         let (chunk, place) = place(index);
-        self.chunks[chunk][place] = connection;
+        let entries = &mut self.chunks[chunk];
+        if place == entries.len() {
+            entries.push(connection);
+        } else {
+            entries[place] = connection;
+        }
         self.cold[chunk][place] = cold;
         self.due[chunk][place] = 0;
         if self.counted {
@@ -203,25 +205,46 @@ impl Slab {
         ended: &mut Vec<u32>,
     ) -> usize {
         let second = second(now);
-        let mut at = from;
-        for _ in 0..count.min(self.slots) {
+        let (mut at, mut left) = (from, count.min(self.slots));
+        while left > 0 {
             if at >= self.slots {
                 at = 0;
             }
-            let (chunk, place) = place(at as u32);
-            if self.due[chunk][place] <= second {
-                let connection = &self.chunks[chunk][place];
-                if !connection.occupied() {
-                    self.due[chunk][place] = u32::MAX;
-                } else if connection.expired(now) {
-                    ended.push(at as u32);
-                } else {
-                    self.due[chunk][place] = due(connection);
+            let (chunk, first) = place(at as u32);
+            let run = left.min(CHUNK - first).min(self.slots - at);
+            let due = self.due[chunk].get(first..first + run);
+            if due.is_some_and(|due| due.iter().any(|d| *d <= second)) {
+                for place in first..first + run {
+                    self.look_at(chunk, place, second, now, ended);
                 }
             }
-            at += 1;
+            (at, left) = (at + run, left - run);
         }
         at
+    }
+
+    /// Notes an entry that ended, or when it is worth another look.
+    fn look_at(
+        &mut self,
+        chunk: usize,
+        place: usize,
+        until: u32,
+        now: Timestamp,
+        ended: &mut Vec<u32>,
+    ) {
+        if self.due[chunk][place] > until {
+            return;
+        }
+        let Some(connection) = self.chunks[chunk].get(place) else {
+            return;
+        };
+        if !connection.occupied() {
+            self.due[chunk][place] = u32::MAX;
+        } else if connection.expired(now) {
+            ended.push((chunk * CHUNK + place) as u32);
+        } else {
+            self.due[chunk][place] = due(connection);
+        }
     }
 }
 

@@ -34,7 +34,7 @@ use crate::expect::{Expectation, Expectations};
 use crate::flow::initial;
 use crate::hash;
 use crate::helper::{self, Follower};
-use crate::index::{Index, Link};
+use crate::index::{Index, Link, Links};
 use crate::nat::{Chance, Sources};
 use crate::parted::Part;
 use crate::policy::{Policies, PolicyId};
@@ -83,6 +83,8 @@ pub struct Conntrack {
     sweep_at: usize,
     next_number: u64,
     ended: Vec<u32>,
+    /// The latest moment that a packet came at.
+    pub(crate) latest: Timestamp,
     pub(crate) expectations: Expectations,
     pub(crate) stats: Stats,
     pub(crate) explain: bool,
@@ -109,6 +111,7 @@ impl Conntrack {
             sweep_at: 0,
             next_number: 1,
             ended: Vec::new(),
+            latest: Timestamp::default(),
             expectations: Expectations::default(),
             stats: Stats::default(),
             explain: false,
@@ -489,9 +492,11 @@ impl Conntrack {
 
     #[inline]
     fn enter(&mut self, hash: u64, link: Link) {
-        let (slab, seed) = (&self.slab, self.config.hash_seed);
-        self.index
-            .insert(hash, link, |link| link_hash(slab, seed, link));
+        let known = Known {
+            slab: &self.slab,
+            seed: self.config.hash_seed,
+        };
+        self.index.insert(hash, link, &known);
     }
 
     #[inline]
@@ -668,6 +673,24 @@ pub(crate) fn unlink(link: Link) -> (u32, Direction) {
         Direction::Reply
     };
     (link >> 1, direction)
+}
+
+/// What the index asks about links.
+struct Known<'a> {
+    slab: &'a Slab,
+    seed: (u64, u64),
+}
+
+impl Links for Known<'_> {
+    #[inline]
+    fn touch(&self, link: Link) -> u64 {
+        self.slab.peek(unlink(link).0, false)
+    }
+
+    #[inline]
+    fn hash(&self, link: Link) -> Option<u64> {
+        link_hash(self.slab, self.seed, link)
+    }
 }
 
 /// The hash that an entry's link stands under.

@@ -128,7 +128,7 @@ impl Engine {
                     self.long_way(arrival, None, None, now);
                     continue;
                 };
-                let usual = usual[ready.plain.family as usize];
+                let usual = usual[ready.flow.plain().family as usize];
                 match self.short_way(arrival, ready, now) {
                     Ok(()) => {}
                     Err(Long::Foretold(followed)) => {

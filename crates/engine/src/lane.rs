@@ -76,7 +76,6 @@ pub(crate) struct Lane {
 /// A packet that may take the short way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ready {
-    pub(crate) plain: Plain,
     pub(crate) flow: Flow,
     slot: Option<u32>,
 }
@@ -116,8 +115,7 @@ impl Engine {
     pub(crate) fn ready(&self, bytes: &[u8], open: [bool; 2]) -> Option<Ready> {
         let plain = Plain::of(bytes)?;
         open[plain.family as usize].then(|| Ready {
-            flow: self.conntrack.flow(&plain),
-            plain,
+            flow: self.conntrack.flow(plain),
             slot: None,
         })
     }
@@ -131,7 +129,9 @@ impl Engine {
     /// Reads the entry ahead.
     #[inline]
     pub(crate) fn peek(&self, ready: &Ready) -> u64 {
-        ready.slot.map_or(0, |slot| self.conntrack.peek(slot))
+        ready
+            .slot
+            .map_or(0, |slot| self.conntrack.peek(slot, &ready.flow))
     }
 
     /// The short way, if there is one.
@@ -172,7 +172,7 @@ impl Engine {
             Path::Output | Path::Loopback => TrackHook::Output,
             Path::Input | Path::Forward => TrackHook::Prerouting,
         };
-        let (plain, forwarded) = (&ready.plain, way.path == Path::Forward);
+        let (plain, forwarded) = (ready.flow.plain(), way.path == Path::Forward);
         if forwarded && plain.ttl <= 1 {
             return Err(Long::Unknown);
         }

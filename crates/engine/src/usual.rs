@@ -68,7 +68,7 @@ impl Engine {
         ready: &Ready,
         now: Timestamp,
     ) -> bool {
-        let plain = &ready.plain;
+        let plain = ready.flow.plain();
         let met = match self.conntrack.meet(&ready.flow, now) {
             Some((_, _, false)) => return false,
             Some((slot, direction, true)) => Some((slot, direction)),

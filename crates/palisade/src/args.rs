@@ -302,6 +302,9 @@ pub struct BenchArguments {
     /// Short rounds and small cases only: whether it runs, not how fast.
     #[arg(long)]
     pub quick: bool,
+    /// Do not ask for huge pages.
+    #[arg(long)]
+    pub small_pages: bool,
     /// A sysctl of connection tracking, by the kernel's name.
     #[arg(long, value_name = "NAME=VALUE")]
     pub sysctl: Vec<String>,

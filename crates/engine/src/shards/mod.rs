@@ -60,8 +60,8 @@ mod sync {
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use palisade_conntrack::nat::Preferred;
-use palisade_conntrack::parted::Tally;
-use palisade_conntrack::{Config, Conntrack, Flow};
+use palisade_conntrack::parted::{Name, Tally};
+use palisade_conntrack::{Config, Conntrack};
 use palisade_rules::Family;
 use palisade_wire::{Packet, Plain, Timestamp};
 
@@ -151,9 +151,9 @@ impl Shards {
             return 0;
         }
         let flow = match Plain::of(bytes) {
-            Some(plain) => Some(Flow::of_plain(&self.config, &plain)),
+            Some(plain) => Some(Name::of_plain(&self.config, &plain)),
             None => match Packet::parse_truncated(bytes) {
-                Ok(packet) if packet.fragment().is_none() => Flow::of(&self.config, &packet),
+                Ok(packet) if packet.fragment().is_none() => Name::of(&self.config, &packet),
                 _ => None,
             },
         };
@@ -162,7 +162,7 @@ impl Shards {
 
     /// Where a flow lives.
     #[inline]
-    fn home(&self, flow: &Flow) -> usize {
+    fn home(&self, flow: &Name) -> usize {
         let known = self.registry.find(flow.hash());
         known.unwrap_or_else(|| flow.part(self.shards.len()))
     }

@@ -2,7 +2,8 @@
 
 use std::sync::MutexGuard;
 
-use palisade_conntrack::{Flow, Followed, parted};
+use palisade_conntrack::parted::{self, Name};
+use palisade_conntrack::{Direction, Followed};
 use palisade_rules::Family;
 use palisade_wire::{Packet, Timestamp};
 
@@ -159,7 +160,7 @@ impl Shards {
         if ready.flow.part(self.shards.len()) != own {
             return self.long(engine, own, arrival, None, now);
         }
-        let family = ready.plain.family;
+        let family = ready.flow.plain().family;
         let record = match engine.short_way(arrival, ready, now) {
             Ok(()) => return Place::Here,
             Err(Long::Foretold(followed)) => {
@@ -191,7 +192,7 @@ impl Shards {
         engine: &mut Engine,
         own: usize,
         arrival: &mut Arrival<'_>,
-        record: Option<(u32, palisade_conntrack::Direction)>,
+        record: Option<(u32, Direction)>,
         now: Timestamp,
     ) -> Place {
         let place = self.place(engine, own, arrival.bytes, now);
@@ -212,7 +213,7 @@ impl Shards {
         if packet.fragment().is_some() {
             return Place::Together(None);
         }
-        let Some(flow) = Flow::of(&self.config, &packet) else {
+        let Some(flow) = Name::of(&self.config, &packet) else {
             return Place::Here;
         };
         let home = self.home(&flow);
@@ -349,7 +350,7 @@ impl Shards {
         packet: &Packet<'_>,
         now: Timestamp,
     ) -> usize {
-        let Some(flow) = Flow::of(&self.config, packet) else {
+        let Some(flow) = Name::of(&self.config, packet) else {
             return 0;
         };
         let home = self.home(&flow);

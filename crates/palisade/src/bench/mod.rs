@@ -7,6 +7,7 @@ mod figure;
 mod lane;
 mod memory;
 mod packets;
+mod pages;
 mod report;
 mod ruleset;
 mod threads;
@@ -44,6 +45,9 @@ pub fn run(arguments: &BenchArguments) -> Result<Exit> {
         return Ok(Exit::Yes);
     }
     let cases = chosen(arguments)?;
+    if !arguments.small_pages {
+        pages::ask();
+    }
     let rules = match &arguments.rules {
         None => None,
         Some(path) => match ruleset::users(path)? {

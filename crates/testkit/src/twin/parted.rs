@@ -53,7 +53,7 @@ pub enum Handed {
     /// Each by itself, in their order.
     Singly,
     /// So many at a time at most. Between flows their order may change, so that the numbers of connections may be
-    /// others, and nothing is compared of rules that remember.
+    /// others, and nothing is compared where that order counts.
     InBatches(usize),
 }
 
@@ -69,7 +69,7 @@ pub fn hold(
 ) -> Result<Parted> {
     let setup = setup(script, base)?;
     let mut parted = Parted::default();
-    if handed != Handed::Singly && remembers(&setup) {
+    if handed != Handed::Singly && order_counts(&setup) {
         return Ok(parted);
     }
     for test in &script.tests {
@@ -79,8 +79,8 @@ pub fn hold(
     Ok(parted)
 }
 
-/// Whether rules remember something of packets of all flows.
-fn remembers(setup: &Setup) -> bool {
+/// Whether the order of packets of different flows counts: rules remember something of all, or there is little room.
+fn order_counts(setup: &Setup) -> bool {
     const NAMES: [&str; 12] = [
         "connlimit",
         "hashlimit",
@@ -98,11 +98,13 @@ fn remembers(setup: &Setup) -> bool {
     let rulesets = [&setup.rules4, &setup.rules6];
     let tables = rulesets.into_iter().flatten().flat_map(|r| &r.tables);
     let mut rules = tables.flat_map(|t| &t.chains).flat_map(|c| &c.rules);
-    rules.any(|rule| {
-        let matches = rule.matches.iter().map(|m| m.extension().name);
-        let target = rule.target.extension().map(|e| e.name);
-        matches.chain(target).any(|name| NAMES.contains(&name))
-    })
+    let narrow = (1..10_000).contains(&setup.conntrack.max);
+    narrow
+        || rules.any(|rule| {
+            let matches = rule.matches.iter().map(|m| m.extension().name);
+            let target = rule.target.extension().map(|e| e.name);
+            matches.chain(target).any(|name| NAMES.contains(&name))
+        })
 }
 
 /// Both sides, and what was found about them.
