@@ -293,18 +293,21 @@ impl Index {
         self.used -= usize::from(removed);
     }
 
-    /// The links of a hash's line and of so many behind it.
-    pub(crate) fn near(&self, hash: u64, lines: usize) -> impl Iterator<Item = Link> {
-        let of = |lines_of: &Lines| {
-            let home = lines_of.home(hash);
-            let all: Vec<Link> = (0..lines.min(lines_of.count))
-                .flat_map(|step| lines_of.line((home + step) % lines_of.count)[..WIDTH].to_vec())
-                .filter_map(|link| link.checked_sub(1))
-                .collect();
-            all
+    /// The first of the links of a hash's line, and of so many lines from there on, that `right` takes.
+    pub(crate) fn near<T>(
+        &self,
+        hash: u64,
+        lines: usize,
+        mut right: impl FnMut(Link) -> Option<T>,
+    ) -> Option<T> {
+        let mut of = |all: &Lines| {
+            let home = all.home(hash);
+            let mut near = (0..lines.min(all.count))
+                .flat_map(|step| all.line((home + step) % all.count)[..WIDTH].iter())
+                .filter_map(|link| link.checked_sub(1));
+            near.find_map(&mut right)
         };
-        let old = self.old.as_ref().map(|(old, _)| of(old));
-        of(&self.lines).into_iter().chain(old.into_iter().flatten())
+        of(&self.lines).or_else(|| self.old.as_ref().and_then(|(old, _)| of(old)))
     }
 }
 

@@ -17,7 +17,7 @@
 //! # Bounds
 //! `nf_conntrack_max` entries and `nf_conntrack_expect_max` expectations. When full, an unassured
 //! entry whose links stand near makes room (kernel `early_drop`); if there is none, the packet is dropped.
-//! The work for one packet is bounded: a line of the index or a few, sixteen slots of the sweep (256 when full),
+//! The work for one packet is bounded: a line of the index or a few, sixteen slots of the sweep (64 more when full),
 //! two lines that move while the index grows.
 //!
 //! # Locking
@@ -52,7 +52,7 @@ const EVICTION_LINES: usize = 2;
 const SWEEP_STEP: usize = 16;
 
 /// Slots that the sweep looks at when the table is full.
-const SWEEP_FULL: usize = 256;
+const SWEEP_FULL: usize = 64;
 
 /// Counts since the table was made (kernel `struct ip_conntrack_stat`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -600,7 +600,7 @@ impl Conntrack {
     /// Makes room near `hash`: the first entry that ended or is not assured (kernel `early_drop`).
     fn early_drop(&mut self, hash: u64, now: Timestamp) -> bool {
         let slab = &self.slab;
-        let victim = self.index.near(hash, EVICTION_LINES).find_map(|link| {
+        let victim = self.index.near(hash, EVICTION_LINES, |link| {
             let (index, _) = unlink(link);
             let connection = slab.get(index)?;
             (connection.expired(now) || !connection.assured()).then_some(index)

@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use palisade_conntrack::{State, Track, TrackHook};
+use palisade_conntrack::{DropReason, State, Track, TrackHook};
 use palisade_rules::{Family, Hook, TableKind};
 use palisade_wire::{Buffer, Timestamp, link::PacketType};
 
@@ -21,8 +21,8 @@ use crate::host::{AddressKind, Host};
 use crate::lane::{Ready, Recorded};
 use crate::linear::{self, Decision, RawState};
 use crate::matches::{Facts, Shared};
-use crate::outcome::{Path, Verdict};
-use crate::path::{Journey, Step};
+use crate::outcome::{Ended, Path, Verdict};
+use crate::path::{Journey, Stop};
 use crate::remember::{Counter, tables};
 use crate::routing::{martian, way_of};
 use crate::socket::Sender;
@@ -33,10 +33,15 @@ enum End {
     Passed,
     /// A rule or policy dropped it.
     Dropped(Counter),
-    /// The table of connections is full.
-    Full,
-    /// Something else is to be done.
-    Else(TableKind, Decision),
+    /// In a way that is to be told, or that there is more to do for.
+    Told(Told),
+}
+
+enum Told {
+    /// Tracking dropped it.
+    Untracked(DropReason),
+    /// A rule said something else.
+    Decided(TableKind, Decision),
 }
 
 /// What is known of a packet on its usual way.
@@ -139,7 +144,9 @@ impl Engine {
                     );
                     match &track.drop {
                         None => on.track = Some(track),
-                        Some(_) if program.needs_tracking => break 'end End::Full,
+                        Some(why) if program.needs_tracking => {
+                            break 'end End::Told(Told::Untracked(why.clone()));
+                        }
                         // The kernel would not track at all: a full table is no obstacle.
                         Some(_) => {}
                     }
@@ -197,7 +204,7 @@ impl Engine {
                                 rule: decision.rule,
                             });
                         }
-                        _ => break 'end End::Else(kind, decision),
+                        _ => break 'end End::Told(Told::Decided(kind, decision)),
                     },
                 }
             }
@@ -216,8 +223,7 @@ impl Engine {
                 }
             }
             End::Dropped(counter) => (Verdict::Drop, Some(Some(counter))),
-            End::Full => (Verdict::Drop, None),
-            End::Else(kind, decision) => {
+            End::Told(told) => {
                 let mut journey = Journey {
                     hook: on.hook,
                     in_interface: on.came.map(Arc::from),
@@ -234,8 +240,11 @@ impl Engine {
                     ..Journey::new(buffer, on.path)
                 };
                 journey.track = on.track;
-                let stop = self.stop(kind, decision, &journey, now);
-                let outcome = self.conclude(journey, Step::Err(stop), Pieces::One, now);
+                let stop = match told {
+                    Told::Decided(kind, decision) => self.stop(kind, decision, &journey, now),
+                    Told::Untracked(why) => Stop(Verdict::Drop, Ended::Tracking(why), None),
+                };
+                let outcome = self.conclude(journey, Err(stop), Pieces::One, now);
                 arrival.judged = Judged::of(&outcome);
                 arrival.judged.detail = Some(Box::new(outcome));
                 return true;

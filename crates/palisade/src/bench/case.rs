@@ -151,7 +151,7 @@ impl Case {
                     Family::Ipc => "IP chains",
                 };
                 format!(
-                    "new packets aimed at {rules} rules like those of {kind} (ClassBench), dropped by them"
+                    "finding the rule for a header aimed at {rules} rules like those of {kind} (ClassBench); also all of such a packet"
                 )
             }
             Case::EstablishedAt(rules) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use palisade_conntrack::{Config, State};
-use palisade_engine::{Engine, Evaluator, Host, Setup, Verdict};
+use palisade_engine::{Classifier, Engine, Evaluator, Fields, Host, Setup, Verdict};
 use palisade_rules::{Counters, Family, Hook, Policy, Rule, Ruleset, TableKind, parse, synth};
 use palisade_wire::{build, proto, tcp};
 
@@ -22,6 +22,9 @@ const MOST: u64 = 1 << 22;
 
 /// Datagrams count as a stream, and their connection as assured, two seconds after the first.
 const STREAM: Duration = Duration::from_secs(3);
+
+/// Headers looked up in a round.
+const LOOK_UPS: usize = 1 << 20;
 
 /// Rules that a round appends.
 const APPENDED: usize = 20;
@@ -305,6 +308,8 @@ impl<'a> Bench<'a> {
             state: State::New,
         };
         let mut figure = Figure::new(case, Unit::Nanoseconds);
+        self.look_up(&filters, &headers, &mut figure)?;
+        let mut whole = Figure::new(case, Unit::Nanoseconds);
         let mut at = headers.iter().cycle();
         let mut load = || (at.next().map(aimed).unwrap_or_default(), Way::In);
         // Some of them, and the rules that must have taken them.
@@ -322,7 +327,13 @@ impl<'a> Bench<'a> {
             counted.eq(expected),
             "packets were taken by other rules than those that they are for"
         );
-        self.rounds(&mut subject, &mut load, want, &mut figure)?;
+        self.rounds(&mut subject, &mut load, want, &mut whole)?;
+        let packet = whole.median();
+        (figure.packets, figure.right) = (whole.packets, whole.right);
+        figure.more("packet", super::report::rounded(packet));
+        figure.notes.push(format!(
+            "all of a new packet that is dropped: {packet:.0} ns"
+        ));
         let (counted, policy) = counters(&subject.engine, Hook::Forward)?;
         let all: u64 = counted.iter().map(|c| c.packets).sum::<u64>() + policy.packets;
         let sent = subject.sent[Way::In as usize];
@@ -331,6 +342,42 @@ impl<'a> Bench<'a> {
             "rules and policy counted {all} packets of {sent}"
         );
         Ok(figure)
+    }
+
+    /// Looking up alone: the rule that a header is for, among all of them.
+    fn look_up(
+        &self,
+        filters: &[synth::Filter],
+        headers: &[synth::Header],
+        figure: &mut Figure,
+    ) -> Result<()> {
+        let rules = synth::ruleset(filters, Hook::Forward);
+        let chains = rules.tables.iter().flat_map(|t| &t.chains);
+        let mut chains = chains.filter(|c| c.builtin == Some(Hook::Forward));
+        let chain = chains.next().context("no chain")?;
+        let classifier = Classifier::new(&chain.rules, Family::V4);
+        let fields: Vec<Fields> = headers.iter().map(fields).collect();
+        for (header, fields) in headers.iter().zip(&fields).take(256) {
+            let rule = filters.iter().position(|f| f.contains(header));
+            let found = classifier.find(fields, 0).map(|rule| rule as usize);
+            ensure!(
+                found == rule,
+                "a header is found rule {found:?}, not {rule:?}"
+            );
+        }
+        let times = (LOOK_UPS / fields.len().max(1)).max(1);
+        for round in 0..=self.settings.rounds {
+            (self.tell)(&format!("round {round} of {}", self.settings.rounds));
+            let start = Stopwatch::start();
+            for fields in std::iter::repeat_n(&fields, times).flatten() {
+                std::hint::black_box(classifier.find(fields, 0));
+            }
+            let elapsed = start.elapsed().as_nanos() as f64;
+            if round > 0 {
+                figure.samples.push(elapsed / (times * fields.len()) as f64);
+            }
+        }
+        Ok(())
     }
 
     fn load(&mut self, case: Case, count: u32) -> Result<Figure> {
@@ -450,6 +497,16 @@ fn routed(address: std::net::Ipv4Addr) -> bool {
 }
 
 /// A first packet with the fields of a header.
+fn fields(header: &synth::Header) -> Fields {
+    Fields {
+        source: header.source.into(),
+        destination: header.destination.into(),
+        protocol: header.protocol,
+        source_port: header.source_port,
+        destination_port: header.destination_port,
+    }
+}
+
 fn aimed(header: &synth::Header) -> Vec<u8> {
     let ip = build::Ip::new(header.source.into(), header.destination.into());
     match header.protocol {
