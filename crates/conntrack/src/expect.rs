@@ -25,7 +25,7 @@ use crate::tuple::{Direction, Tuple, TupleProto, Zone};
 
 /// Handle of an expectation; never used for another one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
-pub struct ExpectId(u64);
+pub struct ExpectId(pub(crate) u64);
 
 /// What is done with the connection that fulfils an expectation, before any rule sees it (kernel
 /// `expectfn`).
@@ -301,6 +301,54 @@ impl Expectations {
         let id = new.id;
         self.all.insert(id, new);
         Ok(id)
+    }
+
+    /// What expectations of other tables say to a new one of this table, as [`add`](Self::add) would of its own,
+    /// and what they leave of the limits. Ids are given in the order of all.
+    pub(crate) fn beside(
+        &mut self,
+        mut others: Vec<&mut Expectations>,
+        new: &Expectation,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Result<Limits, Refused> {
+        let place = new.place();
+        self.expire_place(place, now);
+        let mut there: Vec<(ExpectId, bool, &Expectation)> = Vec::new();
+        for other in &mut others {
+            other.expire_place(place, now);
+            self.next = self.next.max(other.next);
+        }
+        let of = |one: &Expectations| one.places.get(&place).cloned().unwrap_or_default();
+        for (own, one) in
+            std::iter::once((true, &*self)).chain(others.iter().map(|other| (false, &**other)))
+        {
+            let here = of(one).into_iter();
+            there.extend(here.filter_map(|id| Some((id, own, one.all.get(&id)?))));
+        }
+        there.sort_by_key(|(id, ..)| std::cmp::Reverse(*id));
+        for (_, own, old) in there {
+            let own = own && old.master == new.master;
+            if (limits.skip_master || own) && old.same(new) {
+                if old.class != new.class || !own {
+                    return Err(Refused::Already);
+                }
+                break;
+            }
+            if old.clashes(new) {
+                return Err(Refused::Clash);
+            }
+        }
+        let count = |one: &Expectations| one.all.len() as u64;
+        let total = count(self) + others.iter().map(|other| count(other)).sum::<u64>();
+        if total >= limits.max {
+            others.iter_mut().for_each(|other| other.expire(now));
+        }
+        let theirs: u64 = others.iter().map(|other| count(other)).sum();
+        Ok(Limits {
+            max: limits.max.saturating_sub(theirs),
+            ..limits
+        })
     }
 
     /// The expectation that a tuple would fulfil, active or not (kernel `__nf_ct_expect_find`).

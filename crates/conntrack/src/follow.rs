@@ -36,10 +36,16 @@ impl Flow {
     fn key(&self) -> Key {
         key(&self.plain)
     }
+
+    /// The same in both directions.
+    #[inline]
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
 }
 
 #[inline]
-fn key(plain: &Plain) -> Key {
+pub(crate) fn key(plain: &Plain) -> Key {
     Key {
         source: plain.source,
         destination: plain.destination,
@@ -66,6 +72,13 @@ pub struct Known<'a> {
 /// What a packet did that tracking does not wave through.
 #[derive(Clone, Debug)]
 pub struct Followed(Said);
+
+impl Followed {
+    /// Whether its connection is gone and it is to be looked at as a first packet.
+    pub fn starts_anew(&self) -> bool {
+        matches!(self.0, Said::Repeat(_))
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Said {

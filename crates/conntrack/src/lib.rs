@@ -27,6 +27,9 @@
 //! assert_eq!(states, [State::New, State::Established]);
 //! ```
 
+// What threads share is compiled once more for its models.
+#![cfg_attr(test, allow(clippy::duplicate_mod))]
+
 pub mod config;
 pub mod connection;
 pub mod defrag;
@@ -38,7 +41,10 @@ mod hash;
 pub mod helper;
 mod index;
 pub mod jhash;
+#[cfg(test)]
+mod modelled;
 pub mod nat;
+pub mod parted;
 pub mod policy;
 pub mod print;
 pub mod proto;

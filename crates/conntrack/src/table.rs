@@ -21,7 +21,7 @@
 //! two lines that move while the index grows.
 //!
 //! # Locking
-//! None: one thread owns the table.
+//! None: one thread owns the table. How several are one is told in `parted.rs`.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ use crate::hash;
 use crate::helper::{self, Follower};
 use crate::index::{Index, Link, Links};
 use crate::nat::{Chance, Sources};
+use crate::parted::Part;
 use crate::policy::{Policies, PolicyId};
 use crate::proto::gre::GreKeys;
 use crate::proto::{clash_allowed, udp};
@@ -91,6 +92,9 @@ pub struct Conntrack {
     pub(crate) chance: Chance,
     pub(crate) gre_keys: GreKeys,
     pub(crate) policies: Policies,
+    pub(crate) part: Option<Box<Part>>,
+    /// The others, while they are at hand.
+    pub(crate) others: Vec<Conntrack>,
 }
 
 impl Conntrack {
@@ -114,6 +118,8 @@ impl Conntrack {
             sources: Sources::default(),
             chance,
             gre_keys: GreKeys::default(),
+            part: None,
+            others: Vec::new(),
         }
     }
 
@@ -294,14 +300,28 @@ impl Conntrack {
     fn make_room(&mut self, hash: impl FnOnce(&Self) -> u64, now: Timestamp) -> bool {
         self.sweep(SWEEP_STEP, now);
         let max = self.config.max as usize;
-        if max == 0 || self.live < max {
+        if self.counts_one_more(max) {
             return true;
         }
         self.sweep(SWEEP_FULL, now);
         let hash = hash(self);
-        let room = self.live < max || self.early_drop(hash, now);
+        let room =
+            self.counts_one_more(max) || self.early_drop(hash, now) && self.counts_one_more(max);
         self.stats.table_full += u64::from(!room);
         room
+    }
+
+    #[inline]
+    fn counts_one_more(&self, max: usize) -> bool {
+        let alone = || max == 0 || self.live < max;
+        self.enters_part(max).unwrap_or_else(alone)
+    }
+
+    fn number(&mut self) -> u64 {
+        self.number_of_part().unwrap_or_else(|| {
+            self.next_number += 1;
+            self.next_number - 1
+        })
     }
 
     /// As [`create`](Self::create), of a TCP or UDP flow that nothing is said of and nobody expects; `None` when the
@@ -317,10 +337,9 @@ impl Conntrack {
         };
         let connection = Connection::new(key, [0; 2], &start, generation);
         let cold = Cold {
-            number: self.next_number,
+            number: self.number(),
             created: now,
         };
-        self.next_number += 1;
         self.slab.put(index, connection, cold);
         self.live += 1;
         self.stats.peak = self.stats.peak.max(self.live as u64);
@@ -340,8 +359,7 @@ impl Conntrack {
         if !self.make_room(|table| table.hash(&key, zones[0]), now) {
             return Err(NoEntry::Full);
         }
-        let number = self.next_number;
-        self.next_number += 1;
+        let number = self.number();
         let (index, generation) = self.slab.reserve();
         let id = ConnId { index, generation };
         let mut connection = Connection::new(&key, zones, &initial(tuple, now), generation);
@@ -415,6 +433,10 @@ impl Conntrack {
         };
         let (zones, single) = (connection.zones(), connection.single());
         let key = connection.key();
+        if !self.others.is_empty() && self.held_by_others(id, now) {
+            self.remove(id.index);
+            return Err(());
+        }
         if single && zones == [0; 2] {
             return self.confirm_under(id, self.hash(&key, 0), now);
         }
@@ -519,6 +541,7 @@ impl Conntrack {
             self.unlink(index);
         }
         self.unlink_source(index);
+        self.leaves_part(index);
         let Some(connection) = self.slab.take(index) else {
             return;
         };

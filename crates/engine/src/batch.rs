@@ -10,7 +10,7 @@ use palisade_wire::{Packet, Timestamp};
 
 use crate::Engine;
 use crate::input::{Bridge, Input, LinkInfo, Route};
-use crate::lane::{Long, Recorded};
+use crate::lane::{Long, Ready, Recorded};
 use crate::outcome::{Outcome, Path, Verdict};
 
 /// Packets that are looked at together.
@@ -122,31 +122,7 @@ impl Engine {
         let open = [Family::V4, Family::V6].map(|family| self.lane_open(family));
         let usual = [Family::V4, Family::V6].map(|family| self.usual_open(family));
         for part in batch.chunks_mut(STAGE) {
-            // Nothing waits for these, so that all of them are on their way at once.
-            let mut read = 0;
-            for arrival in part.iter() {
-                read ^= arrival.bytes.first().copied().unwrap_or(0);
-                read ^= arrival.bytes.get(HEADERS).copied().unwrap_or(0);
-            }
-            std::hint::black_box(read);
-            let mut ready = std::mem::take(&mut self.ready);
-            ready.clear();
-            for arrival in part.iter() {
-                ready.push(self.ready(arrival.bytes, open));
-            }
-            let mut read = 0;
-            for ready in ready.iter().flatten() {
-                read ^= self.conntrack.touch(&ready.flow);
-            }
-            std::hint::black_box(read);
-            for ready in ready.iter_mut().flatten() {
-                self.look(ready);
-            }
-            let mut read = 0;
-            for ready in ready.iter().flatten() {
-                read ^= self.peek(ready);
-            }
-            std::hint::black_box(read);
+            let ready = self.look_ahead(part, open);
             for (arrival, ready) in part.iter_mut().zip(&ready) {
                 let Some(ready) = ready else {
                     self.long_way(arrival, None, None, now);
@@ -169,6 +145,41 @@ impl Engine {
         }
     }
 
+    /// Looks at packets in stages, so that what each of them needs is on its way; to be put back as `ready`.
+    #[inline]
+    pub(crate) fn look_ahead(
+        &mut self,
+        part: &[Arrival<'_>],
+        open: [bool; 2],
+    ) -> Vec<Option<Ready>> {
+        // Nothing waits for these, so that all of them are on their way at once.
+        let mut read = 0;
+        for arrival in part {
+            read ^= arrival.bytes.first().copied().unwrap_or(0);
+            read ^= arrival.bytes.get(HEADERS).copied().unwrap_or(0);
+        }
+        std::hint::black_box(read);
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.clear();
+        for arrival in part {
+            ready.push(self.ready(arrival.bytes, open));
+        }
+        let mut read = 0;
+        for ready in ready.iter().flatten() {
+            read ^= self.conntrack.touch(&ready.flow);
+        }
+        std::hint::black_box(read);
+        for ready in ready.iter_mut().flatten() {
+            self.look(ready);
+        }
+        let mut read = 0;
+        for ready in ready.iter().flatten() {
+            read ^= self.peek(ready);
+        }
+        std::hint::black_box(read);
+        ready
+    }
+
     /// What a port's packets come through.
     pub(crate) fn bridge_of(&self, port: Port) -> Bridge {
         let info = self.ports.get(port.0 as usize);
@@ -176,16 +187,23 @@ impl Engine {
     }
 
     /// A packet by the route that every packet can take.
-    fn long_way(
+    pub(crate) fn long_way(
         &mut self,
         arrival: &mut Arrival<'_>,
         foretold: Option<Followed>,
         record: Option<(u32, Direction)>,
         now: Timestamp,
     ) {
+        let input = self.input_of(arrival, now);
+        let outcome = self.process_foretold(&input, foretold, &mut ());
+        self.went_long_way(arrival, outcome, record, now);
+    }
+
+    /// A packet as those that come alone.
+    pub(crate) fn input_of<'b>(&self, arrival: &'b Arrival<'_>, now: Timestamp) -> Input<'b> {
         let info = self.ports.get(arrival.port.0 as usize);
         let PortInfo { route, bridge } = info.cloned().unwrap_or_default();
-        let input = Input {
+        Input {
             bytes: arrival.bytes,
             time: now,
             route,
@@ -194,8 +212,17 @@ impl Engine {
             bridge,
             snapped: false,
             owner: None,
-        };
-        let mut outcome = self.process_foretold(&input, foretold, &mut ());
+        }
+    }
+
+    /// Says what became of a packet that took the long way.
+    pub(crate) fn went_long_way(
+        &mut self,
+        arrival: &mut Arrival<'_>,
+        mut outcome: Outcome,
+        record: Option<(u32, Direction)>,
+        now: Timestamp,
+    ) {
         arrival.judged = Judged::of(&outcome);
         if let Some(output) = &outcome.output
             && let Some(bytes) = arrival.bytes.get_mut(..output.len())

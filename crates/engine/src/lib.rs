@@ -23,6 +23,9 @@
 //! assert_eq!(outcome.why.to_string(), "first packet of a new connection; dropped by filter INPUT rule 1");
 //! ```
 
+// What threads share is compiled once more for its models.
+#![cfg_attr(test, allow(clippy::duplicate_mod))]
+
 mod append;
 mod batch;
 mod compiled;
@@ -46,6 +49,7 @@ mod remember;
 mod remembered;
 mod routing;
 mod sets;
+pub mod shards;
 pub mod socket;
 mod synproxy;
 mod targets;

@@ -133,6 +133,27 @@ impl Engine {
         foretold: Option<Followed>,
         observer: &mut O,
     ) -> Outcome {
+        self.process_gathered(input, (foretold, None), observer)
+    }
+
+    /// What reassembly does with a packet that gets there.
+    pub(crate) fn gather(&mut self, input: &Input<'_>) -> Option<Reassembled> {
+        let packet = Packet::parse(input.bytes).ok()?;
+        let (path, ..) = self.way(&packet, input);
+        let inward = matches!(path, Path::Input | Path::Forward);
+        if inward && refused_at_once(&packet, &input.link).is_some() {
+            return None;
+        }
+        Some(self.reassemble(&packet, inward, input.time))
+    }
+
+    /// As [`process`](Self::process), of a packet that reassembly, too, may have seen already.
+    pub(crate) fn process_gathered<O: Observer>(
+        &mut self,
+        input: &Input<'_>,
+        (foretold, gathered): (Option<Followed>, Option<Reassembled>),
+        observer: &mut O,
+    ) -> Outcome {
         let parsed = if input.snapped {
             Packet::parse_truncated(input.bytes)
         } else {
@@ -152,7 +173,11 @@ impl Engine {
             return Outcome::unseen(Some(&packet), ended);
         }
         let mut whole = Vec::new();
-        let (packet, pieces) = match self.reassemble(&packet, from_network, input.time) {
+        let gathered = match gathered {
+            Some(gathered) => gathered,
+            None => self.reassemble(&packet, from_network, input.time),
+        };
+        let (packet, pieces) = match gathered {
             Reassembled::Whole => (packet, Pieces::One),
             Reassembled::Complete(bytes, pieces) => {
                 whole = bytes;
@@ -512,7 +537,8 @@ impl Engine {
     }
 }
 
-enum Reassembled {
+/// What reassembly does with a packet.
+pub(crate) enum Reassembled {
     Whole,
     Complete(Vec<u8>, usize),
     Stop(Verdict, Ended),

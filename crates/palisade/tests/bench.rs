@@ -70,6 +70,8 @@ fn every_case_prints_what_its_name_promises() {
         ("load-1000", "ms"),
         ("append-1000", "ms"),
         ("flood", "ns"),
+        ("threads-2", "ratio"),
+        ("threads-3", "ratio"),
     ];
     let names: Vec<&str> = cases.iter().map(|(name, _)| *name).collect();
     let objects = objects(&["--cases", &names.join(",")]);

@@ -310,6 +310,7 @@ impl<'c, 'p> Call<'c, 'p> {
             saved_port: proposal.saved_port,
             announced: announced.clone(),
         };
+        let limits = self.table.ask_others(&expectation, limits, self.now)?;
         let id = self.table.expectations.add(expectation, limits, self.now)?;
         self.announced.push(Announced {
             helper: self.info.name,

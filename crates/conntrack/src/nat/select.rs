@@ -145,6 +145,16 @@ impl Conntrack {
     /// The mapping that this source has already, if it lies in the range (kernel
     /// `find_appropriate_src`).
     fn present_mapping(&self, tuple: &Tuple, zone: Zone, range: &Range) -> Option<Tuple> {
+        let newest = |table: &Conntrack| table.newest_mapping(tuple, zone, range);
+        std::iter::once(self)
+            .chain(&self.others)
+            .filter_map(newest)
+            .max_by_key(|(number, _)| *number)
+            .map(|(_, found)| found)
+    }
+
+    /// That of this table, with the number of the connection that has it.
+    fn newest_mapping(&self, tuple: &Tuple, zone: Zone, range: &Range) -> Option<(u64, Tuple)> {
         let mut at = *self.sources.get(&SourceKey::of(tuple, zone))?;
         // Bounded by the table's size; a chain is one source's connections.
         while at != NONE {
@@ -155,7 +165,7 @@ impl Conntrack {
                 found.protocol = tuple.protocol;
                 copy_destination_word(&mut found, tuple);
                 if in_range(&found, range) {
-                    return Some(found);
+                    return Some((self.slab.cold(at).number, found));
                 }
             }
             at = self.slab.sources(at)[1];
@@ -168,16 +178,15 @@ impl Conntrack {
         self.holder(tuple, zones, id).is_some()
     }
 
-    /// The entry that answers to `tuple` belong to (kernel `nf_conntrack_tuple_taken`).
-    fn holder(&mut self, tuple: &Tuple, zones: [Zone; 2], id: ConnId) -> Option<(u32, Direction)> {
+    /// The entry that answers to `tuple` belong to (kernel `nf_conntrack_tuple_taken`), of this table or another.
+    fn holder(&mut self, tuple: &Tuple, zones: [Zone; 2], id: ConnId) -> Option<Holder> {
         let reply = tuple.invert()?;
         let now = self
             .connection(id)
             .map_or(Timestamp::default(), |c| c.created());
-        let key = reply.key();
-        let hash = self.hash(&key, zones[1]);
-        let found = self.search(&key, hash, zones, now)?;
-        let same_flow = match (self.slot(found.0), self.connection(id)) {
+        let found = self.search_all(&reply, zones[1], zones, now)?;
+        let held = self.table_at(found.0).slot(found.1);
+        let same_flow = match (held, self.connection(id)) {
             (Some(a), Some(b)) => a.key() == b.key() && a.zones()[0] == b.zones()[0],
             _ => false,
         };
@@ -188,7 +197,7 @@ impl Conntrack {
     /// that began at the same time from both sides do not disturb each other (kernel
     /// `nf_nat_used_tuple_new`).
     fn taken_by_other(&mut self, tuple: &Tuple, zones: [Zone; 2], id: ConnId) -> bool {
-        let Some((holder, _)) = self.holder(tuple, zones, id) else {
+        let Some((table, holder, _)) = self.holder(tuple, zones, id) else {
             return false;
         };
         let untouched = |status: Status| {
@@ -196,7 +205,8 @@ impl Conntrack {
                 && !status.has(Status::DST_NAT)
                 && !status.has(Status::SEQ_ADJUST)
         };
-        let (Some(own), Some(other)) = (self.connection(id), self.slot(holder)) else {
+        let other = self.table_at(table).slot(holder);
+        let (Some(own), Some(other)) = (self.connection(id), other) else {
             return true;
         };
         !(crate::proto::clash_allowed(tuple.protocol)
@@ -208,7 +218,7 @@ impl Conntrack {
     /// As [`taken`](Self::taken); the last attempts evict a TCP connection that only waits for its end
     /// (kernel `nf_nat_used_tuple_harder`).
     fn taken_harder(&mut self, tuple: &Tuple, zones: [Zone; 2], id: ConnId, left: u32) -> bool {
-        let Some((holder, direction)) = self.holder(tuple, zones, id) else {
+        let Some((table, holder, direction)) = self.holder(tuple, zones, id) else {
             return false;
         };
         let tcp = self.connection(id).and_then(|c| c.tcp());
@@ -218,7 +228,7 @@ impl Conntrack {
         let (Some(new_end), true) = (new_end, left <= HARDER) else {
             return true;
         };
-        let Some(old) = self.slot(holder) else {
+        let Some(old) = self.table_at(table).slot(holder) else {
             return true;
         };
         let Some(tcp) = old.tcp() else {
@@ -234,11 +244,14 @@ impl Conntrack {
             && !old.status.has(Status::FIXED_TIMEOUT)
             && new_end.after(tcp.peers[0].end);
         if evict {
-            self.remove(holder);
+            self.table_at_mut(table).remove(holder);
         }
         !evict
     }
 }
+
+/// Where an entry is: in which of the other tables, if not in this one; its slot; and the direction asked for.
+type Holder = (Option<usize>, u32, Direction);
 
 /// Whether mapping a source so would meet the range (kernel `nf_in_range`).
 fn in_range(tuple: &Tuple, range: &Range) -> bool {

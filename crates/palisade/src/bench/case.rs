@@ -11,6 +11,9 @@ pub const MAX_FLOWS: u32 = 1 << 24;
 /// Rules at most: half of the addresses of 172.16.0.0/12, so that there are others for the packets.
 const MAX_RULES: u32 = 1 << 19;
 
+/// Threads at most.
+const MAX_THREADS: u32 = palisade_engine::shards::MOST as u32;
+
 /// What kind of packets the flows have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mix {
@@ -54,6 +57,8 @@ pub enum Case {
     Append(u32),
     /// A flood of forged SYNs.
     Flood,
+    /// So many threads over one view of the connections, against one.
+    Threads(u32),
 }
 
 impl fmt::Display for Case {
@@ -68,6 +73,7 @@ impl fmt::Display for Case {
             Case::Load(rules) => write!(f, "load-{rules}"),
             Case::Append(rules) => write!(f, "append-{rules}"),
             Case::Flood => f.write_str("flood"),
+            Case::Threads(count) => write!(f, "threads-{count}"),
         }
     }
 }
@@ -105,6 +111,7 @@ pub const STANDARD: &[Case] = &[
     Case::Load(100_000),
     Case::Append(100_000),
     Case::Flood,
+    Case::Threads(2),
 ];
 
 impl Case {
@@ -159,6 +166,9 @@ impl Case {
             Case::Flood => {
                 "forged SYNs against a full table, with established connections in between".into()
             }
+            Case::Threads(count) => format!(
+                "{count} threads over the packets of established UDP flows of their own, against one over all"
+            ),
         }
     }
 
@@ -170,7 +180,7 @@ impl Case {
                 rules <= 1000
             }
             Case::Load(_) | Case::Append(_) => false,
-            Case::BytesPerConnection | Case::Flood => true,
+            Case::BytesPerConnection | Case::Flood | Case::Threads(_) => true,
         }
     }
 
@@ -209,6 +219,9 @@ impl Case {
             let (kind, rest) = rest.split_once('-')?;
             let family = Family::ALL.into_iter().find(|f| f.name() == kind)?;
             return size(rest, MAX_RULES).map(|rules| Case::Classify(family, rules));
+        }
+        if let Some(rest) = name.strip_prefix("threads-") {
+            return size(rest, MAX_THREADS).map(Case::Threads);
         }
         if let Some(rest) = name.strip_prefix("append-") {
             return size(rest, MAX_RULES).map(Case::Append);
@@ -268,6 +281,8 @@ fn glob(pattern: &str, name: &str) -> bool {
 pub enum Bound {
     /// At most this, in the case's unit.
     AtMost(f64),
+    /// At least this.
+    AtLeast(f64),
     /// At most so many times the figure of another case.
     Times(f64, Case),
 }
@@ -291,7 +306,7 @@ pub const REFERENCE: &str = "Linux 6.18 on one core of a 2-core x86-64 virtual m
 impl Case {
     /// What is asked of it.
     pub fn goal(self) -> Goal {
-        use Bound::{AtMost, Times};
+        use Bound::{AtLeast, AtMost, Times};
         let goal = |must, aim, kernel| Goal {
             must: Some(must),
             aim: Some(aim),
@@ -325,6 +340,11 @@ impl Case {
                 let ten = Case::EstablishedAt(10);
                 goal(Times(1.02, ten), Times(1.0, ten), None)
             }
+            Case::Threads(2) => Goal {
+                must: Some(AtLeast(1.9)),
+                aim: None,
+                kernel: Some([1.55, 1.98]),
+            },
             Case::Append(100_000) => goal(AtMost(10.0), AtMost(1.0), Some([43.0, 246.0])),
             Case::Load(100_000) => goal(AtMost(1000.0), AtMost(300.0), Some([3100.0, 4600.0])),
             _ => Goal::default(),
@@ -346,6 +366,7 @@ mod tests {
             Case::EstablishedAt(3),
             Case::Load(5),
             Case::Append(6),
+            Case::Threads(4),
         ];
         for case in STANDARD.iter().chain(&others) {
             assert_eq!(Case::by_name(&case.to_string()), Some(*case), "{case}");
@@ -360,6 +381,8 @@ mod tests {
             "rules-10-tcp",
             "new-10-sctp",
             "flood-1",
+            "threads-0",
+            "threads-129",
             "classify-acl",
             "classify-acm-10",
             "",
@@ -389,6 +412,7 @@ mod tests {
             "established-at-100000",
             "load-100000",
             "append-100000",
+            "threads-2",
             "bytes-per-connection",
             "flood",
         ] {

@@ -15,6 +15,8 @@ pub enum Unit {
     Milliseconds,
     /// Bytes.
     Bytes,
+    /// How many times as much.
+    Ratio,
 }
 
 impl Unit {
@@ -24,6 +26,7 @@ impl Unit {
             Unit::Nanoseconds => "ns",
             Unit::Milliseconds => "ms",
             Unit::Bytes => "bytes",
+            Unit::Ratio => "ratio",
         }
     }
 }
@@ -133,6 +136,7 @@ impl Figure {
     pub fn keeps(&self, bound: Bound, others: &[Figure]) -> Option<bool> {
         match bound {
             Bound::AtMost(most) => Some(self.median() <= most),
+            Bound::AtLeast(least) => Some(self.median() >= least),
             Bound::Times(times, case) => {
                 let other = others.iter().find(|f| f.case == case)?;
                 Some(self.median() <= times * other.median())

@@ -142,6 +142,11 @@ impl Lane {
         }
     }
 
+    /// Packets of a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
     /// Sends so many packets of a load, [`BUFFERS`] at a time. Writing them is not part of the time.
     pub fn send(
         &mut self,

@@ -10,6 +10,7 @@ mod packets;
 mod pages;
 mod report;
 mod ruleset;
+mod threads;
 mod work;
 
 use std::io::{self, IsTerminal, Write};

@@ -38,6 +38,16 @@ impl Frame {
         place.copy_from_slice(&packet[..length]);
         place
     }
+
+    /// The IP packet of so many bytes that was written.
+    pub fn packet(&self, length: usize) -> &[u8] {
+        &self.0[ETHERNET..ETHERNET + length]
+    }
+
+    /// The same, to be judged.
+    pub fn packet_mut(&mut self, length: usize) -> &mut [u8] {
+        &mut self.0[ETHERNET..ETHERNET + length]
+    }
 }
 
 /// Which way a packet goes.

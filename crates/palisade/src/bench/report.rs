@@ -21,7 +21,7 @@ pub fn head(paint: Paint) -> String {
 /// What stands below it.
 pub fn foot(paint: Paint) -> String {
     let text = format!(
-        "ns: nanoseconds a packet; instr: instructions a packet, where the system counts them.\n\
+        "ns: nanoseconds a packet; ratio: times as many packets in the same time; instr: instructions a packet, where the system counts them.\n\
          kernel: what Linux netfilter needs for the same, as the project measured it, not on this machine:\n\
          {REFERENCE}."
     );
@@ -80,6 +80,7 @@ pub fn line(figure: &Figure, before: &[Figure], paint: Paint) -> String {
 fn told(bound: Bound) -> String {
     match bound {
         Bound::AtMost(most) => format!("≤ {}", number(most)),
+        Bound::AtLeast(least) => format!("≥ {}", number(least)),
         Bound::Times(times, case) => {
             let name = case.to_string();
             let size = name.rsplit('-').next().unwrap_or_default();
@@ -123,7 +124,7 @@ pub fn object(figure: &Figure, before: &[Figure]) -> String {
     for (name, bound) in [("must", goal.must), ("aim", goal.aim)] {
         let bound = match bound {
             None => continue,
-            Some(Bound::AtMost(most)) => json!(most),
+            Some(Bound::AtMost(bound) | Bound::AtLeast(bound)) => json!(bound),
             Some(Bound::Times(times, case)) => {
                 json!({"times": times, "case": case.to_string()})
             }

@@ -80,6 +80,7 @@ impl<'a> Bench<'a> {
             Case::Load(rules) => self.load(case, rules),
             Case::Append(rules) => self.append(case, rules),
             Case::Flood => self.flood(),
+            Case::Threads(count) => self.threads(case, count),
         };
         figure.with_context(|| format!("case {case}"))
     }

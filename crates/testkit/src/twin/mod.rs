@@ -6,10 +6,12 @@
 //!
 //! - [`shown`]: what is compared of a packet; [`state`]: what is compared of an engine.
 //! - [`hunt`]: scripts by chance, many of them, until one differs; that one made small.
+//! - [`parted`]: an engine against several that are one.
 //! - [`edges`]: packets at the edges of what a ruleset's own rules ask for.
 
 pub mod edges;
 pub mod hunt;
+pub mod parted;
 pub mod shown;
 pub mod state;
 

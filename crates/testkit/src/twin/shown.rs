@@ -171,6 +171,22 @@ impl Shown {
 
     /// How another's word for the same packet differs; both engines have seen the same packets.
     pub fn differences(&self, engine: &Engine, other: &Shown, others: &Engine) -> Vec<String> {
+        let mut all = self.differences_in_words(other);
+        let name = |engine: &Engine, id: &Option<ConnId>| {
+            let connection = engine.conntrack().connection((*id)?)?;
+            Some(format!("{} {:?}", connection.number(), connection.tuples()))
+        };
+        differ(
+            "connection afterwards",
+            &name(engine, &self.id),
+            &name(others, &other.id),
+            &mut all,
+        );
+        all
+    }
+
+    /// The same, without a look at what the handles of connections lead to.
+    pub fn differences_in_words(&self, other: &Shown) -> Vec<String> {
         let Shown {
             verdict,
             state,
@@ -189,16 +205,6 @@ impl Shown {
             "has a connection",
             &id.is_some(),
             &other.id.is_some(),
-            &mut all,
-        );
-        let name = |engine: &Engine, id: &Option<ConnId>| {
-            let connection = engine.conntrack().connection((*id)?)?;
-            Some(format!("{} {:?}", connection.number(), connection.tuples()))
-        };
-        differ(
-            "connection afterwards",
-            &name(engine, id),
-            &name(others, &other.id),
             &mut all,
         );
         if leaves != &other.leaves {

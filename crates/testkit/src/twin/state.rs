@@ -5,12 +5,17 @@
 
 use std::fmt::Debug;
 
+use palisade_conntrack::{Expectation, Stats, table::Entry};
 use palisade_engine::Engine;
-use palisade_rules::Family;
+use palisade_engine::shards::Shards;
+use palisade_rules::{Family, Ruleset};
 use palisade_wire::Timestamp;
 
 /// Fields that may differ: what an evaluator remembers about a connection is its own affair.
 const LEFT_OUT: [&str; 1] = ["remembered"];
+
+/// Likewise where entries stand in several tables: handles.
+const PLACES: [&str; 5] = ["remembered", "generation", "index", "master_id", "ConnId {"];
 
 /// Everything an engine knows, by what it is about.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -21,49 +26,114 @@ pub struct State {
 impl State {
     /// Of an engine at a moment.
     pub fn of(engine: &Engine, now: Timestamp) -> State {
-        let mut parts = Vec::new();
+        let mut state = State::default();
         for family in [Family::V4, Family::V6] {
-            for table in engine.ruleset(family).iter().flat_map(|r| &r.tables) {
-                for chain in &table.chains {
-                    let place = format!("{family} {} {}", table.kind.name(), chain.name);
-                    parts.push((format!("{place} policy"), debug(&chain.counters)));
-                    for (number, rule) in (1..).zip(&chain.rules) {
-                        let name = format!("{place} rule {number}");
-                        parts.push((name, debug(&rule.counters)));
-                    }
+            state.count(family, engine.ruleset(family));
+        }
+        let table = engine.conntrack();
+        let names = (
+            |c: &Entry<'_>| c.number().to_string(),
+            |c: &Entry<'_>| debug(&c.id()),
+        );
+        state.entries(table.connections(), names, now, &LEFT_OUT);
+        state.expectations(table.expectations(), &[]);
+        state.say("entries of the table", debug(&table.len()));
+        state.say("sums of the table", debug(table.stats()));
+        for family in [Family::V4, Family::V6] {
+            let held = engine.fragments_held(family);
+            state.say(&format!("{family} fragments held"), debug(&held));
+        }
+        state.say("what rules remember", ordered(&engine.remembered(), &[]));
+        state
+    }
+
+    /// Of an engine as far as several that are one can be the same: where an entry stands, and when it was found to
+    /// have ended, is their own affair.
+    pub fn of_one(engine: &Engine, now: Timestamp) -> State {
+        let mut state = State::default();
+        for family in [Family::V4, Family::V6] {
+            state.count(family, engine.ruleset(family));
+        }
+        let table = engine.conntrack();
+        state.entries(table.connections(), (by_tuples, nothing), now, &PLACES);
+        state.expectations(table.expectations(), &PLACES);
+        state.sums(table.len(), *table.stats());
+        state.say("what rules remember", ordered(&engine.remembered(), &[]));
+        state
+    }
+
+    /// The same of several that are one.
+    pub fn of_shards(shards: &Shards, now: Timestamp) -> State {
+        let mut state = State::default();
+        let mut view = shards.view();
+        for family in [Family::V4, Family::V6] {
+            state.count(family, view.ruleset(family));
+        }
+        let connections = view.connections().map(|(_, entry)| entry);
+        state.entries(connections, (by_tuples, nothing), now, &PLACES);
+        state.expectations(view.expectations(), &PLACES);
+        state.sums(view.len(), view.stats());
+        let remembered = view.with_remembered(|remembered| ordered(&remembered, &[]));
+        state.say("what rules remember", remembered);
+        state
+    }
+
+    fn say(&mut self, name: &str, text: String) {
+        self.parts.push((name.to_owned(), text));
+    }
+
+    fn sums(&mut self, entries: usize, stats: Stats) {
+        self.say("entries of the table", debug(&entries));
+        let stats = Stats { peak: 0, ..stats };
+        self.say("sums of the table", debug(&stats));
+    }
+
+    fn count(&mut self, family: Family, rules: Option<Ruleset>) {
+        for table in rules.iter().flat_map(|r| &r.tables) {
+            for chain in &table.chains {
+                let place = format!("{family} {} {}", table.kind.name(), chain.name);
+                self.say(&format!("{place} policy"), debug(&chain.counters));
+                for (number, rule) in (1..).zip(&chain.rules) {
+                    self.say(&format!("{place} rule {number}"), debug(&rule.counters));
                 }
             }
         }
-        let table = engine.conntrack();
-        let mut connections: Vec<_> = table.connections().collect();
-        connections.sort_by_key(|c| c.number());
-        for connection in connections {
-            let name = format!("connection {}", connection.number());
+    }
+
+    fn entries<'e>(
+        &mut self,
+        connections: impl Iterator<Item = Entry<'e>>,
+        (name, handle): (impl Fn(&Entry<'e>) -> String, impl Fn(&Entry<'e>) -> String),
+        now: Timestamp,
+        left_out: &[&str],
+    ) {
+        let mut connections: Vec<_> = connections.map(|c| (name(&c), c)).collect();
+        connections.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (name, connection) in connections {
             // What does not stand in the entry itself, or is reckoned.
             let beside = (
                 connection.tuples(),
                 connection.timeout(now),
                 connection.created(),
                 connection.traffic(),
-                connection.id(),
+                handle(&connection),
             );
-            parts.push((format!("{name}, beside it"), debug(&beside)));
-            parts.push((name, ordered(connection.connection())));
+            self.say(&format!("connection {name}, beside it"), debug(&beside));
+            let entry = ordered(connection.connection(), left_out);
+            self.say(&format!("connection {name}"), entry);
         }
-        let mut expectations: Vec<String> = table.expectations().map(ordered).collect();
+    }
+
+    fn expectations<'e>(
+        &mut self,
+        expectations: impl Iterator<Item = &'e Expectation>,
+        left_out: &[&str],
+    ) {
+        let mut expectations: Vec<String> = expectations.map(|e| ordered(e, left_out)).collect();
         expectations.sort();
         for (number, expectation) in (1..).zip(expectations) {
-            parts.push((format!("expectation {number}"), expectation));
+            self.say(&format!("expectation {number}"), expectation);
         }
-        parts.push(("entries of the table".to_owned(), debug(&table.len())));
-        parts.push(("sums of the table".to_owned(), debug(table.stats())));
-        for family in [Family::V4, Family::V6] {
-            let held = engine.fragments_held(family);
-            parts.push((format!("{family} fragments held"), debug(&held)));
-        }
-        let remembered = ordered(&engine.remembered());
-        parts.push(("what rules remember".to_owned(), remembered));
-        State { parts }
     }
 
     /// How another differs, which `who` knows: a line each.
@@ -92,6 +162,15 @@ impl State {
         }
         all
     }
+}
+
+/// A connection by what it is about: several threads number theirs in any order.
+fn by_tuples(entry: &Entry<'_>) -> String {
+    format!("{:?} in {:?}", entry.tuples(), entry.zones())
+}
+
+fn nothing(_: &Entry<'_>) -> String {
+    String::new()
 }
 
 fn debug(value: &impl Debug) -> String {
@@ -135,12 +214,12 @@ fn lines(name: &str, ours: &str, theirs: &str, who: &str) -> Vec<String> {
 }
 
 /// `Debug` of a value, a line each, with the entries of maps sorted and without what may differ.
-fn ordered(value: &impl Debug) -> String {
+fn ordered(value: &impl Debug, left_out: &[&str]) -> String {
     let text = format!("{value:#?}");
     let mut out = String::with_capacity(text.len());
     let mut all = text.lines();
     while let Some(node) = node(&mut all) {
-        node.write(&mut out);
+        node.write(&mut out, left_out);
     }
     out
 }
@@ -179,10 +258,10 @@ fn node<'t>(lines: &mut std::str::Lines<'t>) -> Option<Node<'t>> {
 }
 
 impl Node<'_> {
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut String, left_out: &[&str]) {
         let first = self.parts.first().map_or("", |(line, _)| *line);
         let field = first.trim_start().split(':').next().unwrap_or_default();
-        if LEFT_OUT.contains(&field) {
+        if left_out.contains(&field) {
             return;
         }
         for (line, within) in &self.parts {
@@ -191,11 +270,11 @@ impl Node<'_> {
             // A struct has a name before its brace, a map and a set have none.
             let named = line.trim_end_matches('{').trim();
             if line.ends_with('{') && (named.is_empty() || named.ends_with(':')) {
-                let mut entries: Vec<String> = within.iter().map(Node::text).collect();
+                let mut entries: Vec<String> = within.iter().map(|n| n.text(left_out)).collect();
                 entries.sort();
                 entries.iter().for_each(|e| *out += e);
             } else {
-                within.iter().for_each(|n| n.write(out));
+                within.iter().for_each(|n| n.write(out, left_out));
             }
         }
         if !self.end.is_empty() {
@@ -204,9 +283,9 @@ impl Node<'_> {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, left_out: &[&str]) -> String {
         let mut text = String::new();
-        self.write(&mut text);
+        self.write(&mut text, left_out);
         text
     }
 }
@@ -242,12 +321,12 @@ mod tests {
         };
         let forward: Vec<u32> = (0..50).collect();
         let backward: Vec<u32> = (0..50).rev().collect();
-        let a = ordered(&thing(&forward, &[1, 2]));
-        assert_eq!(a, ordered(&thing(&backward, &[1, 2])));
-        assert_ne!(a, ordered(&thing(&backward, &[2, 1])));
-        assert_ne!(a, ordered(&thing(&forward[1..], &[1, 2])));
+        let a = ordered(&thing(&forward, &[1, 2]), &[]);
+        assert_eq!(a, ordered(&thing(&backward, &[1, 2]), &[]));
+        assert_ne!(a, ordered(&thing(&backward, &[2, 1]), &[]));
+        assert_ne!(a, ordered(&thing(&forward[1..], &[1, 2]), &[]));
         // Nothing is lost on the way.
         let plain = format!("{:#?}", thing(&[7], &[1, 2]));
-        assert_eq!(ordered(&thing(&[7], &[1, 2])).trim_end(), plain);
+        assert_eq!(ordered(&thing(&[7], &[1, 2]), &[]).trim_end(), plain);
     }
 }
