@@ -113,7 +113,7 @@ pub struct Proxied {
 }
 
 /// An entry of the table: two lines of memory, the first of which is all that a UDP packet touches. What few
-/// connections have stands apart ([`Rare`]), as does what packets do not touch (`slab.rs`).
+/// connections have stands apart, as does what packets do not touch (`slab.rs`).
 ///
 /// ```text
 /// line 1   source 16 | destination 16 | words 4 | protocol, family, status 4 | deadline 8 | mark 4 | generation 4 | remembered 8

@@ -9,12 +9,13 @@ use palisade_wire::udp::Udp;
 use palisade_wire::{Family, Packet, Plain, Timestamp, proto};
 
 use crate::connection::{ConnId, Connection, Status};
+use crate::entry::unlink;
 use crate::flow::{Stepped, sooner};
 use crate::hash;
 use crate::proto::tcp::{TcpState, quick};
 use crate::proto::udp;
 use crate::reason::{DropReason, Invalid};
-use crate::table::{Conntrack, unlink};
+use crate::table::Conntrack;
 use crate::track::{Track, TrackHook};
 use crate::tuple::{Direction, Key};
 

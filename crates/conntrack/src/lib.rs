@@ -33,6 +33,7 @@
 pub mod config;
 pub mod connection;
 pub mod defrag;
+mod entry;
 pub mod expect;
 mod extract;
 mod flow;
@@ -56,12 +57,13 @@ pub mod tuple;
 
 pub use config::{Config, ConfigError};
 pub use connection::{ConnId, Connection, ProtoState, Status};
+pub use entry::Entry;
 pub use expect::Expectation;
 pub use follow::{Flow, Followed, Known};
 pub use policy::{PolicyError, TimeoutPolicy};
 pub use proto::tcp::{TcpConnection, TcpState, TcpStep};
 pub use reason::{DropReason, Reason};
-pub use table::{Conntrack, Entry, Stats};
+pub use table::{Conntrack, Stats};
 pub use track::{Announced, Leave, Template, Track, TrackHook, ZoneSpec};
 pub use tuple::{Direction, Tuple, TupleProto, Zone};
 

@@ -6,8 +6,8 @@ use palisade_wire::{Family, Timestamp, proto};
 
 use crate::config::Config;
 use crate::connection::Status;
+use crate::entry::Entry;
 use crate::expect::Expectation;
-use crate::table::Entry;
 use crate::tuple::Direction;
 
 /// Protocol name and the width that the tool gives it.

@@ -23,18 +23,18 @@
 //! # Locking
 //! None: one thread owns the table. How several are one is told in `parted.rs`.
 
-use std::ops::Deref;
 use std::sync::Arc;
 
 use palisade_wire::{Timestamp, proto};
 
 use crate::config::Config;
-use crate::connection::{ConnId, Connection, Deadline, ProtoState, Status, Traffic};
+use crate::connection::{ConnId, Connection, Deadline, ProtoState, Status};
+use crate::entry::{Entry, Known, fits, link, link_hash, unlink};
 use crate::expect::{Expectation, Expectations};
 use crate::flow::initial;
 use crate::hash;
 use crate::helper::{self, Follower};
-use crate::index::{Index, Link, Links};
+use crate::index::{Index, Link};
 use crate::nat::{Chance, Sources};
 use crate::parted::Part;
 use crate::policy::{Policies, PolicyId};
@@ -166,12 +166,8 @@ impl Conntrack {
     /// An entry, if it still exists.
     #[inline]
     pub fn connection(&self, id: ConnId) -> Option<Entry<'_>> {
-        let connection = self.slab.get(id.index)?;
-        (connection.generation == id.generation).then_some(Entry {
-            connection,
-            index: id.index,
-            slab: &self.slab,
-        })
+        self.entry(id.index)
+            .filter(|entry| entry.generation == id.generation)
     }
 
     /// An entry, to set its mark.
@@ -201,11 +197,7 @@ impl Conntrack {
 
     /// The entry of a slot.
     pub(crate) fn entry(&self, index: u32) -> Option<Entry<'_>> {
-        Some(Entry {
-            connection: self.slab.get(index)?,
-            index,
-            slab: &self.slab,
-        })
+        Entry::new(&self.slab, index)
     }
 
     #[inline]
@@ -611,130 +603,6 @@ impl Conntrack {
         }
         victim.is_some()
     }
-}
-
-/// An entry with what stands beside it.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
-    connection: &'a Connection,
-    index: u32,
-    slab: &'a Slab,
-}
-
-impl<'a> Entry<'a> {
-    /// Handle of this entry.
-    pub fn id(self) -> ConnId {
-        ConnId {
-            index: self.index,
-            generation: self.connection.generation,
-        }
-    }
-
-    /// The connection itself.
-    pub fn connection(self) -> &'a Connection {
-        self.connection
-    }
-
-    /// 1, 2, 3 … in order of creation; for people and logs.
-    pub fn number(self) -> u64 {
-        self.slab.cold(self.index).number
-    }
-
-    /// When the first packet came.
-    pub fn created(self) -> Timestamp {
-        self.slab.cold(self.index).created
-    }
-
-    /// Traffic by [`Direction::index`]; nothing where it is not counted (`nf_conntrack_acct`).
-    pub fn traffic(self) -> [Traffic; 2] {
-        self.slab.traffic(self.index)
-    }
-}
-
-impl Deref for Entry<'_> {
-    type Target = Connection;
-
-    #[inline]
-    fn deref(&self) -> &Connection {
-        self.connection
-    }
-}
-
-/// A link: slot and direction in one word.
-pub(crate) fn link(index: u32, direction: Direction) -> Link {
-    index << 1 | direction as u32
-}
-
-#[inline]
-pub(crate) fn unlink(link: Link) -> (u32, Direction) {
-    let direction = if link & 1 == 0 {
-        Direction::Original
-    } else {
-        Direction::Reply
-    };
-    (link >> 1, direction)
-}
-
-/// What the index asks about links.
-struct Known<'a> {
-    slab: &'a Slab,
-    seed: (u64, u64),
-}
-
-impl Links for Known<'_> {
-    #[inline]
-    fn touch(&self, link: Link) -> u64 {
-        self.slab.peek(unlink(link).0, false)
-    }
-
-    #[inline]
-    fn hash(&self, link: Link) -> Option<u64> {
-        link_hash(self.slab, self.seed, link)
-    }
-}
-
-/// The hash that an entry's link stands under.
-fn link_hash(slab: &Slab, seed: (u64, u64), link: Link) -> Option<u64> {
-    let (index, direction) = unlink(link);
-    let connection = slab.get(index)?;
-    let key = match direction {
-        Direction::Original => connection.key(),
-        Direction::Reply => connection.tuple(Direction::Reply).key(),
-    };
-    let zone = connection.zones()[direction.index()];
-    Some(hash::of(seed, &key, zone))
-}
-
-/// Whether a connection that stands under one of its tuples has a key, and in which direction. One whose tuples are
-/// the same has it in the reply direction.
-#[inline]
-pub(crate) fn fits(
-    connection: &Connection,
-    under: Direction,
-    key: &Key,
-    inverse: &Key,
-    zones: [Zone; 2],
-) -> Option<Direction> {
-    let direction = if connection.single() {
-        if connection.has(inverse) {
-            Direction::Reply
-        } else if connection.has(key) {
-            Direction::Original
-        } else {
-            return None;
-        }
-    } else {
-        let fits = match under {
-            Direction::Original => connection.has(key),
-            Direction::Reply => connection.tuple(Direction::Reply).key() == *key,
-        };
-        if !fits {
-            return None;
-        }
-        under
-    };
-    let at = direction.index();
-    (connection.zones()[at] == zones[at]).then_some(direction)
 }
 
 /// Why a packet got no entry.

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::MutexGuard;
 
-use palisade_conntrack::{Conntrack, Expectation, Stats, table::Entry};
+use palisade_conntrack::{Conntrack, Entry, Expectation, Stats};
 use palisade_rules::{Counters, Family, Ruleset};
 
 use super::{Shards, locked};

@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 
-use palisade_conntrack::{Expectation, Stats, table::Entry};
+use palisade_conntrack::{Entry, Expectation, Stats};
 use palisade_engine::Engine;
 use palisade_engine::shards::Shards;
 use palisade_rules::{Family, Ruleset};
