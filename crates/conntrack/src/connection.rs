@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use palisade_wire::{Timestamp, proto};
+use prefetch_index::prefetch_index;
 
 use crate::helper::HelperState;
 use crate::nat::seqadj::Shift;
@@ -153,6 +154,9 @@ const RARE: u8 = 0x20;
 /// Bits of the family that are no part of the key.
 const MARKS: u8 = ZONED | RARE;
 
+/// A word of the protocol's part that stands in the middle of the second line.
+const SECOND_LINE: usize = 7;
+
 /// Bit of the deadline: it counts from confirmation.
 const UNCONFIRMED: u64 = 1 << 63;
 
@@ -248,11 +252,13 @@ impl Connection {
         taken
     }
 
-    /// Something of the first line, and of the second if asked for.
+    /// Has the first line brought near, and the second if asked for.
     #[inline]
-    pub(crate) fn peek(&self, both: bool) -> u64 {
-        let second = if both { self.part[11] } else { 0 };
-        self.ends ^ u64::from(second)
+    pub(crate) fn fetch(&self, both: bool) {
+        prefetch_index(self.source.as_slice(), 0);
+        if both {
+            prefetch_index(self.part.as_slice(), SECOND_LINE);
+        }
     }
 
     /// The key of the original tuple.

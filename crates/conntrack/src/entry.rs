@@ -88,8 +88,8 @@ pub(crate) struct Known<'a> {
 
 impl Links for Known<'_> {
     #[inline]
-    fn touch(&self, link: Link) -> u64 {
-        self.slab.peek(unlink(link).0, false)
+    fn fetch(&self, link: Link) {
+        self.slab.fetch(unlink(link).0, false);
     }
 
     #[inline]

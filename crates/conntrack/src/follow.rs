@@ -1,8 +1,9 @@
 //! The short way of a packet through tracking: of a flow that is known, in stages, so that a batch of packets waits
 //! for memory once.
 //!
-//! [`Conntrack::flow`] hashes, [`Conntrack::guess`] reads the line of the index, [`Conntrack::peek`] the entry, and
-//! [`Conntrack::follow`] makes the tracker's step. The first three change nothing and may be asked of many packets
+//! [`Conntrack::flow`] hashes, [`Conntrack::guess`] reads the line of the index and names the entry, and
+//! [`Conntrack::follow`] makes the tracker's step; [`Conntrack::fetch_line`] and [`Conntrack::fetch_entry`] have memory
+//! brought near in between. All but the step change nothing and may be asked of many packets
 //! before the first of them is followed; so `follow` looks again whether the entry is still the one.
 
 use palisade_wire::udp::Udp;
@@ -15,6 +16,7 @@ use crate::hash;
 use crate::proto::tcp::{TcpState, quick};
 use crate::proto::udp;
 use crate::reason::{DropReason, Invalid};
+use crate::slab::LOOK_AGAIN;
 use crate::table::Conntrack;
 use crate::track::{Track, TrackHook};
 use crate::tuple::{Direction, Key};
@@ -97,10 +99,10 @@ impl Conntrack {
         }
     }
 
-    /// Reads the line of the index where a flow's connection stands, if it does; what it tells is of no use.
+    /// Has the line of the index brought near where a flow's connection stands, if it does.
     #[inline]
-    pub fn touch(&self, flow: &Flow) -> u32 {
-        self.index.touch(flow.hash)
+    pub fn fetch_line(&self, flow: &Flow) {
+        self.index.fetch(flow.hash);
     }
 
     /// Reads the line of the index where a flow's connection stands, if it does, and names the slot that it most
@@ -110,10 +112,10 @@ impl Conntrack {
         self.index.guess(flow.hash).map(|link| unlink(link).0)
     }
 
-    /// Reads an entry ahead; what it tells is of no use.
+    /// Has an entry brought near.
     #[inline]
-    pub fn peek(&self, slot: u32, flow: &Flow) -> u64 {
-        self.slab.peek(slot, flow.plain.protocol != proto::UDP)
+    pub fn fetch_entry(&self, slot: u32, flow: &Flow) {
+        self.slab.fetch(slot, flow.plain.protocol != proto::UDP);
     }
 
     /// The plain, confirmed, living connection of a flow; it is looked for in `guessed` first.
@@ -281,7 +283,8 @@ impl Conntrack {
         };
         if !connection.status.has(Status::FIXED_TIMEOUT) {
             connection.renew(seconds, now);
-            if sooner(connection.deadline(), before) {
+            let earlier = sooner(connection.deadline(), before);
+            if earlier && (seconds < LOOK_AGAIN || !onwards) {
                 self.slab.hasten(slot);
             }
         }

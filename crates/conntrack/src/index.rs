@@ -24,6 +24,8 @@
 //! # Locking
 //! None: it belongs to its table.
 
+use prefetch_index::prefetch_index;
+
 /// Links in a line.
 const WIDTH: usize = 10;
 
@@ -48,8 +50,8 @@ const HIGH: u64 = 0x8000_8000_8000_8000;
 
 /// What links stand for.
 pub(crate) trait Links {
-    /// Reads what a link stands for ahead; the value is of no use.
-    fn touch(&self, link: Link) -> u64;
+    /// Has what a link stands for brought near.
+    fn fetch(&self, link: Link);
     /// The hash that a link was added under.
     fn hash(&self, link: Link) -> Option<u64>;
 }
@@ -208,11 +210,11 @@ impl Index {
         (self.lines.words.len() + old) * size_of::<u32>()
     }
 
-    /// Reads the line of a hash; the value is of no use.
+    /// Has the line of a hash brought near.
     #[inline]
-    pub(crate) fn touch(&self, hash: u64) -> u32 {
+    pub(crate) fn fetch(&self, hash: u64) {
         let at = self.lines.start + self.lines.home(hash) * WORDS;
-        self.lines.words.get(at).copied().unwrap_or(0)
+        prefetch_index(self.lines.words.as_slice(), at);
     }
 
     /// The first link under a hash that is only a guess yet: what a search would most likely find.
@@ -265,11 +267,9 @@ impl Index {
             }
             let line = old.line_mut(*moved);
             // All of them are read before the first is waited for.
-            let mut read = 0;
             for link in line[..WIDTH].iter().filter_map(|link| link.checked_sub(1)) {
-                read ^= links.touch(link);
+                links.fetch(link);
             }
-            std::hint::black_box(read);
             for place in 0..WIDTH {
                 let link = std::mem::take(&mut line[place]);
                 set_tag(line, place, 0);
@@ -347,9 +347,7 @@ mod tests {
     }
 
     impl Links for HashMap<Link, u64> {
-        fn touch(&self, _: Link) -> u64 {
-            0
-        }
+        fn fetch(&self, _: Link) {}
 
         fn hash(&self, link: Link) -> Option<u64> {
             self.get(&link).copied()

@@ -18,6 +18,10 @@ use crate::tuple::Direction;
 /// Entries in a chunk.
 const CHUNK: usize = 1 << 13;
 
+/// Seconds after which an entry is looked at again, however late it ends: who gives it at least so many from now need
+/// not say that it ends earlier than it would have.
+pub(crate) const LOOK_AGAIN: u64 = 60;
+
 /// What packets do not touch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cold {
@@ -91,10 +95,12 @@ impl Slab {
         self.chunks.get(chunk)?.get(place)
     }
 
-    /// Reads the first line of an entry, or both; the value is of no use.
+    /// Has the first line of an entry brought near, or both.
     #[inline]
-    pub(crate) fn peek(&self, index: u32, both: bool) -> u64 {
-        self.slot(index).map_or(0, |c| c.peek(both))
+    pub(crate) fn fetch(&self, index: u32, both: bool) {
+        if let Some(connection) = self.slot(index) {
+            connection.fetch(both);
+        }
     }
 
     #[inline]
@@ -199,7 +205,7 @@ impl Slab {
 
     /// Notes that an entry may end earlier than it would have.
     pub(crate) fn hasten(&mut self, index: u32) {
-        let Some(end) = self.get(index).map(due) else {
+        let Some(end) = self.get(index).map(|c| due(c, u32::MAX)) else {
             return;
         };
         let (chunk, place) = place(index);
@@ -254,7 +260,7 @@ impl Slab {
         } else if connection.expired(now) {
             ended.push((chunk * CHUNK + place) as u32);
         } else {
-            self.due[chunk][place] = due(connection);
+            self.due[chunk][place] = due(connection, second(now));
         }
     }
 }
@@ -269,10 +275,10 @@ fn second(time: Timestamp) -> u32 {
     u32::try_from(time.0 / 1_000_000_000).unwrap_or(u32::MAX)
 }
 
-/// The second before which an entry does not end; one that is not confirmed is looked at again.
-fn due(connection: &Connection) -> u32 {
+/// The second before which an entry does not end, or is looked at again; one that is not confirmed is at once.
+fn due(connection: &Connection, looked: u32) -> u32 {
     match connection.deadline() {
-        Deadline::At(end) => second(end),
+        Deadline::At(end) => second(end).min(looked.saturating_add(LOOK_AGAIN as u32)),
         Deadline::AfterConfirm(_) => 0,
     }
 }

@@ -126,12 +126,12 @@ impl Engine {
         ready.slot = self.conntrack.guess(&ready.flow);
     }
 
-    /// Reads the entry ahead.
+    /// Has the entry of a packet brought near.
     #[inline]
-    pub(crate) fn peek(&self, ready: &Ready) -> u64 {
-        ready
-            .slot
-            .map_or(0, |slot| self.conntrack.peek(slot, &ready.flow))
+    pub(crate) fn fetch(&self, ready: &Ready) {
+        if let Some(slot) = ready.slot {
+            self.conntrack.fetch_entry(slot, &ready.flow);
+        }
     }
 
     /// The short way, if there is one.
