@@ -4,6 +4,8 @@
 //! files, clocks, randomness or printing.
 //!
 //! - [`Engine::process`]: one packet through all hooks and tables (`path.rs`, read top to bottom).
+//! - [`Engine::process_batch`]: many packets, each by the shortest way that is right for it (`batch.rs`, `lane.rs`,
+//!   `usual.rs`); [`shards`]: over several cores.
 //! - `routing.rs`, `judge.rs`, `nat.rs`: where it goes, what happens at one hook, address translation.
 //! - `linear.rs`: the rule-by-rule evaluator, which is the specification; `compiled/`: what finds rules without
 //!   asking all.
