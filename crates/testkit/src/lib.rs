@@ -26,6 +26,7 @@ pub mod kernel;
 pub mod machine;
 pub mod protocol;
 pub mod real;
+pub mod scripts;
 pub mod shrink;
 pub mod tables;
 pub mod twin;

@@ -16,6 +16,7 @@ use palisade_testkit::hunt::{Hunt, hunt};
 use palisade_testkit::kernel::Tools;
 use palisade_testkit::machine::{Options, run};
 use palisade_testkit::real::{asked, say};
+use palisade_testkit::scripts;
 
 /// Scripts run at once: many wait for the clock.
 const WORKERS: usize = 4;
@@ -34,24 +35,6 @@ struct Result {
     /// Values that kernel and engine both showed.
     compared: u64,
     differences: Vec<String>,
-}
-
-fn scripts() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = Vec::new();
-    for directory in [
-        "scenarios",
-        "scenarios/ext",
-        "regressions",
-        "../../examples/scripts",
-    ] {
-        let entries = std::fs::read_dir(root.join(directory))
-            .expect("the scripts are part of the repository");
-        let paths = entries.map(|e| e.expect("a directory entry").path());
-        found.extend(paths.filter(|p| p.extension().is_some_and(|e| e == "pal")));
-    }
-    found.sort();
-    found
 }
 
 /// Runs one script; `None` when it is not for the kernel.
@@ -100,7 +83,7 @@ fn compare(path: &Path) -> Option<Result> {
 #[test]
 fn every_expectation_of_every_script_holds_on_the_kernel() {
     let only = std::env::var("PALISADE_SCENARIO").ok();
-    let mut files = scripts();
+    let mut files = scripts::all();
     files.retain(|p| {
         only.as_ref()
             .is_none_or(|o| p.to_string_lossy().contains(o.as_str()))

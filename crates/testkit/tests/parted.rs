@@ -2,10 +2,11 @@
 //!
 //! `PALISADE_LONG=1` tries ten times as many scripts.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use palisade_capture::script::parse;
 use palisade_testkit::generate::{script, steady};
+use palisade_testkit::scripts;
 use palisade_testkit::twin::parted::{Handed, Parted, hold};
 
 fn long() -> bool {
@@ -79,19 +80,7 @@ fn scripts_by_chance() {
 
 #[test]
 fn every_script_of_the_project() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut scripts: Vec<PathBuf> = Vec::new();
-    for directory in [
-        "scenarios",
-        "scenarios/ext",
-        "regressions",
-        "../../examples/scripts",
-    ] {
-        let entries = std::fs::read_dir(root.join(directory)).expect("scripts of the project");
-        let paths = entries.map(|e| e.expect("a directory entry").path());
-        scripts.extend(paths.filter(|p| p.extension().is_some_and(|e| e == "pal")));
-    }
-    scripts.sort();
+    let scripts = scripts::all();
     assert!(scripts.len() > 200, "{}", scripts.len());
     let mut all = Parted::default();
     for path in scripts {

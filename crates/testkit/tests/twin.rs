@@ -3,11 +3,12 @@
 //!
 //! `PALISADE_LONG=1` tries a million pairs of a ruleset and a packet rather than some ten thousands.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use palisade_capture::script::parse;
 use palisade_rules::{Family, parse as parse_rules};
+use palisade_testkit::scripts;
 use palisade_testkit::twin::hunt::{Found, Hunt, hunt};
 use palisade_testkit::twin::{Held, Plan, edges, hold};
 
@@ -59,26 +60,14 @@ fn scripts_by_chance_of_this_run() {
 
 #[test]
 fn every_script_of_the_project() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut scripts: Vec<PathBuf> = Vec::new();
-    for directory in [
-        "scenarios",
-        "scenarios/ext",
-        "regressions",
-        "../../examples/scripts",
-    ] {
-        let entries = std::fs::read_dir(root.join(directory)).expect("scripts of the project");
-        let paths = entries.map(|e| e.expect("a directory entry").path());
-        scripts.extend(paths.filter(|p| p.extension().is_some_and(|e| e == "pal")));
-    }
-    scripts.sort();
+    let scripts = scripts::all();
     assert!(scripts.len() > 200, "{}", scripts.len());
     let mut all = Held::default();
     for path in scripts {
         let text = std::fs::read_to_string(&path).expect("a readable script");
         let (script, faults) = parse(&text);
         assert!(faults.is_empty(), "{}: {faults:?}", path.display());
-        let base = path.parent().unwrap_or(root);
+        let base = path.parent().expect("a directory");
         for plan in Plan::several(1) {
             let held = hold(&script, base, plan).expect("rules that run");
             let told = held.differences.join("\n");

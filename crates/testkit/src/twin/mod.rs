@@ -19,7 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use palisade_capture::script::{Event, Script, Test, input};
+use palisade_capture::script::{Event, Script, Sent, Test, input};
 use palisade_engine::{Arrival, Engine, Evaluator, Input, Port, Setup, SetupError};
 use palisade_wire::{Packet, Timestamp};
 
@@ -305,6 +305,18 @@ impl Given {
     }
 }
 
+/// A script's packet as all of them get it.
+fn given(sent: &Sent<'_>) -> Given {
+    let input = input(sent);
+    Given {
+        line: sent.step.span.line,
+        bytes: sent.bytes.clone(),
+        route: input.route,
+        link: input.link,
+        mark: mark(&sent.bytes),
+    }
+}
+
 /// A mark that some packets come with, by their length and ports: the same packet in a smaller script has it too.
 fn mark(bytes: &[u8]) -> u32 {
     let ports = Packet::parse_truncated(bytes).map_or(0, |p| {
@@ -337,15 +349,7 @@ fn played(script: &Script, test: &Test, mut twins: Twins) -> Held {
         let Event::Packet(sent) = event else {
             continue;
         };
-        let input = input(&sent);
-        let given = Given {
-            line: sent.step.span.line,
-            bytes: sent.bytes.clone(),
-            route: input.route,
-            link: input.link,
-            mark: mark(&sent.bytes),
-        };
-        let leaves = twins.packet(given, sent.time);
+        let leaves = twins.packet(given(&sent), sent.time);
         player.left(&sent, leaves.as_deref());
     }
     twins.finish()

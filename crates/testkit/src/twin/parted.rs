@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use palisade_capture::script::{Event, Script, Test, input};
+use palisade_capture::script::{Event, Script, Test};
 use palisade_engine::shards::Shards;
 use palisade_engine::{Arrival, Engine, Setup};
 use palisade_wire::Timestamp;
 
 use super::shown::{Given, Shown};
 use super::state::State;
-use super::{Held, SPAN, mark};
+use super::{Held, SPAN, given};
 use crate::engine::setup;
 use crate::generate::Chance;
 
@@ -145,15 +145,7 @@ impl Sides {
             let Event::Packet(sent) = event else {
                 continue;
             };
-            let input = input(&sent);
-            let given = Given {
-                line: sent.step.span.line,
-                bytes: sent.bytes.clone(),
-                route: input.route,
-                link: input.link,
-                mark: mark(&sent.bytes),
-            };
-            let leaves = self.packet(given, sent.time);
+            let leaves = self.packet(given(&sent), sent.time);
             if self.parted.full > 0 {
                 return self.parted;
             }
