@@ -12,6 +12,7 @@ use crate::nat::seqadj::Shift;
 use crate::policy::PolicyId;
 use crate::proto::sctp::SctpAssociation;
 use crate::proto::tcp::{TcpConnection, packed};
+use crate::proto::udp;
 use crate::tuple::{Direction, Key, Tuple, Zone};
 
 /// Handle of an entry in the table. Old handles never reach a newer entry.
@@ -219,7 +220,7 @@ impl Connection {
     }
 
     /// An unconfirmed connection.
-    pub(crate) fn new(key: &Key, zones: [Zone; 2], proto: &ProtoState, generation: u32) -> Self {
+    pub(crate) fn new(key: &Key, zones: [Zone; 2], generation: u32, now: Timestamp) -> Self {
         let mut connection = Connection {
             source: key.source,
             destination: key.destination,
@@ -230,7 +231,10 @@ impl Connection {
             generation,
             ..Connection::free()
         };
-        connection.set_proto(proto);
+        // The other trackers begin with their first packet.
+        if key.protocol == proto::UDP {
+            connection.set_proto(&udp::start(now));
+        }
         if zones != [0; 2] {
             connection.family |= ZONED;
             connection.rare_mut().zones = zones;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use palisade_wire::{Buffer, Family, Packet, Timestamp, proto};
 
 use crate::State;
-use crate::connection::{ConnId, Connection, Deadline, ProtoState, Status};
+use crate::connection::{ConnId, Connection, Deadline, Status};
 use crate::expect::Refused;
 use crate::extract;
 use crate::helper::{self, Call, Surroundings, Word};
@@ -33,6 +33,12 @@ impl Conntrack {
         self.note(track)
     }
 
+    /// Whether checksums are looked at (sysctl `nf_conntrack_checksum`).
+    #[inline]
+    pub(crate) fn verifies(&self, hook: TrackHook) -> bool {
+        hook == TrackHook::Prerouting && self.config.checksum != 0
+    }
+
     /// Counts what was INVALID.
     pub(crate) fn note(&mut self, track: Track) -> Track {
         self.stats.invalid += u64::from(track.state == State::Invalid);
@@ -47,7 +53,7 @@ impl Conntrack {
         from: TcpState,
         now: Timestamp,
     ) -> Track {
-        let verify = hook == TrackHook::Prerouting && self.config.checksum != 0;
+        let verify = self.verifies(hook);
         match self.tuple_of(packet) {
             Ok(tuple) => self.resolve_all(packet, &tuple, None, [0; 2], verify, Some(from), now),
             Err(why) => Track::invalid(why),
@@ -61,7 +67,7 @@ impl Conntrack {
         template: Option<&Template>,
         now: Timestamp,
     ) -> Track {
-        let verify = hook == TrackHook::Prerouting && self.config.checksum != 0;
+        let verify = self.verifies(hook);
         let zones = template.map_or([0, 0], |t| t.zone.ids());
         let tuple = match self.tuple_of(packet) {
             Ok(tuple) => tuple,
@@ -488,15 +494,7 @@ impl Conntrack {
             return leave;
         }
         if track.fresh && !track.dying && track.direction == Direction::Original {
-            match self.confirm(id, now) {
-                Ok(holder) => {
-                    track.fresh = false;
-                    if let Some(holder) = holder {
-                        track.connection = Some(holder);
-                    }
-                }
-                Err(()) => leave.drop = Some(DropReason::Clash),
-            }
+            leave.drop = entered(track, self.confirm(id, now)).err();
         }
         leave
     }
@@ -572,6 +570,19 @@ impl Conntrack {
     }
 }
 
+/// What a packet's connection is after its confirmation.
+pub(crate) fn entered(
+    track: &mut Track,
+    confirmed: Result<Option<ConnId>, ()>,
+) -> Result<(), DropReason> {
+    let holder = confirmed.map_err(|()| DropReason::Clash)?;
+    track.fresh = false;
+    if holder.is_some() {
+        track.connection = holder;
+    }
+    Ok(())
+}
+
 /// Whether a deadline is before another one.
 #[inline]
 pub(crate) fn sooner(deadline: Deadline, than: Deadline) -> bool {
@@ -604,16 +615,6 @@ pub(crate) enum Stepped {
     /// The entry is to go, and the packet to be looked at anew.
     Repeat(TcpState),
     Invalid(Invalid),
-}
-
-/// The protocol's part before its tracker has seen the packet.
-pub(crate) fn initial(tuple: &Tuple, now: Timestamp) -> ProtoState {
-    match (tuple.protocol, tuple.proto) {
-        (proto::UDP, _) => udp::start(now),
-        (proto::GRE, _) => ProtoState::Gre,
-        (_, TupleProto::Icmp { .. }) => ProtoState::Icmp,
-        _ => ProtoState::Generic,
-    }
 }
 
 /// Kernel `nf_conntrack_handle_packet`.

@@ -11,7 +11,7 @@ use palisade_wire::{Family, Packet, Plain, Timestamp, proto};
 
 use crate::connection::{ConnId, Connection, Status};
 use crate::entry::unlink;
-use crate::flow::{Stepped, sooner};
+use crate::flow::{Stepped, entered, sooner};
 use crate::hash;
 use crate::proto::tcp::{TcpState, quick};
 use crate::proto::udp;
@@ -169,8 +169,7 @@ impl Conntrack {
         hook: TrackHook,
         now: Timestamp,
     ) -> Track {
-        let verify =
-            hook == TrackHook::Prerouting && self.config.checksum != 0 && !plain.checksum_ok(bytes);
+        let verify = self.doubts((plain, bytes), hook);
         let packet = &plain.packet(bytes);
         let track = match met {
             Some((slot, direction)) => {
@@ -199,16 +198,7 @@ impl Conntrack {
         let Some(id) = track.connection.filter(|_| track.fresh && !track.dying) else {
             return Ok(());
         };
-        match self.confirm_under(id, flow.hash, now) {
-            Ok(holder) => {
-                track.fresh = false;
-                if let Some(holder) = holder {
-                    track.connection = Some(holder);
-                }
-                Ok(())
-            }
-            Err(()) => Err(DropReason::Clash),
-        }
+        entered(track, self.confirm_under(id, flow.hash, now))
     }
 
     /// A packet of a connection that has seen both directions: ESTABLISHED, and everything that tracking does for
@@ -224,9 +214,7 @@ impl Conntrack {
         hook: TrackHook,
         now: Timestamp,
     ) -> Result<ConnId, Followed> {
-        // A checksum that is right is right; what is wrong with another one is told by who looks closer.
-        let verify =
-            hook == TrackHook::Prerouting && self.config.checksum != 0 && !plain.checksum_ok(bytes);
+        let verify = self.doubts((plain, bytes), hook);
         if !verify && let Some(id) = self.follow_usual(slot, direction, (plain, bytes), now) {
             return Ok(id);
         }
@@ -239,6 +227,13 @@ impl Conntrack {
             }
             Stepped::Invalid(why) => Err(Followed(Said::Invalid(why))),
         }
+    }
+
+    /// Whether a tracker is to look at the checksum: one that is right is right, and what is wrong with another one is
+    /// told by who looks closer.
+    #[inline]
+    fn doubts(&self, (plain, bytes): (&Plain, &[u8]), hook: TrackHook) -> bool {
+        self.verifies(hook) && !plain.checksum_ok(bytes)
     }
 
     /// The whole step of most packets, for a plain connection that has seen both directions; `None`, and nothing

@@ -166,17 +166,22 @@ fn set_tag(line: &mut [u32], place: usize, tag: u16) {
     *word = *word & !(0xffff << shift) | u32::from(tag) << shift;
 }
 
+/// Of four tags of a line those that fit, each by the highest of its bits; now and then one that does not. The last four
+/// are two, and two that are none.
+#[inline]
+fn fours(line: &[u32; WORDS], four: usize, tag: u16) -> u64 {
+    let at = WIDTH + 2 * four;
+    let tags = u64::from(line[at]) | u64::from(line[at + 1]) << 32;
+    let differs = tags ^ (u64::from(tag) * LOW);
+    differs.wrapping_sub(LOW) & !differs & HIGH
+}
+
 /// The places of a line whose tag fits, a bit each; now and then one that does not.
 #[inline]
 fn fitting(line: &[u32; WORDS], tag: u16) -> u32 {
-    let wanted = u64::from(tag) * LOW;
     let mut fits = 0;
     for half in 0..3 {
-        let at = WIDTH + 2 * half;
-        // The last pair's upper half is no tag.
-        let pair = u64::from(line[at]) | u64::from(line[at + 1]) << 32;
-        let differs = pair ^ wanted;
-        let zero = differs.wrapping_sub(LOW) & !differs & HIGH;
+        let zero = fours(line, half, tag);
         let bits = zero >> 15 & 1 | zero >> 30 & 2 | zero >> 45 & 4 | zero >> 60 & 8;
         fits |= (bits as u32) << (4 * half);
     }
@@ -221,13 +226,10 @@ impl Index {
     #[inline]
     pub(crate) fn guess(&self, hash: u64) -> Option<Link> {
         let line = self.lines.line(self.lines.home(hash));
-        let wanted = u64::from(tag(hash)) * LOW;
-        for (half, links) in [(10, 0), (12, 4), (14, 8)] {
-            let pair = u64::from(line[half]) | u64::from(line[half + 1]) << 32;
-            let differs = pair ^ wanted;
-            let zero = differs.wrapping_sub(LOW) & !differs & HIGH;
+        for four in 0..3 {
+            let zero = fours(line, four, tag(hash));
             if zero != 0 {
-                let place = links + zero.trailing_zeros() as usize / 16;
+                let place = 4 * four + zero.trailing_zeros() as usize / 16;
                 return line[place % WIDTH].checked_sub(1);
             }
         }

@@ -28,18 +28,17 @@ use std::sync::Arc;
 use palisade_wire::{Timestamp, proto};
 
 use crate::config::Config;
-use crate::connection::{ConnId, Connection, Deadline, ProtoState, Status};
+use crate::connection::{ConnId, Connection, Deadline, Status};
 use crate::entry::{Entry, Known, fits, link, link_hash, unlink};
 use crate::expect::{Expectation, Expectations};
-use crate::flow::initial;
 use crate::hash;
 use crate::helper::{self, Follower};
 use crate::index::{Index, Link};
 use crate::nat::{Chance, Sources};
 use crate::parted::Part;
 use crate::policy::{Policies, PolicyId};
+use crate::proto::clash_allowed;
 use crate::proto::gre::GreKeys;
-use crate::proto::{clash_allowed, udp};
 use crate::slab::{Cold, Slab};
 use crate::track::Template;
 use crate::tuple::{Direction, Key, Tuple, Zone};
@@ -214,13 +213,9 @@ impl Conntrack {
 
     /// The handle of a slot's connection.
     #[inline]
-    pub fn id_of(&self, slot: u32) -> Option<ConnId> {
-        self.id(slot)
-    }
-
-    #[inline]
-    pub(crate) fn id(&self, index: u32) -> Option<ConnId> {
-        let generation = self.slab.get(index)?.generation;
+    pub fn id(&self, slot: u32) -> Option<ConnId> {
+        let generation = self.slab.get(slot)?.generation;
+        let index = slot;
         Some(ConnId { index, generation })
     }
 
@@ -323,11 +318,14 @@ impl Conntrack {
             return None;
         }
         let (index, generation) = self.slab.reserve();
-        let start = match key.protocol {
-            proto::UDP => udp::start(now),
-            _ => ProtoState::Generic,
-        };
-        let connection = Connection::new(key, [0; 2], &start, generation);
+        let connection = Connection::new(key, [0; 2], generation, now);
+        self.hold(index, connection, now);
+        Some(index)
+    }
+
+    /// Puts a new connection into the slot that was reserved for it.
+    #[inline]
+    fn hold(&mut self, index: u32, connection: Connection, now: Timestamp) {
         let cold = Cold {
             number: self.number(),
             created: now,
@@ -335,7 +333,6 @@ impl Conntrack {
         self.slab.put(index, connection, cold);
         self.live += 1;
         self.stats.peak = self.stats.peak.max(self.live as u64);
-        Some(index)
     }
 
     /// Kernel `init_conntrack`.
@@ -351,10 +348,9 @@ impl Conntrack {
         if !self.make_room(|table| table.hash(&key, zones[0]), now) {
             return Err(NoEntry::Full);
         }
-        let number = self.number();
         let (index, generation) = self.slab.reserve();
         let id = ConnId { index, generation };
-        let mut connection = Connection::new(&key, zones, &initial(tuple, now), generation);
+        let mut connection = Connection::new(&key, zones, generation, now);
         if let Some(template) = template {
             // An announced connection too has the policy that a rule gives its first packet.
             if template.policy.is_some() {
@@ -394,13 +390,7 @@ impl Conntrack {
             connection.rare_mut().helper = Some(name);
             connection.status.set(Status::HELPER);
         }
-        let cold = Cold {
-            number,
-            created: now,
-        };
-        self.slab.put(index, connection, cold);
-        self.live += 1;
-        self.stats.peak = self.stats.peak.max(self.live as u64);
+        self.hold(index, connection, now);
         if let Some(expectation) = &announced {
             let mut follower = Follower {
                 table: self,

@@ -40,6 +40,17 @@ struct Came {
     mark: u32,
 }
 
+impl Came {
+    #[inline]
+    fn of(arrival: &Arrival<'_>) -> Self {
+        Came {
+            port: arrival.port,
+            packet_type: arrival.link.packet_type,
+            mark: arrival.mark,
+        }
+    }
+}
+
 /// Where a way leads; `None`: it is another one for every packet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -69,7 +80,6 @@ pub(crate) struct Lane {
     /// Numbers up to this one mean nothing.
     base: u32,
     ways: Vec<Trodden>,
-    keys: Vec<Key>,
     numbers: HashMap<Key, u32>,
 }
 
@@ -104,8 +114,19 @@ pub(crate) enum Long {
 impl Lane {
     #[inline]
     fn way(&mut self, number: u32) -> Option<&mut Trodden> {
-        let at = number.checked_sub(self.base)?.checked_sub(1)?;
-        self.ways.get_mut(at as usize)
+        let at = self.place(number)?;
+        self.ways.get_mut(at)
+    }
+
+    #[inline]
+    fn place(&self, number: u32) -> Option<usize> {
+        Some(number.checked_sub(self.base)?.checked_sub(1)? as usize)
+    }
+
+    /// What went each way.
+    fn trodden(&self) -> impl Iterator<Item = (&Key, &Trodden)> {
+        let of = |(key, number): (_, &u32)| Some((key, self.ways.get(self.place(*number)?)?));
+        self.numbers.iter().filter_map(of)
     }
 }
 
@@ -153,11 +174,7 @@ impl Engine {
         let Some(way) = self.lane.way(number) else {
             return Err(Long::Record(slot, direction));
         };
-        let came = Came {
-            port: arrival.port,
-            packet_type: arrival.link.packet_type,
-            mark: arrival.mark,
-        };
+        let came = Came::of(arrival);
         if way.came != came
             || way
                 .connection_mark
@@ -203,15 +220,11 @@ impl Engine {
         let waved = judged.state == Some(State::Established)
             && judged.direction == Some(direction)
             && judged.connection.is_some()
-            && judged.connection == self.conntrack.id_of(slot);
+            && judged.connection == self.conntrack.id(slot);
         let Some(plain) = Plain::of(arrival.bytes).filter(|_| waved) else {
             return;
         };
-        let came = Came {
-            port: arrival.port,
-            packet_type: arrival.link.packet_type,
-            mark: arrival.mark,
-        };
+        let came = Came::of(arrival);
         let (in_interface, out_interface) = match went.path {
             Path::Input => (went.names.0, None),
             Path::Output => (None, went.names.1),
@@ -278,7 +291,6 @@ impl Engine {
             leads: way.is_some(),
         });
         let number = self.lane.base + self.lane.ways.len() as u32;
-        self.lane.keys.push(key.clone());
         self.lane.numbers.insert(key, number);
         number
     }
@@ -294,7 +306,7 @@ impl Engine {
     /// Gives what went the ways to the counters of their rules, and forgets the ways.
     pub(crate) fn settle(&mut self) {
         let lane = std::mem::take(&mut self.lane);
-        for (way, key) in lane.ways.iter().zip(&lane.keys) {
+        for (key, way) in lane.trodden() {
             for counter in key.way.iter().flat_map(|way| &way.counters) {
                 let table = &mut self.programs[key.family as usize].tables[counter.table as usize];
                 if let Some(counters) = table
@@ -315,11 +327,9 @@ impl Engine {
         family: Family,
     ) -> impl Iterator<Item = (TableKind, u32, Option<u32>, u64, u64)> + '_ {
         self.lane
-            .ways
-            .iter()
-            .zip(&self.lane.keys)
-            .filter(move |(_, key)| key.family == family)
-            .flat_map(|(way, key)| {
+            .trodden()
+            .filter(move |(key, _)| key.family == family)
+            .flat_map(|(key, way)| {
                 let counters = key.way.iter().flat_map(|way| &way.counters);
                 counters.map(|c| (c.table, c.chain, c.rule, way.packets, way.bytes))
             })

@@ -21,7 +21,7 @@ use crate::observe::Visit;
 use crate::outcome::{Path, Verdict};
 use crate::program::ProgramRule;
 use crate::socket::Sender;
-use crate::targets::leaves_alone;
+use crate::targets::{leaves_alone, marked, restored};
 
 /// Rules that a walk looks at before it gives up.
 const MOST_RULES: u32 = 1 << 20;
@@ -126,7 +126,7 @@ impl Engine {
     /// The way of a flow's packets, if there is one for all of them; `None` if there is none.
     pub(crate) fn way_of_all(&mut self, asked: &Asked<'_>, known: (u32, Direction)) -> Option<Way> {
         let (slot, direction) = known;
-        let id = self.conntrack.id_of(slot)?;
+        let id = self.conntrack.id(slot)?;
         let mut track = Track::untracked();
         (track.state, track.direction) = (State::Established, direction);
         track.connection = Some(id);
@@ -237,13 +237,13 @@ impl Engine {
                         continue;
                     }
                     Target::Mark(rule) => {
-                        shared.mark = (shared.mark & !rule.mask) ^ rule.value;
+                        shared.mark = marked(*rule, shared.mark);
                         lookup.changed();
                     }
                     Target::Connmark(Connmark::Restore { nfmask, ctmask }) if tracked => {
                         let mark = shared.conntrack.connection(id)?.mark;
                         way.connection_mark = Some(mark);
-                        shared.mark = (shared.mark & !nfmask) ^ (mark & ctmask);
+                        shared.mark = restored(shared.mark, *nfmask, mark, *ctmask);
                         lookup.changed();
                     }
                     other if leaves_alone(other) => {}

@@ -7,6 +7,8 @@ mod sets;
 mod tcp_options;
 mod tracking;
 
+pub(crate) use tracking::{marked, restored};
+
 use palisade_rules::catalogue::Need;
 use palisade_rules::matches::bpf::Bpf;
 use palisade_rules::{Match, Target};

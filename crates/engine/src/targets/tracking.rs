@@ -8,10 +8,20 @@ use crate::linear::RawState;
 use crate::matches::Shared;
 use crate::observe::Effect;
 
+/// The mark of a packet behind MARK.
+pub(crate) fn marked(rule: Mark, mark: u32) -> u32 {
+    (mark & !rule.mask) ^ rule.value
+}
+
+/// The mark of a packet behind CONNMARK that restores a connection's, with both masks.
+pub(crate) fn restored(mark: u32, nfmask: u32, connection: u32, ctmask: u32) -> u32 {
+    (mark & !nfmask) ^ (connection & ctmask)
+}
+
 /// Kernel `mark_tg`.
 pub(super) fn mark(rule: Mark, shared: &mut Shared<'_>) -> Option<Effect> {
     let from = shared.mark;
-    shared.mark = (from & !rule.mask) ^ rule.value;
+    shared.mark = marked(rule, from);
     Some(Effect::Mark {
         from,
         to: shared.mark,
@@ -90,7 +100,7 @@ pub(super) fn connmark(change: Connmark, shared: &mut Shared<'_>) -> Option<Effe
             connection.mark = (from & !ctmask) ^ (packet_mark & nfmask);
         }
         Connmark::Restore { nfmask, ctmask } => {
-            shared.mark = (packet_mark & !nfmask) ^ (from & ctmask);
+            shared.mark = restored(packet_mark, nfmask, from, ctmask);
             return Some(Effect::Mark {
                 from: packet_mark,
                 to: shared.mark,

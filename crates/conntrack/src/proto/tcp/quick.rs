@@ -140,7 +140,7 @@ pub(crate) fn step(
 mod tests {
     use super::super::{Context, Peer, TcpConnection, Update, packed, update};
     use super::*;
-    use crate::connection::{Connection, ProtoState, Status};
+    use crate::connection::{Connection, Status};
     use crate::tuple::{Tuple, TupleProto};
     use palisade_wire::{Packet, Timestamp, build, proto};
     use proptest::prelude::*;
@@ -225,7 +225,8 @@ mod tests {
                 source: a, destination: b, protocol: proto::TCP,
                 proto: TupleProto::Ports { source: 1, destination: 2 },
             };
-            let mut entry = Connection::new(&tuple.key(), [0; 2], &ProtoState::Tcp(before), 0);
+            let mut entry = Connection::new(&tuple.key(), [0; 2], 0, Timestamp(0));
+            entry.set_tcp(&before);
             for bit in [Status::CONFIRMED, Status::SEEN_REPLY] {
                 entry.status.set(bit);
             }
