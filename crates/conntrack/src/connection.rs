@@ -331,6 +331,12 @@ impl Connection {
         }
     }
 
+    /// Whether it has a zone in each direction.
+    pub(crate) fn split(&self) -> bool {
+        let [original, reply] = self.zones();
+        original != reply
+    }
+
     /// Bytes that it holds apart.
     pub(crate) fn memory_apart(&self) -> usize {
         self.rare.as_deref().map_or(0, size_of_val)

@@ -118,9 +118,13 @@ impl Conntrack {
         self.slab.fetch(slot, flow.plain.protocol != proto::UDP);
     }
 
-    /// The plain, confirmed, living connection of a flow; it is looked for in `guessed` first.
+    /// The plain, confirmed, living connection of a flow, if no other can have its tuple; it is looked for in
+    /// `guessed` first.
     #[inline]
     pub fn known(&self, guessed: Option<u32>, flow: &Flow, now: Timestamp) -> Option<Known<'_>> {
+        if !self.unambiguous() {
+            return None;
+        }
         if let Some(known) = guessed.and_then(|slot| self.known_at(slot, flow, now)) {
             return Some(known);
         }

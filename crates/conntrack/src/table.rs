@@ -78,6 +78,8 @@ pub struct Conntrack {
     pub(crate) index: Index,
     /// Entries that stand in the index twice.
     doubles: usize,
+    /// Of these, those with a zone in each direction.
+    split: usize,
     live: usize,
     sweep_at: usize,
     next_number: u64,
@@ -106,6 +108,7 @@ impl Conntrack {
             index: Index::new(config.buckets.clamp(1, 1 << 24)),
             config,
             doubles: 0,
+            split: 0,
             live: 0,
             sweep_at: 0,
             next_number: 1,
@@ -257,7 +260,8 @@ impl Conntrack {
         self.search(key, self.hash(key, zones[1]), zones, now)
     }
 
-    /// Those of a hash. One that ended and is met ends here.
+    /// Those of a hash. One that ended and is met ends here. Of two with the tuple, which only a zone in each direction
+    /// allows, it is the younger one, as the kernel puts it before the other.
     pub(crate) fn search(
         &mut self,
         key: &Key,
@@ -268,11 +272,22 @@ impl Conntrack {
         let inverse = key.inverse()?;
         loop {
             let slab = &self.slab;
-            let (index, direction) = self.index.find(hash, |link| {
+            let fitting = |link| {
                 let (index, under) = unlink(link);
                 let direction = fits(slab.get(index)?, under, key, &inverse, zones)?;
                 Some((index, direction))
-            })?;
+            };
+            let (index, direction) = if self.split == 0 {
+                self.index.find(hash, fitting)?
+            } else {
+                let mut youngest = None;
+                let number = |&(index, _): &(u32, Direction)| slab.cold(index).number;
+                let _: Option<()> = self.index.find(hash, |link| {
+                    youngest = youngest.into_iter().chain(fitting(link)).max_by_key(number);
+                    None
+                });
+                youngest?
+            };
             let ended = self.slab.get(index).is_none_or(|c| c.expired(now));
             if !ended {
                 return Some((index, direction));
@@ -440,6 +455,7 @@ impl Conntrack {
         self.enter(first, link(id.index, Direction::Original));
         if !single {
             self.doubles += 1;
+            self.split += usize::from(zones[0] != zones[1]);
             self.enter(second, link(id.index, Direction::Reply));
         }
         self.confirmed(id, now);
@@ -551,10 +567,19 @@ impl Conntrack {
         }
     }
 
+    /// Whether no tuple can have more than one connection.
+    #[inline]
+    pub(crate) fn unambiguous(&self) -> bool {
+        self.split == 0
+    }
+
     /// Takes an entry's links out of the index.
     fn unlink(&mut self, index: u32) {
-        let single = self.slab.get(index).is_none_or(Connection::single);
+        let connection = self.slab.get(index);
+        let single = connection.is_none_or(Connection::single);
+        let split = connection.is_some_and(Connection::split);
         self.doubles = self.doubles.saturating_sub(usize::from(!single));
+        self.split = self.split.saturating_sub(usize::from(split));
         for direction in [Direction::Original, Direction::Reply] {
             let link = link(index, direction);
             if (direction == Direction::Original || !single)

@@ -96,15 +96,16 @@ fn every_expectation_of_every_script_holds_on_the_kernel() {
 fn packets_and_rules_by_chance_fare_alike_in_kernel_and_engine() {
     let long = std::env::var_os("PALISADE_LONG").is_some_and(|v| v == "1");
     let packets = if long { 100_000 } else { 4_000 };
-    // The same every time, and then what nobody has seen yet.
+    // The same every time, so that a change is judged by what it changed; the long run goes where nobody has been.
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let fresh = now.map_or(0, |t| u64::from(t.subsec_nanos())) * 1_000 + 1_000_000;
+    let second = if long { fresh } else { 336_181_391_000 };
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     if !asked("THE KERNEL WAS") {
         return;
     }
     let mut bad = Vec::new();
-    for (seed, packets) in [(1, packets), (fresh, packets / 2)] {
+    for (seed, packets) in [(1, packets), (second, packets / 2)] {
         let found = hunt(
             &Hunt {
                 seed,
