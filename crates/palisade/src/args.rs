@@ -25,6 +25,8 @@ pub enum Command {
     Fmt(FmtArguments),
     /// Measure what a packet costs on this machine, case by case.
     Bench(Box<BenchArguments>),
+    /// Enforce rules on live traffic.
+    Run(Box<crate::run::RunArguments>),
     /// Help for a command, or for a match or target of the language: help match recent, help matches.
     Help(HelpArguments),
     /// Completions for a shell: palisade completions bash.

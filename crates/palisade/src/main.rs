@@ -12,6 +12,7 @@ mod infer;
 mod output;
 mod programs;
 mod rules;
+mod run;
 mod sets;
 mod trace;
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Check(check) => check::run(check),
         Command::Fmt(fmt) => rules::fmt(fmt),
         Command::Bench(bench) => bench::run(bench),
+        Command::Run(run) => run::run(run),
         Command::Help(words) => help::run(words),
         Command::Completions(shell) => completions::run(shell),
         Command::Iptables(line) => programs::run(line, Program::Tables, Family::V4),

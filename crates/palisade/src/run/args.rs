@@ -1,0 +1,50 @@
+//! The command line of `palisade run`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::args::{Color, ToolsArgument};
+
+/// `palisade run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    #[command(flatten)]
+    pub backend: BackendArguments,
+    /// Rules: an iptables-save file or a script of iptables and ip6tables commands.
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// IPv6 rules: an ip6tables-save file.
+    #[arg(long, value_name = "FILE")]
+    pub rules6: Option<PathBuf>,
+    /// Sets (ipset) that the rules name: what `ipset save` printed (docs/ipset.md).
+    #[arg(long, value_name = "FILE")]
+    pub ipset: Vec<PathBuf>,
+    /// Whose language the rules are in.
+    #[arg(long = "as", value_enum, default_value = "legacy")]
+    pub tools: ToolsArgument,
+    /// A sysctl of connection tracking, by the kernel's name.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub sysctl: Vec<String>,
+    /// Colour.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Color,
+}
+
+/// Where packets come from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct BackendArguments {
+    /// Packets for this host and from it.
+    #[arg(long)]
+    pub host: bool,
+    /// Those, and packets that it forwards.
+    #[arg(long)]
+    pub router: bool,
+    /// Packets between two interfaces, as a bump in the wire.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1)]
+    pub wire: Vec<String>,
+    /// Packets of a tunnel interface.
+    #[arg(long, value_name = "NAME")]
+    pub tun: Option<String>,
+}
