@@ -11,6 +11,8 @@ use crate::args::{Color, ToolsArgument};
 pub struct RunArguments {
     #[command(flatten)]
     pub backend: BackendArguments,
+    #[command(flatten)]
+    pub serve: crate::control::ServeArguments,
     /// Rules: an iptables-save file or a script of iptables and ip6tables commands.
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use palisade_engine::conntrack::Config;
 use palisade_engine::{Engine, Host, Setup};
+use palisade_live::control::{Control, Facts};
 use palisade_live::{Backend, Gate, work};
 use palisade_rules::Family;
 
@@ -22,7 +23,11 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         return Ok(Exit::BadInput);
     };
     let gate = Arc::new(Gate::new(Engine::new(setup)?));
-    let workers: Vec<_> = backends(&arguments.backend, &gate)?
+    let backends = backends(&arguments.backend, &gate)?;
+    let facts = facts(arguments, &backends);
+    let control = Arc::new(Control::new(Arc::clone(&gate), facts));
+    let server = crate::control::serve(&arguments.serve, &control)?;
+    let workers: Vec<_> = backends
         .into_iter()
         .map(|mut backend| {
             let gate = Arc::clone(&gate);
@@ -35,7 +40,22 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
             Err(_) => bail!("a worker died"),
         }
     }
+    if let Some(server) = server {
+        server.finish();
+    }
     Ok(Exit::Yes)
+}
+
+/// What the control socket tells of the process.
+fn facts(arguments: &RunArguments, backends: &[Box<dyn Backend>]) -> Facts {
+    let capabilities = backends.first().map(|b| b.capabilities());
+    Facts {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        backend: capabilities.as_ref().map_or("none", |c| c.name).to_string(),
+        workers: backends.len(),
+        notes: capabilities.map(|c| c.notes).unwrap_or_default(),
+        files: [arguments.rules.clone(), arguments.rules6.clone()],
+    }
 }
 
 /// What the engine is made of; `None` when the rules have errors, which were told.
