@@ -139,6 +139,11 @@ impl Supervisor {
                     let on_stop = how.unwrap_or(self.on_stop);
                     return self.stop(on_stop, running);
                 }
+                // Whoever stops the gate itself asks for the end too.
+                Ok(Event::WorkerEnded(_)) if self.gate.stopping() => {
+                    let on_stop = self.on_stop;
+                    return self.stop(on_stop, running - 1);
+                }
                 Ok(Event::WorkerEnded(worker)) => {
                     tracing::error!(worker, "a worker ended; stopping, with the gate closed");
                     return self.stop(OnStop::Closed, running - 1);
