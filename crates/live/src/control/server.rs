@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::access::{Access, Peer, Rights};
 use super::frame::{self, FrameError, MAX_QUESTION, MAX_REQUEST, PIECE};
-use super::message::{Answer, Ended, Opening, Request, VERSION};
+use super::message::{Answer, Ended, Leave, Opening, Request, VERSION};
 use super::service::Control;
 use super::socket::Socket;
 
@@ -179,8 +179,8 @@ fn accept(
                 drop(place);
                 match after {
                     After::Nothing => {}
-                    After::Stop => {
-                        control.gate().stop();
+                    After::Stop(leave) => {
+                        control.stop(leave);
                         // The client sees the process end by its connection's end.
                         std::mem::forget(stream);
                     }
@@ -210,7 +210,7 @@ pub(crate) fn serve(
     };
     match ended {
         Ok(after) => {
-            if after == After::Stop {
+            if let After::Stop(_) = after {
                 tracing::info!(pid = peer.pid, user = peer.user, "told to stop");
             }
             after
@@ -231,7 +231,7 @@ pub(crate) fn serve(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     Nothing,
-    Stop,
+    Stop(Leave),
 }
 
 fn converse(

@@ -1,11 +1,11 @@
 //! What is done for clients.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use palisade_engine::Verdict;
 use palisade_engine::rules::{Family, Ruleset, TableKind, print};
 
 use super::access::Rights;
@@ -15,6 +15,7 @@ use super::message::{
 };
 use super::server::{After, Replies};
 use crate::Gate;
+use crate::tally::VERDICTS;
 
 /// What is known of the process when it begins.
 #[derive(Clone, Debug, Default)]
@@ -32,13 +33,21 @@ pub struct Facts {
 }
 
 /// What is done for clients: the gate, and what is known about it.
-#[derive(Debug)]
 pub struct Control {
     gate: Arc<Gate>,
     facts: Facts,
     begun: Instant,
     generation: AtomicU64,
-    leave: Mutex<Leave>,
+    /// Who ends the process.
+    stop: Box<dyn Fn(Leave) + Send + Sync>,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
 }
 
 type Handled = Result<(Ended, After), FrameError>;
@@ -46,13 +55,20 @@ type Handled = Result<(Ended, After), FrameError>;
 impl Control {
     /// For a gate.
     pub fn new(gate: Arc<Gate>, facts: Facts) -> Self {
+        let stopped = Arc::clone(&gate);
         Control {
             gate,
             facts,
             begun: Instant::now(),
             generation: AtomicU64::new(0),
-            leave: Mutex::new(Leave::AsTold),
+            stop: Box::new(move |_| stopped.stop()),
         }
+    }
+
+    /// Has somebody else told of a stop; without this the gate is.
+    pub fn on_stop(mut self, stop: impl Fn(Leave) + Send + Sync + 'static) -> Self {
+        self.stop = Box::new(stop);
+        self
     }
 
     /// The gate.
@@ -60,9 +76,9 @@ impl Control {
         &self.gate
     }
 
-    /// What becomes of packets when the process has ended, as the last `stop` said.
-    pub fn leave(&self) -> Leave {
-        *self.leave.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Ends the process, or has it ended.
+    pub(crate) fn stop(&self, leave: Leave) {
+        (self.stop)(leave);
     }
 
     /// Answers all but the end.
@@ -98,10 +114,7 @@ impl Control {
                 replies.text(&print::save_as(&ruleset, counters, language.into()))?;
                 Ended::Yes
             }
-            Request::Stop { leave } => {
-                *self.leave.lock().unwrap_or_else(PoisonError::into_inner) = leave;
-                return Ok((Ended::Yes, After::Stop));
-            }
+            Request::Stop { leave } => return Ok((Ended::Yes, After::Stop(leave))),
         };
         Ok((ended, After::Nothing))
     }
@@ -114,15 +127,7 @@ impl Control {
 
     fn status(&self) -> Status {
         let tally = self.gate.tally();
-        let verdicts = [
-            Verdict::Accept,
-            Verdict::Drop,
-            Verdict::Reject,
-            Verdict::Stolen,
-            Verdict::Queue,
-            Verdict::Unknown,
-        ];
-        let packets = verdicts.map(|verdict| {
+        let packets = VERDICTS.map(|verdict| {
             let (packets, bytes) = tally.of(verdict);
             VerdictCount {
                 verdict: verdict.name().to_string(),

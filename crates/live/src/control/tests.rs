@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use palisade_engine::rules::{Family, parse};
@@ -43,6 +43,7 @@ pub(crate) fn gate(rules: &str) -> Arc<Gate> {
 pub(crate) struct Running {
     pub(crate) control: Arc<Control>,
     pub(crate) path: PathBuf,
+    left: Arc<Mutex<Option<Leave>>>,
     server: Option<Server>,
     _folder: tempfile::TempDir,
 }
@@ -59,12 +60,20 @@ impl Running {
             files: [Some("/etc/rules.v4".into()), None],
             ..Facts::default()
         };
-        let control = Arc::new(Control::new(gate, facts));
+        let stopped = Arc::clone(&gate);
+        let left = Arc::new(Mutex::new(None));
+        let heard = Arc::clone(&left);
+        let control = Control::new(gate, facts).on_stop(move |leave| {
+            *heard.lock().expect("a lock") = Some(leave);
+            stopped.stop();
+        });
+        let control = Arc::new(control);
         let socket = Socket::bind(&path, None).expect("a socket");
         let server = Server::start(socket, Arc::clone(&control), Access::new(None), bounds);
         Running {
             control,
             path,
+            left,
             server: Some(server.expect("a server")),
             _folder: folder,
         }
@@ -152,7 +161,7 @@ fn told_to_stop_the_gate_stops_and_the_socket_goes() {
     assert_eq!(ended, Ended::Yes);
     running.server.take().expect("a server").finish();
     assert!(running.control.gate().stopping());
-    assert_eq!(running.control.leave(), Leave::Closed);
+    assert_eq!(*running.left.lock().expect("a lock"), Some(Leave::Closed));
     assert!(!running.path.exists());
     assert!(matches!(
         ask(&running.path, &Request::Status {}),
@@ -315,7 +324,6 @@ fn a_wrong_user_gets_nothing() {
     assert_eq!(bytes, b"");
     assert!(matches!(asked, Ok(Err(AskError::HungUp(_)))), "{asked:?}");
     assert!(!running.control.gate().stopping());
-    assert_eq!(running.control.leave(), Leave::AsTold);
 }
 
 /// Makes the calling thread, and no other, one of another user.

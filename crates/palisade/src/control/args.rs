@@ -19,6 +19,7 @@ pub struct SocketArgument {
 
 /// `palisade run`: who may ask and change.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Control")]
 pub struct ServeArguments {
     /// Where the control socket is made (docs/control.md).
     #[arg(long, value_name = "PATH", env = "PALISADE_CONTROL", default_value = DEFAULT_PATH)]
