@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::boot::BootPolicy;
+use super::log::{LogFormat, LogLevel};
+use super::supervise::OnStop;
 use crate::args::{Color, ToolsArgument};
 
 /// `palisade run`.
@@ -11,6 +14,10 @@ use crate::args::{Color, ToolsArgument};
 pub struct RunArguments {
     #[command(flatten)]
     pub backend: BackendArguments,
+    #[command(flatten)]
+    pub daemon: DaemonArguments,
+    #[command(flatten)]
+    pub serve: crate::control::ServeArguments,
     /// Rules: an iptables-save file or a script of iptables and ip6tables commands.
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
@@ -47,4 +54,22 @@ pub struct BackendArguments {
     /// Packets of a tunnel interface.
     #[arg(long, value_name = "NAME")]
     pub tun: Option<String>,
+}
+
+/// How it runs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub struct DaemonArguments {
+    /// What to do when the rules cannot be read or have errors.
+    #[arg(long, value_enum, default_value = "refuse")]
+    pub boot_policy: BootPolicy,
+    /// What packets meet after a stop that was asked for.
+    #[arg(long, value_enum, default_value = "open")]
+    pub on_stop: OnStop,
+    /// How messages are written to standard error.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub log_format: LogFormat,
+    /// Which messages are written.
+    #[arg(long, value_enum, default_value = "info")]
+    pub log_level: LogLevel,
 }
