@@ -4,6 +4,7 @@
 //! - [`servers`]: what runs on server and firewall.
 //! - [`clients`]: what the client does, and what it sees.
 //! - [`enforce`]: who enforces the rules on the firewall.
+//! - [`traffic`]: how many packets get through, and how fast.
 //!
 //! ```text
 //! routed    client 10.1.0.2 --- 10.1.0.1 lan0 | firewall | wan0 10.2.0.1 --- 10.2.0.2 server
@@ -16,3 +17,4 @@ pub mod clients;
 pub mod enforce;
 pub mod net;
 pub mod servers;
+pub mod traffic;

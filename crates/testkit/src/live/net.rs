@@ -46,6 +46,15 @@ pub struct Net {
     directory: TempDir,
 }
 
+/// The hardware address of a machine on the client's side; of the server its own.
+pub fn hardware(machine: Machine) -> &'static str {
+    match machine {
+        Machine::Client => "02:00:00:00:00:01",
+        Machine::Firewall => "02:00:00:00:00:11",
+        Machine::Server => "02:00:00:00:00:02",
+    }
+}
+
 /// Networks are told apart by this within a process.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -78,8 +87,12 @@ impl Net {
         ip(
             &["-batch", "-"],
             &format!(
-                "link add eth0 netns {client} type veth peer name lan0 netns {firewall}\n\
-                 link add eth0 netns {server} type veth peer name wan0 netns {firewall}\n"
+                "link add eth0 address {} netns {client} type veth peer name lan0 address {} netns {firewall}\n\
+                 link add eth0 address {} netns {server} type veth peer name wan0 address {} netns {firewall}\n",
+                hardware(Machine::Client),
+                hardware(Machine::Firewall),
+                hardware(Machine::Server),
+                "02:00:00:00:00:22",
             ),
         )?;
         for machine in Machine::ALL {
