@@ -23,6 +23,9 @@
 pub mod backend;
 mod clock;
 mod gate;
+pub mod host;
+pub mod netlink;
+pub mod queue;
 
 pub use backend::{Backend, Batch, Capabilities, Frame};
 pub use clock::Clock;
