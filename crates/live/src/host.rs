@@ -19,7 +19,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use palisade_engine::{Host, Interface};
 
-use crate::netlink::{Protocol, Received, Socket, attribute, attributes, be32, ne16, ne32, text};
+use crate::netlink::{Protocol, Received, Socket, attribute, be32, ne32, text};
 
 const GET_LINK: u16 = 18;
 const GET_ADDRESS: u16 = 22;
@@ -268,7 +268,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::netlink::{Message, messages};
+    use crate::netlink::{Message, attributes, messages, ne16};
 
     fn of(message: &Message) -> Received<'_> {
         messages(message.bytes()).next().unwrap()

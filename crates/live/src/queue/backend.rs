@@ -111,7 +111,12 @@ impl QueueBackend {
         // An interface that is newer than what is known of this machine.
         let name = |index: u32| -> Arc<str> {
             let known = self.shared.name(index);
-            let now = || nix::net::if_::if_indextoname(index).ok()?.into_string().ok();
+            let now = || {
+                nix::net::if_::if_indextoname(index)
+                    .ok()?
+                    .into_string()
+                    .ok()
+            };
             Arc::from(known.or_else(now).unwrap_or_default())
         };
         let bridge_port = |index: u32| (index != 0).then(|| name(index));
@@ -223,9 +228,7 @@ impl QueueBackend {
             Verdict::Stolen if held(detail.as_deref()) => {
                 self.verdicts.alone = true;
                 let now = Instant::now();
-                let given_up = self
-                    .fragments
-                    .hold(frame.packet(), meta.id, meta.mark, now);
+                let given_up = self.fragments.hold(frame.packet(), meta.id, meta.mark, now);
                 self.drop_all(given_up)
             }
             Verdict::Drop
@@ -258,7 +261,7 @@ impl QueueBackend {
         }
         for copy in &detail.copies {
             if let Some(bytes) = &copy.sent {
-                self.shared.injector.send_copy(bytes, copy);
+                self.shared.injector.send_to(bytes, copy.gateway, 0);
             }
         }
     }
@@ -393,13 +396,7 @@ impl QueueBackend {
                 message::verdict(&mut self.verdicts.message, queue, id, &drop, None);
             }
             Some(bytes) => {
-                message::verdict(
-                    &mut self.verdicts.message,
-                    queue,
-                    id,
-                    decision,
-                    Some(bytes),
-                );
+                message::verdict(&mut self.verdicts.message, queue, id, decision, Some(bytes));
             }
             None => {
                 self.verdicts.alike = Some(*decision);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::netlink::{HEADER, Message, attributes, be16, be32, flag, messages, ne16};
+use crate::netlink::{HEADER, Message, attributes, be16, be32, flag, messages};
 
 /// Subsystem of queues in the kinds of netfilter's messages.
 const SUBSYSTEM: u16 = 3;
@@ -90,10 +90,8 @@ pub(super) fn read(datagram: &[u8]) -> Said {
             7 => waiting.bridge_came = number(),
             8 => waiting.bridge_leaves = number(),
             // Length, padding, address.
-            9 => {
-                if be16(value) == Some(6) {
-                    waiting.hardware = value.get(4..).and_then(|v| v.first_chunk()).copied();
-                }
+            9 if be16(value) == Some(6) => {
+                waiting.hardware = value.get(4..).and_then(|v| v.first_chunk()).copied();
             }
             10 => waiting.payload = at + 4..at + 4 + value.len(),
             13 => waiting.cut = true,
@@ -109,13 +107,6 @@ pub(super) fn read(datagram: &[u8]) -> Said {
     }
     waiting.owner = user.zip(group);
     Said::Packet(waiting)
-}
-
-/// Whether a datagram is one that was cut short: its message says it is longer than what is there.
-pub(super) fn is_short(datagram: &[u8]) -> bool {
-    datagram.first_chunk::<4>().is_some_and(|l| {
-        usize::try_from(u32::from_ne_bytes(*l)).is_ok_and(|length| length > datagram.len())
-    }) && datagram.get(4..).and_then(ne16) == Some(PACKET)
 }
 
 /// How a queue is set up.
@@ -245,8 +236,6 @@ mod tests {
             ..Waiting::default()
         };
         assert_eq!(waiting, wanted);
-        assert!(!is_short(&datagram));
-        assert!(is_short(&datagram[..datagram.len() - 4]));
     }
 
     #[test]

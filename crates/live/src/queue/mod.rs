@@ -153,7 +153,9 @@ pub enum Error {
     #[error("no {0} consecutive queue numbers are free")]
     NoQueues(u16),
     /// The table cannot be made.
-    #[error("nf_tables: {0}; the kernel must have nf_tables (inet, queue, fib), and CAP_NET_ADMIN is needed")]
+    #[error(
+        "nf_tables: {0}; the kernel must have nf_tables (inet, queue, fib), and CAP_NET_ADMIN is needed"
+    )]
     Table(#[source] io::Error),
     /// A queue cannot be bound.
     #[error("nfnetlink_queue: queue {0}: {1}; CAP_NET_ADMIN is needed")]
@@ -366,7 +368,9 @@ fn notes(options: &Options, machine: &Machine) -> io::Result<Vec<String>> {
         ));
     }
     if options.mode == Mode::Host {
-        notes.push("packets that this host forwards are not looked at (--router looks at them)".into());
+        notes.push(
+            "packets that this host forwards are not looked at (--router looks at them)".into(),
+        );
     }
     if options.fail_open {
         notes.push(

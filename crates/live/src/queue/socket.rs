@@ -72,7 +72,10 @@ impl QueueSocket {
     /// The socket is gone.
     pub(super) fn receive(&mut self, wait: Duration) -> io::Result<usize> {
         if self.wait != wait {
-            let limit = TimeVal::new(wait.as_secs() as i64, i64::from(wait.subsec_micros().max(1)));
+            let limit = TimeVal::new(
+                wait.as_secs() as i64,
+                i64::from(wait.subsec_micros().max(1)),
+            );
             setsockopt(&self.socket.as_fd(), sockopt::ReceiveTimeout, &limit)?;
             self.wait = wait;
         }

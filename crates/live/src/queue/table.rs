@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::{Error, Mode};
-use crate::netlink::{Message, Protocol, Socket, attribute, attributes, be32, flag, text};
+use crate::netlink::{Message, Protocol, Socket, attribute, be32, flag, text};
 
 /// Subsystem of nf_tables in the kinds of netfilter's messages.
 const SUBSYSTEM: u16 = 10;
@@ -95,13 +95,31 @@ const COMMENT: &str = "palisade, queues ";
 pub(super) fn install(layout: &Layout) -> Result<(), Error> {
     let mut socket = Socket::open(Protocol::Netfilter, 0)?;
     let stale = free_or_stale(&mut socket, &layout.name)?;
-    let mut message = Message::new();
-    begin(&mut message, &mut socket);
-    if stale {
-        delete(&mut message, &mut socket, &layout.name);
+    let mut made = Ok(());
+    for how in [Queueing::Own, Queueing::Extension] {
+        let mut message = Message::new();
+        begin(&mut message, &mut socket);
+        if stale {
+            delete(&mut message, &mut socket, &layout.name);
+        }
+        write(&mut message, &mut socket, layout, how);
+        made = finish(&mut message, &mut socket);
+        // The kernel has no such expression.
+        match &made {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            _ => break,
+        }
     }
-    write(&mut message, &mut socket, layout);
-    finish(&mut message, &mut socket).map_err(Error::Table)
+    made.map_err(Error::Table)
+}
+
+/// What queues packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queueing {
+    /// nf_tables' own expression `queue`.
+    Own,
+    /// The target NFQUEUE of iptables, within nf_tables: of kernels built without the former.
+    Extension,
 }
 
 /// Removes it; that it is gone already is no error.
@@ -129,7 +147,7 @@ pub(super) fn free_or_stale(socket: &mut Socket, name: &str) -> Result<bool, Err
     };
     let queues = comment.strip_prefix(COMMENT).and_then(|queues| {
         let (first, last) = queues.split_once('-')?;
-        Some(first.parse().ok()?..=last.parse().ok()?)
+        Some(first.parse::<u16>().ok()?..=last.parse::<u16>().ok()?)
     });
     let Some(queues) = queues else {
         return Err(Error::ForeignTable(name.to_owned()));
@@ -183,10 +201,7 @@ fn comment(socket: &mut Socket, name: &str) -> io::Result<Option<String>> {
 /// The kernel does not say (it has no NFQUEUE).
 pub(super) fn listened() -> Result<BTreeSet<u16>, Error> {
     let first = |line: &str| line.split_whitespace().next()?.parse().ok();
-    Ok(super::status::lines()?
-        .lines()
-        .filter_map(first)
-        .collect())
+    Ok(super::status::lines()?.lines().filter_map(first).collect())
 }
 
 /// A base chain of somebody else that packets pass too.
@@ -249,7 +264,7 @@ fn delete(message: &mut Message, socket: &mut Socket, name: &str) {
         .text(1, name);
 }
 
-fn write(message: &mut Message, socket: &mut Socket, layout: &Layout) {
+fn write(message: &mut Message, socket: &mut Socket, layout: &Layout, how: Queueing) {
     let (first, count) = layout.queues;
     let comment = format!("{COMMENT}{first}-{}", first + (count - 1));
     let mut data = vec![0, comment.len() as u8 + 1];
@@ -302,12 +317,14 @@ fn write(message: &mut Message, socket: &mut Socket, layout: &Layout) {
         first,
         count,
         bypass: layout.fail_open,
+        how,
     };
     // A packet that is to come back is never waved through.
     let back = Part::Queue {
         first,
         count,
         bypass: false,
+        how,
     };
     let carried = Part::Marked {
         mask: layout.carried,
@@ -348,7 +365,10 @@ enum Part {
     /// It came by the interface of this number.
     InterfaceIs(u32),
     /// The mark, under a mask.
-    Marked { mask: u32, value: u32 },
+    Marked {
+        mask: u32,
+        value: u32,
+    },
     /// Routing holds its destination for this kind of address.
     Destined(u32),
     /// The mark becomes zero.
@@ -356,7 +376,12 @@ enum Part {
     Counter,
     Accept,
     Drop,
-    Queue { first: u16, count: u16, bypass: bool },
+    Queue {
+        first: u16,
+        count: u16,
+        bypass: bool,
+        how: Queueing,
+    },
 }
 
 impl Part {
@@ -405,8 +430,25 @@ impl Part {
                 first,
                 count,
                 bypass,
+                how: Queueing::Own,
             } => expression(message, "queue", |m| {
                 m.be16(1, first).be16(2, count).be16(3, u16::from(bypass));
+            }),
+            Part::Queue {
+                first,
+                count,
+                bypass,
+                how: Queueing::Extension,
+            } => expression(message, "target", |m| {
+                // Revision 3 (kernel `xt_NFQ_info_v3`): first queue, how many, flags; padded.
+                let mut data = [0; 8];
+                for (field, value) in
+                    data.chunks_exact_mut(2)
+                        .zip([first, count, u16::from(bypass)])
+                {
+                    field.copy_from_slice(&value.to_ne_bytes());
+                }
+                m.text(1, "NFQUEUE").be32(2, 3).put(3, &data);
             }),
         }
     }
@@ -444,15 +486,10 @@ fn verdict(message: &mut Message, code: u32) {
     });
 }
 
-/// Whether any chain of a dump has a hook; for tests.
-#[cfg(test)]
-fn kinds(bytes: &[u8]) -> Vec<u16> {
-    crate::netlink::messages(bytes).map(|m| m.kind).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::attributes;
 
     fn layout(mode: Mode) -> Layout {
         Layout {
@@ -469,11 +506,16 @@ mod tests {
     fn a_table_is_one_transaction_with_every_hook() {
         // Needs no rights: nothing is sent.
         let mut socket = Socket::open(Protocol::Netfilter, 0).unwrap();
-        for (mode, rules) in [(Mode::Router, 7), (Mode::Host, 15)] {
+        for (mode, how, rules) in [
+            (Mode::Router, Queueing::Own, 7),
+            (Mode::Host, Queueing::Extension, 15),
+        ] {
             let mut message = Message::new();
             begin(&mut message, &mut socket);
-            write(&mut message, &mut socket, &layout(mode));
-            let kinds = kinds(message.bytes());
+            write(&mut message, &mut socket, &layout(mode), how);
+            let kinds: Vec<u16> = crate::netlink::messages(message.bytes())
+                .map(|m| m.kind)
+                .collect();
             assert_eq!(kinds.first(), Some(&BATCH_BEGIN));
             assert_eq!(kinds.iter().filter(|k| **k == NEW_TABLE).count(), 1);
             assert_eq!(kinds.iter().filter(|k| **k == NEW_CHAIN).count(), 4);

@@ -1,41 +1,65 @@
 //! `palisade run`: rules over live traffic.
 
 mod args;
+mod backend;
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use nix::sys::signal::{SigSet, Signal};
 use palisade_engine::conntrack::Config;
-use palisade_engine::{Engine, Host, Setup};
-use palisade_live::{Backend, Gate, work};
+use palisade_engine::{Engine, Setup};
+use palisade_live::{Gate, work};
 use palisade_rules::Family;
 
 use crate::Exit;
 use crate::output::Paint;
 use crate::{rules, sets};
-use args::BackendArguments;
 pub use args::RunArguments;
+use backend::Prepared;
 
 /// Starts, and goes on until it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<Exit> {
-    let Some(setup) = setup(arguments)? else {
+    let prepared = Prepared::of(arguments)?;
+    let Some(mut setup) = setup(arguments)? else {
         return Ok(Exit::BadInput);
     };
+    setup.host = prepared.host();
     let gate = Arc::new(Gate::new(Engine::new(setup)?));
-    let workers: Vec<_> = backends(&arguments.backend, &gate)?
+    let signals = stopping();
+    signals.thread_block()?;
+    let opened = prepared.open(&gate)?;
+    let stopper = Arc::clone(&gate);
+    std::thread::spawn(move || {
+        let _ = signals.wait();
+        stopper.stop();
+    });
+    let workers: Vec<_> = opened
+        .backends
         .into_iter()
         .map(|mut backend| {
             let gate = Arc::clone(&gate);
             std::thread::spawn(move || work(&gate, backend.as_mut()))
         })
+        .chain(opened.others.into_iter().map(std::thread::spawn))
         .collect();
+    let mut ended = Ok(Exit::Yes);
     for worker in workers {
         match worker.join() {
-            Ok(ended) => ended?,
-            Err(_) => bail!("a worker died"),
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => ended = Err(error.into()),
+            Err(_) => ended = Err(anyhow!("a worker died")),
         }
     }
-    Ok(Exit::Yes)
+    if let Some(queues) = opened.queues {
+        queues.close()?;
+    }
+    ended
+}
+
+/// Signals that end it.
+fn stopping() -> SigSet {
+    [Signal::SIGINT, Signal::SIGTERM].into_iter().collect()
 }
 
 /// What the engine is made of; `None` when the rules have errors, which were told.
@@ -53,7 +77,6 @@ fn setup(arguments: &RunArguments) -> Result<Option<Setup>> {
     };
     let mut setup = Setup {
         conntrack,
-        host: Host::default(),
         ipsets: ipsets.unwrap_or_default(),
         ..Setup::default()
     };
@@ -71,9 +94,4 @@ fn setup(arguments: &RunArguments) -> Result<Option<Setup>> {
         setup.rules6 = file.parsed.v6.or(setup.rules6);
     }
     Ok(Some(setup))
-}
-
-/// The backends that were asked for, one a worker.
-fn backends(arguments: &BackendArguments, _gate: &Arc<Gate>) -> Result<Vec<Box<dyn Backend>>> {
-    bail!("not here yet: {arguments:?}")
 }
