@@ -35,6 +35,9 @@ const ORDINARY: [u32; 3] = [253, MAIN, 255];
 
 const UNICAST: u8 = 1;
 
+/// A flag of interfaces (kernel `IFF_UP`).
+const UP: u32 = 1;
+
 const V4: u8 = 2;
 const V6: u8 = 10;
 
@@ -44,6 +47,7 @@ struct Link {
     name: String,
     mtu: u32,
     group: u32,
+    up: bool,
     addresses: Vec<IpAddr>,
     prefixes: Vec<(IpAddr, u8)>,
 }
@@ -61,7 +65,9 @@ pub struct Machine {
 impl Machine {
     /// The picture.
     pub fn host(&self) -> Host {
-        let interfaces = self.links.values().map(|link| Interface {
+        // What is down has no addresses or routes in the kernel's eyes either.
+        let up = self.links.values().filter(|link| link.up);
+        let interfaces = up.map(|link| Interface {
             name: link.name.clone(),
             addresses: link.addresses.clone(),
             prefixes: link.prefixes.clone(),
@@ -93,6 +99,11 @@ impl Machine {
             name: attribute(rest, 3).map(text).unwrap_or_default(),
             mtu: number(4).unwrap_or_default(),
             group: number(27).unwrap_or_default(),
+            up: received
+                .body
+                .get(8..)
+                .and_then(ne32)
+                .is_some_and(|flags| flags & UP != 0),
             ..Link::default()
         };
         self.links.insert(index, link);
@@ -280,6 +291,7 @@ mod tests {
         let mut link = Message::new();
         let mut header = [0; 16];
         header[4..8].copy_from_slice(&7u32.to_ne_bytes());
+        header[8..12].copy_from_slice(&UP.to_ne_bytes());
         link.begin(16, 0, 0)
             .fixed(&header)
             .text(3, "lan0")

@@ -22,7 +22,7 @@
 //!
 //! # Life cycle
 //! [`open`] binds the queues, then makes the table, so that there is no moment in which packets wait for nobody. The table stays
-//! when the process dies: nothing passes then, unless `fail_open`. [`Queues::close`] removes it, if it is to be.
+//! when the process dies: nothing passes then, unless `fail_open`. [`Queues::remove`] removes it.
 //!
 //! # Locking
 //! One thread a queue; shared are the gate, the sources carried (a lock a part), counters, and the names of interfaces.
@@ -75,16 +75,6 @@ pub enum Mode {
     Router,
 }
 
-/// What becomes of the gate when the process ends as it was told to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum OnStop {
-    /// The table is removed: everything passes.
-    #[default]
-    Open,
-    /// The table stays: nothing passes, as after a death.
-    Closed,
-}
-
 /// How packets are to be handed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -100,8 +90,6 @@ pub struct Options {
     pub length: u32,
     /// Packets pass when nobody listens, and when a queue is full.
     pub fail_open: bool,
-    /// What is left behind.
-    pub on_stop: OnStop,
     /// Which bit of the mark is used, 0 to 31.
     pub mark_bit: u8,
 }
@@ -116,7 +104,6 @@ impl Options {
             first: None,
             length: LENGTH,
             fail_open: false,
-            on_stop: OnStop::Open,
             mark_bit: MARK_BIT,
         }
     }
@@ -229,7 +216,6 @@ pub struct Status {
 /// The queues of a running process.
 #[derive(Debug)]
 pub struct Queues {
-    options: Options,
     layout: Layout,
     shared: Arc<Shared>,
     sockets: Vec<QueueSocket>,
@@ -237,17 +223,11 @@ pub struct Queues {
     mirror: Option<Mirror>,
 }
 
-/// Binds the queues and has packets handed over from now on. `mirror` is what told the gate's engine of this machine, and
-/// `machine` what it told.
+/// Tells the gate's engine of this machine, binds the queues and has packets handed over from now on.
 ///
 /// # Errors
 /// Somebody else has the table or the queues, something is missing in the kernel, or a right.
-pub fn open(
-    options: Options,
-    gate: &Arc<Gate>,
-    mirror: Mirror,
-    machine: Machine,
-) -> Result<Queues, Error> {
+pub fn open(options: Options, gate: &Arc<Gate>) -> Result<Queues, Error> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if !(1..=200).contains(&options.table.len()) || !options.table.chars().all(fits) {
         return Err(Error::Name(options.table));
@@ -257,6 +237,10 @@ pub fn open(
     }
     let mut asking = crate::netlink::Socket::open(crate::netlink::Protocol::Netfilter, 0)?;
     table::free_or_stale(&mut asking, &options.table)?;
+    let mut mirror = Mirror::open()?;
+    let machine = mirror.machine()?;
+    let host = machine.host();
+    gate.with(|engine, _| engine.set_host(host));
     let bit = 1 << options.mark_bit;
     let mut own = [0; 4];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut own)?;
@@ -299,7 +283,6 @@ pub fn open(
     });
     table::install(&layout)?;
     Ok(Queues {
-        options,
         layout,
         shared,
         sockets,
@@ -430,15 +413,12 @@ impl Queues {
         })
     }
 
-    /// Ends what was begun, as was asked for: the table is removed, or stays and lets nothing pass.
+    /// Removes the table: everything passes. Without that it stays, and lets nothing pass when the queues are gone.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn close(&self) -> io::Result<()> {
-        match self.options.on_stop {
-            OnStop::Open => table::remove(&self.layout.name),
-            OnStop::Closed => Ok(()),
-        }
+    pub fn remove(&self) -> io::Result<()> {
+        table::remove(&self.layout.name)
     }
 }
 
@@ -475,9 +455,12 @@ impl Follower {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if *known != machine {
+            let host = machine.host();
             *known = machine;
             drop(known);
+            self.shared.gate.with(|engine, _| engine.set_host(host));
             self.shared.generation.fetch_add(1, Ordering::Release);
+            tracing::info!("interfaces, addresses or routes have changed");
         }
         Ok(())
     }

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use palisade_live::queue;
 
+use super::boot::BootPolicy;
+use super::log::{LogFormat, LogLevel};
+use super::supervise::OnStop;
 use crate::args::{Color, ToolsArgument};
 
 /// `palisade run`.
@@ -13,6 +17,10 @@ pub struct RunArguments {
     pub backend: BackendArguments,
     #[command(flatten)]
     pub queue: QueueArguments,
+    #[command(flatten)]
+    pub daemon: DaemonArguments,
+    #[command(flatten)]
+    pub serve: crate::control::ServeArguments,
     /// Rules: an iptables-save file or a script of iptables and ip6tables commands.
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
@@ -56,7 +64,7 @@ pub struct BackendArguments {
 #[command(next_help_heading = "Options of --host and --router")]
 pub struct QueueArguments {
     /// Name of the table of nf_tables (family inet) that hands packets over.
-    #[arg(long, value_name = "NAME", default_value = palisade_live::queue::TABLE)]
+    #[arg(long, value_name = "NAME", default_value = queue::TABLE)]
     pub table: String,
     /// Queues, and threads; 0: one a processor.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
@@ -65,24 +73,30 @@ pub struct QueueArguments {
     #[arg(long = "queue", value_name = "NUMBER")]
     pub first_queue: Option<u16>,
     /// Packets that may wait in a queue.
-    #[arg(long, value_name = "NUMBER", default_value_t = palisade_live::queue::LENGTH)]
+    #[arg(long, value_name = "NUMBER", default_value_t = queue::LENGTH)]
     pub queue_length: u32,
     /// Packets pass unseen when nobody listens to a queue, and when it is full.
     #[arg(long)]
     pub fail_open: bool,
-    /// What becomes of the gate when palisade is stopped; when it dies, it stays closed in any case.
-    #[arg(long, value_enum, default_value = "open")]
-    pub on_stop: OnStopArgument,
     /// Bit of the packet mark that is kept for packets that come back behind routing.
-    #[arg(long, value_name = "BIT", default_value_t = palisade_live::queue::MARK_BIT)]
+    #[arg(long, value_name = "BIT", default_value_t = queue::MARK_BIT)]
     pub mark_bit: u8,
 }
 
-/// What becomes of the gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum OnStopArgument {
-    /// Everything passes.
-    Open,
-    /// Nothing passes.
-    Closed,
+/// How it runs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub struct DaemonArguments {
+    /// What to do when the rules cannot be read or have errors.
+    #[arg(long, value_enum, default_value = "refuse")]
+    pub boot_policy: BootPolicy,
+    /// What packets meet after a stop that was asked for.
+    #[arg(long, value_enum, default_value = "open")]
+    pub on_stop: OnStop,
+    /// How messages are written to standard error.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub log_format: LogFormat,
+    /// Which messages are written.
+    #[arg(long, value_enum, default_value = "info")]
+    pub log_level: LogLevel,
 }

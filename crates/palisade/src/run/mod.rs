@@ -1,97 +1,108 @@
 //! `palisade run`: rules over live traffic.
+//!
+//! # Life cycle
+//! In this order, so that nothing passes that was not judged: rules are read and compiled; the backends are opened, by which
+//! packets begin to wait; threads are made, first those that write, last the workers; then whoever started it is told.
+//! An error on the way ends it; what backends made outside the process stays, which is a closed gate.
 
 mod args;
-mod backend;
+mod backends;
+mod boot;
+mod log;
+mod notify;
+mod supervise;
 
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow, bail};
-use nix::sys::signal::{SigSet, Signal};
-use palisade_engine::conntrack::Config;
-use palisade_engine::{Engine, Setup};
-use palisade_live::{Gate, work};
-use palisade_rules::Family;
+use anyhow::{Context, Result};
+use palisade_live::control::message::Leave;
+use palisade_live::control::{Control, Facts};
+use palisade_live::{Capabilities, Gate, Workers};
 
 use crate::Exit;
-use crate::output::Paint;
-use crate::{rules, sets};
 pub use args::RunArguments;
-use backend::Prepared;
+use backends::Backends;
+use log::Log;
+use notify::Manager;
+use supervise::{Event, Supervisor};
 
 /// Starts, and goes on until it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<Exit> {
-    let prepared = Prepared::of(arguments)?;
-    let Some(mut setup) = setup(arguments)? else {
+    let daemon = &arguments.daemon;
+    // Before any thread.
+    supervise::block_signals()?;
+    let mut log = Log::new(daemon.log_format, daemon.log_level)?;
+    let manager = Manager::of_environment();
+    let Some(booted) = boot::engine(arguments)? else {
         return Ok(Exit::BadInput);
     };
-    setup.host = prepared.host();
-    let gate = Arc::new(Gate::new(Engine::new(setup)?));
-    let signals = stopping();
-    signals.thread_block()?;
-    let opened = prepared.open(&gate)?;
-    let stopper = Arc::clone(&gate);
-    std::thread::spawn(move || {
-        let _ = signals.wait();
-        stopper.stop();
-    });
-    let workers: Vec<_> = opened
-        .backends
-        .into_iter()
-        .map(|mut backend| {
-            let gate = Arc::clone(&gate);
-            std::thread::spawn(move || work(&gate, backend.as_mut()))
-        })
-        .chain(opened.others.into_iter().map(std::thread::spawn))
-        .collect();
-    let mut ended = Ok(Exit::Yes);
-    for worker in workers {
-        match worker.join() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => ended = Err(error.into()),
-            Err(_) => ended = Err(anyhow!("a worker died")),
+    let gate = Arc::new(Gate::new(booted.engine));
+    let Backends {
+        workers,
+        installation,
+    } = backends::open(arguments, &gate)?;
+    for backend in &workers {
+        let capabilities = backend.capabilities();
+        tracing::debug!(backend = capabilities.name, "opened");
+    }
+    if let Some(backend) = workers.first() {
+        for note in backend.capabilities().notes {
+            tracing::warn!("{note}");
         }
     }
-    if let Some(queues) = opened.queues {
-        queues.close()?;
+    log.start().context("a thread for the log")?;
+    let (handle, events) = supervise::events();
+    let facts = facts(
+        arguments,
+        workers.first().map(|b| b.capabilities()),
+        workers.len(),
+    );
+    let asked = handle.clone();
+    let control = Control::new(Arc::clone(&gate), facts)
+        .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
+    let server = crate::control::serve(&arguments.serve, &Arc::new(control))?;
+    supervise::listen(handle.clone())?;
+    let ended = handle.clone();
+    let workers = Workers::start(&gate, workers, move |worker| {
+        ended.tell(Event::WorkerEnded(worker));
+    })
+    .context("threads for workers")?;
+    let policy = booted.policy.map(boot::BootPolicy::name);
+    manager.ready();
+    tracing::info!(workers = workers.len(), "packets are judged");
+    let supervisor = Supervisor {
+        gate,
+        workers,
+        installation,
+        events,
+        manager,
+        on_stop: daemon.on_stop,
+        policy,
+    };
+    supervisor.run()?;
+    if let Some(server) = server {
+        server.finish();
     }
-    ended
+    Ok(Exit::Yes)
 }
 
-/// Signals that end it.
-fn stopping() -> SigSet {
-    [Signal::SIGINT, Signal::SIGTERM].into_iter().collect()
+/// What the control socket tells of the process.
+fn facts(arguments: &RunArguments, backend: Option<Capabilities>, workers: usize) -> Facts {
+    let name = backend.as_ref().map_or("none", |backend| backend.name);
+    Facts {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        backend: name.to_string(),
+        workers,
+        notes: backend.map(|backend| backend.notes).unwrap_or_default(),
+        files: [arguments.rules.clone(), arguments.rules6.clone()],
+    }
 }
 
-/// What the engine is made of; `None` when the rules have errors, which were told.
-fn setup(arguments: &RunArguments) -> Result<Option<Setup>> {
-    let paint = Paint::stderr(arguments.color);
-    let mut conntrack = Config::default();
-    for setting in &arguments.sysctl {
-        let Some((name, value)) = setting.split_once('=') else {
-            bail!("--sysctl {setting}: NAME=VALUE is needed");
-        };
-        conntrack.set(name, value)?;
+/// What `palisade stop` says, as the supervisor takes it.
+fn on_stop(leave: Leave) -> Option<supervise::OnStop> {
+    match leave {
+        Leave::AsTold => None,
+        Leave::Open => Some(supervise::OnStop::Open),
+        Leave::Closed => Some(supervise::OnStop::Closed),
     }
-    let Ok(ipsets) = sets::read(&arguments.ipset, paint)? else {
-        return Ok(None);
-    };
-    let mut setup = Setup {
-        conntrack,
-        ipsets: ipsets.unwrap_or_default(),
-        ..Setup::default()
-    };
-    for (path, family) in [
-        (&arguments.rules, Family::V4),
-        (&arguments.rules6, Family::V6),
-    ] {
-        let Some(path) = path else { continue };
-        let file = rules::read(path, family)?;
-        rules::tell(&file, path, palisade_rules::Severity::Error, paint);
-        if file.parsed.has_errors() {
-            return Ok(None);
-        }
-        setup.rules4 = file.parsed.v4.or(setup.rules4);
-        setup.rules6 = file.parsed.v6.or(setup.rules6);
-    }
-    Ok(Some(setup))
 }
