@@ -23,6 +23,11 @@
 pub mod backend;
 mod clock;
 mod gate;
+pub mod metrics;
+#[cfg(target_os = "linux")]
+pub mod privileges;
+#[cfg(target_os = "linux")]
+pub mod seccomp;
 pub mod spool;
 pub mod tally;
 pub mod worker;

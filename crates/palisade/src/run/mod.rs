@@ -9,19 +9,24 @@ mod args;
 mod backends;
 mod boot;
 mod log;
+mod metrics;
 mod notify;
+mod service;
 mod supervise;
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use palisade_live::{Gate, Workers};
+use palisade_live::metrics::Listener;
+use palisade_live::seccomp::{self, Whom};
+use palisade_live::{Gate, Workers, privileges};
 
 use crate::Exit;
 pub use args::RunArguments;
 use backends::Backends;
 use log::Log;
 use notify::Manager;
+use service::Service;
 use supervise::{Event, Supervisor};
 
 /// Starts, and goes on until it is told to stop.
@@ -48,25 +53,46 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
             tracing::warn!("{note}");
         }
     }
+    let metrics = daemon
+        .metrics
+        .map(|address| Listener::bind(address).with_context(|| format!("--metrics {address}")));
+    let metrics = metrics.transpose()?;
+    // Threads have what their maker has: none is made before this.
+    privileges::limit(daemon.user.as_deref())?;
+    if !daemon.no_seccomp {
+        seccomp::limit(Whom::Process)?;
+    }
     log.start().context("a thread for the log")?;
     let (handle, events) = supervise::events();
     supervise::listen(handle.clone())?;
+    let backend = workers.first().map(|b| b.capabilities().name);
     let ended = handle.clone();
     let workers = Workers::start(&gate, workers, move |worker| {
         ended.tell(Event::WorkerEnded(worker));
     })
     .context("threads for workers")?;
-    let policy = booted.policy.map(boot::BootPolicy::name);
+    let service = Arc::new(Service {
+        backend: backend.unwrap_or("none"),
+        policy: booted.policy,
+        pulses: workers.pulses().cloned().collect(),
+        messages: log.messages(),
+        ..Service::new(gate)
+    });
+    if let Some(listener) = metrics {
+        let (service, rules) = (Arc::clone(&service), daemon.metrics_rules);
+        let started = listener.start(move || metrics::page(&service, rules));
+        started.context("a thread for the metrics")?;
+    }
+    privileges::check()?;
     manager.ready();
     tracing::info!(workers = workers.len(), "packets are judged");
     let supervisor = Supervisor {
-        gate,
+        service,
         workers,
         installation,
         events,
         manager,
         on_stop: daemon.on_stop,
-        policy,
     };
     supervisor.run()?;
     Ok(Exit::Yes)
