@@ -1,8 +1,9 @@
 //! `palisade run`: rules over live traffic.
 //!
 //! # Life cycle
-//! In this order, so that nothing passes that was not judged: rules are read and compiled; the backends are opened, by which
-//! packets begin to wait; threads are made, first those that write, last the workers; then whoever started it is told.
+//! In this order, so that nothing passes that was not judged: rules are read and compiled; sockets are bound; the backends
+//! are opened, by which packets begin to wait; what is not needed any more is given up; threads are made, the workers last;
+//! then whoever started it is told.
 //! An error on the way ends it; what backends made outside the process stays, which is a closed gate.
 
 mod args;
@@ -17,9 +18,11 @@ mod supervise;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use palisade_live::control::message::Leave;
+use palisade_live::control::{Control, Facts};
 use palisade_live::metrics::Listener;
 use palisade_live::seccomp::{self, Whom};
-use palisade_live::{Gate, Workers, privileges};
+use palisade_live::{Capabilities, Gate, Workers, privileges};
 
 use crate::Exit;
 pub use args::RunArguments;
@@ -40,6 +43,12 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         return Ok(Exit::BadInput);
     };
     let gate = Arc::new(Gate::new(booted.engine));
+    // Where somebody runs already, this is found before anything of theirs is touched.
+    let control = crate::control::bind(&arguments.serve)?;
+    let metrics = daemon
+        .metrics
+        .map(|address| Listener::bind(address).with_context(|| format!("--metrics {address}")));
+    let metrics = metrics.transpose()?;
     let Backends {
         workers,
         installation,
@@ -53,10 +62,6 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
             tracing::warn!("{note}");
         }
     }
-    let metrics = daemon
-        .metrics
-        .map(|address| Listener::bind(address).with_context(|| format!("--metrics {address}")));
-    let metrics = metrics.transpose()?;
     // Threads have what their maker has: none is made before this.
     privileges::limit(daemon.user.as_deref())?;
     if !daemon.no_seccomp {
@@ -64,6 +69,15 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     }
     log.start().context("a thread for the log")?;
     let (handle, events) = supervise::events();
+    let facts = facts(
+        arguments,
+        workers.first().map(|b| b.capabilities()),
+        workers.len(),
+    );
+    let asked = handle.clone();
+    let answers = Control::new(Arc::clone(&gate), facts)
+        .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
+    let server = control.map(|bound| bound.start(answers)).transpose()?;
     supervise::listen(handle.clone())?;
     let backend = workers.first().map(|b| b.capabilities().name);
     let ended = handle.clone();
@@ -95,5 +109,29 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         on_stop: daemon.on_stop,
     };
     supervisor.run()?;
+    if let Some(server) = server {
+        server.finish();
+    }
     Ok(Exit::Yes)
+}
+
+/// What the control socket tells of the process.
+fn facts(arguments: &RunArguments, backend: Option<Capabilities>, workers: usize) -> Facts {
+    let name = backend.as_ref().map_or("none", |backend| backend.name);
+    Facts {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        backend: name.to_string(),
+        workers,
+        notes: backend.map(|backend| backend.notes).unwrap_or_default(),
+        files: [arguments.rules.clone(), arguments.rules6.clone()],
+    }
+}
+
+/// What `palisade stop` says, as the supervisor takes it.
+fn on_stop(leave: Leave) -> Option<supervise::OnStop> {
+    match leave {
+        Leave::AsTold => None,
+        Leave::Open => Some(supervise::OnStop::Open),
+        Leave::Closed => Some(supervise::OnStop::Closed),
+    }
 }
