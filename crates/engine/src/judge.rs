@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use palisade_conntrack::{State, Track, TrackHook};
+use palisade_conntrack::reason::Invalid;
+use palisade_conntrack::{Reason, State, Track, TrackHook};
 use palisade_rules::targets::reject::Reject;
 use palisade_rules::{Hook, TableKind};
 use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
@@ -14,8 +15,9 @@ use crate::matches::{Facts, Shared};
 use crate::observe::Observer;
 use crate::outcome::{Ended, Path, Reply, Verdict};
 use crate::path::{Journey, Step, Stop};
+use crate::reject::{self, Circumstances};
 use crate::socket::Sender;
-use crate::{Engine, Evaluator, compiled, reject};
+use crate::{Engine, Evaluator, Reassembly, compiled};
 
 /// Answers of REJECT to answers of REJECT: errors are not answered, so that two are the most there are.
 const DEEPEST_ANSWER: u8 = 3;
@@ -155,13 +157,16 @@ impl Engine {
         let by = decision.decider(table, journey.family);
         match decision.verdict {
             linear::Verdict::Reject(with) => {
-                let reply = reject::answer(
-                    with,
-                    &journey.buffer.packet(),
-                    &self.host,
-                    journey.link.packet_type,
-                    journey.in_interface.as_deref(),
-                );
+                let of = Circumstances {
+                    host: &self.host,
+                    now,
+                    hook: journey.hook,
+                    frame: journey.link.packet_type,
+                    in_interface: journey.in_interface.as_deref(),
+                    options: journey.options,
+                    verified: self.verified(journey),
+                };
+                let reply = reject::answer(with, &journey.buffer.packet(), &of);
                 if with == Reject::TcpReset
                     && reply.is_ok()
                     && let Some(id) = journey.track.as_ref().and_then(|t| t.connection)
@@ -228,6 +233,21 @@ impl Engine {
                 Stop(Verdict::Drop, Ended::Dropped(by), None)
             }
         }
+    }
+
+    /// Whether tracking has looked at a packet that came, and did not find its checksum wrong.
+    fn verified(&self, journey: &Journey<'_>) -> bool {
+        let came = matches!(journey.path, Path::Input | Path::Forward) || journey.first.is_some();
+        let tracked = journey.track.as_ref();
+        // Who puts fragments together whatever the rules are tracks connections for somebody else.
+        let asked = self.programs[journey.family as usize].needs_tracking
+            || self.reassembly == Reassembly::Always;
+        came && asked
+            && tracked.is_some_and(|t| {
+                let wrong = matches!(t.reason, Reason::Invalid(Invalid::Checksum { .. }));
+                t.state != State::Untracked && !wrong
+            })
+            && self.conntrack.config().checksum != 0
     }
 
     /// Whether an answer has a way to go, where all ways are known.
