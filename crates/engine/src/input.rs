@@ -59,6 +59,9 @@ pub struct Input<'a> {
     pub bridge: Bridge,
     /// Whose socket made it, of a packet of this host, where that is known.
     pub owner: Option<Owner>,
+    /// Its transport checksum is still to be filled in by hardware (kernel `CHECKSUM_PARTIAL`): nothing is held against
+    /// it. One that leaves with other bytes than it came with has it filled in; see [`crate::Changed`].
+    pub unfinished: bool,
 }
 
 impl<'a> Input<'a> {
@@ -73,6 +76,7 @@ impl<'a> Input<'a> {
             mark: 0,
             bridge: Bridge::default(),
             owner: None,
+            unfinished: false,
         }
     }
 }

@@ -7,7 +7,7 @@ use palisade_conntrack::reason::Invalid;
 use palisade_conntrack::{Reason, State, Track, TrackHook};
 use palisade_rules::targets::reject::Reject;
 use palisade_rules::{Hook, TableKind};
-use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
+use palisade_wire::{Buffer, Packet, Timestamp, complete::complete, link::PacketType};
 
 use crate::host::Around;
 use crate::linear::{self, RawState};
@@ -15,7 +15,7 @@ use crate::matches::{Facts, Shared};
 use crate::observe::Observer;
 use crate::outcome::{Ended, Path, Reply, Verdict};
 use crate::path::{Journey, Step, Stop};
-use crate::reject::{self, Circumstances};
+use crate::reject::{self, Circumstances, Sum};
 use crate::socket::Sender;
 use crate::{Engine, Evaluator, Reassembly, compiled};
 
@@ -39,6 +39,11 @@ impl Engine {
         if packet.fragment().is_some() && !self.reassemble[journey.family as usize] {
             return Ok(());
         }
+        let hook = if journey.unfinished {
+            TrackHook::Unfinished
+        } else {
+            hook
+        };
         let track = if journey.raw.untracked {
             Track::untracked()
         } else {
@@ -104,6 +109,7 @@ impl Engine {
             bridge: &journey.bridge,
             made_here: matches!(journey.path, Path::Output | Path::Loopback),
             sender: &journey.sender,
+            unfinished: journey.unfinished,
             now,
         };
         let mut shared = Shared {
@@ -134,7 +140,10 @@ impl Engine {
             journey.link.packet_type = Some(PacketType::Host);
             journey.to_group = false;
         }
-        for asked in shared.copies.into_iter().flatten() {
+        for mut asked in shared.copies.into_iter().flatten() {
+            if journey.unfinished {
+                complete(&mut asked.bytes);
+            }
             let copied = self.send_copy(asked, now);
             if let Some(copies) = &mut journey.copies {
                 copies.extend(copied);
@@ -164,7 +173,7 @@ impl Engine {
                     frame: journey.link.packet_type,
                     in_interface: journey.in_interface.as_deref(),
                     options: journey.options,
-                    verified: self.verified(journey),
+                    sum: self.sum(journey),
                 };
                 let reply = reject::answer(with, &journey.buffer.packet(), &of);
                 if with == Reject::TcpReset
@@ -235,19 +244,25 @@ impl Engine {
         }
     }
 
-    /// Whether tracking has looked at a packet that came, and did not find its checksum wrong.
-    fn verified(&self, journey: &Journey<'_>) -> bool {
+    /// What is known of a packet's transport checksum.
+    fn sum(&self, journey: &Journey<'_>) -> Sum {
+        if journey.unfinished {
+            return Sum::Unfinished;
+        }
         let came = matches!(journey.path, Path::Input | Path::Forward) || journey.first.is_some();
         let tracked = journey.track.as_ref();
         // Who puts fragments together whatever the rules are tracks connections for somebody else.
         let asked = self.programs[journey.family as usize].needs_tracking
             || self.reassembly == Reassembly::Always;
-        came && asked
-            && tracked.is_some_and(|t| {
-                let wrong = matches!(t.reason, Reason::Invalid(Invalid::Checksum { .. }));
-                t.state != State::Untracked && !wrong
-            })
-            && self.conntrack.config().checksum != 0
+        let seen = tracked.is_some_and(|t| {
+            let wrong = matches!(t.reason, Reason::Invalid(Invalid::Checksum { .. }));
+            t.state != State::Untracked && !wrong
+        });
+        if came && asked && seen && self.conntrack.config().checksum != 0 {
+            Sum::Seen
+        } else {
+            Sum::Unknown
+        }
     }
 
     /// Whether an answer has a way to go, where all ways are known.

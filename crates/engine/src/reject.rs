@@ -30,8 +30,18 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) in_interface: Option<&'a str>,
     /// What the IP layer remembers of its options.
     pub(crate) options: Options,
-    /// Connection tracking did not find its transport checksum wrong when it came.
-    pub(crate) verified: bool,
+    pub(crate) sum: Sum,
+}
+
+/// What is known of a packet's transport checksum (kernel `ip_summed`, `csum_valid`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sum {
+    /// Nothing.
+    Unknown,
+    /// Connection tracking did not find it wrong when the packet came.
+    Seen,
+    /// It is still to be filled in.
+    Unfinished,
 }
 
 /// The answer, or why there is none.
@@ -81,7 +91,11 @@ fn reset(packet: &Packet<'_>, of: &Circumstances<'_>) -> Result<Vec<u8>, &'stati
         return Err("a reset is not answered with a reset");
     }
     // Forwarding forgets what was found when the packet came (`skb_forward_csum`).
-    if bad_checksum(packet, of.verified && of.hook == Hook::Input) {
+    let sum = match of.sum {
+        Sum::Seen if of.hook != Hook::Input => Sum::Unknown,
+        sum => sum,
+    };
+    if bad_checksum(packet, sum) {
         return Err("wrong checksum");
     }
     if group(of.host.kind(packet.destination())) || packet.source().is_multicast() {
@@ -109,13 +123,18 @@ fn reset(packet: &Packet<'_>, of: &Circumstances<'_>) -> Result<Vec<u8>, &'stati
 
 /// Whether the checksum is wrong by the kernel's reckoning before it answers (`nf_reject_verify_csum`,
 /// `nf_ip_checksum`): of a protocol it does not know it sums up the payload all the same, so that
-/// such packets are hardly ever answered. `verified`: connection tracking found it right when the packet came, which
-/// holds even where a prefix translation has made it wrong since.
+/// such packets are hardly ever answered. What connection tracking found right when the packet came stays so
+/// even where a prefix translation has made it wrong since.
 ///
 /// IPv4's own header is summed up too; being right it adds all ones, which tells a payload of zeros from nothing. It
 /// is not right where options were written to and the packet is not on its way out yet.
-fn bad_checksum(packet: &Packet<'_>, verified: bool) -> bool {
-    if packet.is_truncated() || packet.is_later_fragment() || verified && looked_at(packet) {
+fn bad_checksum(packet: &Packet<'_>, sum: Sum) -> bool {
+    let known = match sum {
+        Sum::Unknown => false,
+        Sum::Seen => looked_at(packet),
+        Sum::Unfinished => true,
+    };
+    if known || packet.is_truncated() || packet.is_later_fragment() {
         return false;
     }
     let transport = packet.transport();
@@ -170,7 +189,7 @@ fn unreachable_v4(
     if packet.is_later_fragment() {
         return Err("a later fragment");
     }
-    if bad_checksum(packet, of.verified) {
+    if bad_checksum(packet, of.sum) {
         return Err("wrong checksum");
     }
     if group(host.kind(packet.destination())) {
@@ -210,7 +229,7 @@ fn unreachable_v6(
     if packet.transport().is_empty() {
         return Err("nothing behind the header");
     }
-    if bad_checksum(packet, of.verified) {
+    if bad_checksum(packet, of.sum) {
         return Err("wrong checksum");
     }
     if packet.destination().is_multicast() {
