@@ -15,7 +15,7 @@ use palisade_live::control::{AskError, ask};
 use crate::Exit;
 use crate::args::Format;
 pub use args::{RulesArguments, ServeArguments, StatusArguments, StopArguments};
-pub use serve::serve;
+pub use serve::bind;
 pub use status::status;
 
 /// How long a palisade that was told to stop may take.
