@@ -123,6 +123,68 @@ pub enum Request {
         #[serde(default)]
         table: Option<String>,
     },
+    /// `iptables`, `ip6tables` and their arguments: [`Answer::Text`], [`Answer::Findings`].
+    Tables {
+        /// Which of them.
+        family: Ip,
+        /// Whose.
+        #[serde(default)]
+        language: Language,
+        /// Arguments.
+        words: Vec<String>,
+        /// What is looked after.
+        #[serde(default)]
+        safety: Safety,
+    },
+    /// `iptables-restore`, `ip6tables-restore`: [`Answer::Findings`].
+    Restore {
+        /// Which of them.
+        family: Ip,
+        /// Whose.
+        #[serde(default)]
+        language: Language,
+        /// What is restored.
+        text: String,
+        /// How.
+        #[serde(default)]
+        how: Restoring,
+        /// What is looked after.
+        #[serde(default)]
+        safety: Safety,
+    },
+    /// Other rules, all at once: [`Answer::Findings`], [`Answer::Flow`], [`Answer::Reloaded`].
+    Reload {
+        /// Texts; the rules of a family that none of them has stay.
+        texts: Vec<RulesText>,
+        /// Whose language they are in.
+        #[serde(default)]
+        language: Language,
+        /// Only tell what would become of live flows.
+        #[serde(default)]
+        preview: bool,
+        /// Which live flows that the new rules would not let pass are ended.
+        #[serde(default)]
+        cut: Cut,
+        /// The old rules are put back if it is not confirmed within this many seconds.
+        #[serde(default)]
+        confirm_seconds: Option<u32>,
+        /// What is looked after.
+        #[serde(default)]
+        safety: Safety,
+    },
+    /// The rules of the reload that waits for it stay.
+    Confirm {},
+    /// Live packets judged by other rules beside those in force: [`Answer::Differences`].
+    Shadow {
+        /// Texts; the rules of a family that none of them has are those in force.
+        texts: Vec<RulesText>,
+        /// Whose language they are in.
+        #[serde(default)]
+        language: Language,
+        /// For how long; otherwise until the client goes away.
+        #[serde(default)]
+        seconds: Option<u32>,
+    },
     /// The end.
     Stop {
         /// What becomes of packets then.
@@ -135,10 +197,63 @@ impl Request {
     /// Whether it only asks.
     pub fn only_asks(&self) -> bool {
         match self {
-            Request::Status {} | Request::Rules { .. } => true,
-            Request::Stop { .. } => false,
+            // What a command of these would change is looked at when it is known.
+            Request::Status {} | Request::Rules { .. } | Request::Tables { .. } => true,
+            Request::Restore { .. }
+            | Request::Reload { .. }
+            | Request::Confirm {}
+            | Request::Shadow { .. }
+            | Request::Stop { .. } => false,
         }
     }
+}
+
+/// A text of rules, as a client has read it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RulesText {
+    /// What the client calls it: the name of its file.
+    pub name: String,
+    /// Of a save file; a script of commands says it line by line.
+    pub family: Ip,
+    /// The text.
+    pub text: String,
+}
+
+/// Options of `iptables-restore`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Restoring {
+    /// `--noflush`.
+    pub noflush: bool,
+    /// `--counters`.
+    pub counters: bool,
+    /// `--test`: nothing is changed.
+    pub test: bool,
+    /// `--table`.
+    pub table: Option<String>,
+}
+
+/// What a change of rules is not to do.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Safety {
+    /// Sessions that it is not to cut, beside those that the process looks after.
+    pub sessions: Vec<Session>,
+    /// It may.
+    pub force: bool,
+}
+
+/// Which live flows end with a reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// None, as iptables.
+    #[default]
+    Keep,
+    /// All that the new rules would not let pass.
+    All,
+    /// Of these, the ones that all terms hold for.
+    Matching(Vec<Term>),
 }
 
 /// A part of an answer.
@@ -151,6 +266,12 @@ pub enum Answer {
     Status(Box<Status>),
     /// Findings about a text.
     Findings(Findings),
+    /// A live flow that other rules judge differently.
+    Flow(Box<Flow>),
+    /// Rules were put in place.
+    Reloaded(Reloaded),
+    /// How live packets were judged differently so far.
+    Differences(Box<Differences>),
     /// Why it is not done, or what is worth knowing; for people.
     Said(String),
     /// The end: how it went.
@@ -240,6 +361,8 @@ pub struct Connections {
 /// Findings about a text that the client sent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Findings {
+    /// The name of the text, where it has one.
+    pub name: String,
     /// The text they are about; empty when it is the one that the client sent.
     pub text: String,
     /// In its order.

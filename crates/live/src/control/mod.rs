@@ -19,9 +19,11 @@
 //! ([`Access`]) is not read from at all. No file is opened for a client: it sends texts and gets texts.
 
 mod access;
+mod carry;
 mod client;
 pub mod frame;
 pub mod message;
+mod restored;
 mod server;
 mod service;
 mod socket;
