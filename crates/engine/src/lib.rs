@@ -166,7 +166,7 @@ impl Engine {
         let config = &setup.conntrack;
         states.cookies = synproxy::Cookies::new(config.hash_seed);
         let rules = [setup.rules4, setup.rules6];
-        let compiled = replace::Compiled::new(rules, config, states).map_err(|(error, _)| error)?;
+        let compiled = replace::Compiled::new(rules, config, &mut states)?;
         if compiled.counts_traffic() {
             setup.conntrack.acct = 1;
         }

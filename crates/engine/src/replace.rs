@@ -93,19 +93,20 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
-    /// Compiles rules; `states` has what does not hang on them.
+    /// Compiles rules; `states` has what does not hang on them, and is what rules remember if all goes well.
     pub(crate) fn new(
         [rules4, rules6]: [Option<Ruleset>; 2],
         config: &Config,
-        mut states: States,
-    ) -> Result<Self, (SetupError, Box<States>)> {
-        let mut program = |rules, family| Program::new(rules, family, config, &mut states);
-        let programs =
-            program(rules4, Family::V4).and_then(|four| Ok([four, program(rules6, Family::V6)?]));
-        match programs {
-            Ok(programs) => Ok(Compiled { programs, states }),
-            Err(error) => Err((error, Box::new(states))),
-        }
+        states: &mut States,
+    ) -> Result<Self, SetupError> {
+        let programs = [
+            Program::new(rules4, Family::V4, config, states)?,
+            Program::new(rules6, Family::V6, config, states)?,
+        ];
+        Ok(Compiled {
+            programs,
+            states: std::mem::take(states),
+        })
     }
 
     /// What was translated stays so: the hooks of a table of nat that once was there stay for good, as in the kernel.
@@ -152,16 +153,12 @@ impl Engine {
         let own = given.is_none();
         let mut states = self.states.without_rules();
         states.sets = given.unwrap_or_else(|| std::mem::take(&mut self.states.sets));
-        let compiled = Compiled::new(rules, self.conntrack.config(), states);
-        let mut compiled = match compiled {
-            Ok(compiled) => compiled,
-            Err((error, states)) => {
-                if own {
-                    self.states.sets = states.sets;
-                }
-                return Err(error);
+        let compiled = Compiled::new(rules, self.conntrack.config(), &mut states);
+        let mut compiled = compiled.inspect_err(|_| {
+            if own {
+                self.states.sets = states.sets;
             }
-        };
+        })?;
         // Nothing fails from here on.
         for family in [Family::V4, Family::V6] {
             compiled.keep_translating(&self.programs[family as usize], family);
