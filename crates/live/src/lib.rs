@@ -27,6 +27,7 @@ pub mod control;
 mod gate;
 pub mod spool;
 pub mod tally;
+mod tap;
 pub mod worker;
 
 pub use backend::{Backend, Batch, Capabilities, Frame};

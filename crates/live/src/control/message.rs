@@ -2,7 +2,10 @@
 //!
 //! A client sends one [`Opening`] and gets [`Answer`]s up to [`Answer::Done`]; then the conversation is over.
 
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use palisade_engine::rules::{self, Diagnostic, Family, Tools};
 use serde::{Deserialize, Serialize};
@@ -243,6 +246,168 @@ pub struct Safety {
     pub force: bool,
 }
 
+/// A TCP connection by its ends, who opened it first; as text `203.0.113.9:40000-192.0.2.1:22`, IPv6 addresses in brackets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Session {
+    /// Who opened it.
+    pub from: SocketAddr,
+    /// To where.
+    pub to: SocketAddr,
+}
+
+/// A text is no [`Session`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is no connection such as 203.0.113.9:40000-192.0.2.1:22 or [2001:db8::9]:40000-[2001:db8::1]:22"
+)]
+pub struct NoSession(String);
+
+impl FromStr for Session {
+    type Err = NoSession;
+
+    fn from_str(text: &str) -> Result<Self, NoSession> {
+        let ends = text.split_once('-');
+        let ends = ends.and_then(|(from, to)| {
+            let (from, to): (SocketAddr, SocketAddr) = (from.parse().ok()?, to.parse().ok()?);
+            (from.is_ipv4() == to.is_ipv4()).then_some(Session { from, to })
+        });
+        ends.ok_or_else(|| NoSession(text.to_string()))
+    }
+}
+
+impl TryFrom<String> for Session {
+    type Error = NoSession;
+
+    fn try_from(text: String) -> Result<Self, NoSession> {
+        text.parse()
+    }
+}
+
+impl From<Session> for String {
+    fn from(session: Session) -> String {
+        session.to_string()
+    }
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.from, self.to)
+    }
+}
+
+/// A term of an expression over live flows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Term {
+    /// One of its ends, in either direction.
+    Host(IpAddr),
+    /// One of its ports, in either direction.
+    Port(u16),
+    /// Its protocol, by name (tcp) or number.
+    Protocol(String),
+    /// Its display number.
+    Connection(u64),
+    /// What the new rules would have become of it.
+    Verdict(String),
+}
+
+/// What rules have become of a packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Judgement {
+    /// ACCEPT, DROP …
+    pub verdict: String,
+    /// The rule or policy: `filter INPUT rule 3`.
+    pub by: String,
+    /// Its text, as iptables-save has it; empty for a policy.
+    pub rule: String,
+}
+
+/// A live flow that other rules judge differently.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Flow {
+    /// Display number of its connection.
+    pub connection: u64,
+    /// Protocol.
+    pub protocol: String,
+    /// As its packets come: `address:port`.
+    pub from: String,
+    /// Likewise.
+    pub to: String,
+    /// original or reply: whose packets are judged differently.
+    pub direction: String,
+    /// By the rules in force.
+    pub old: Judgement,
+    /// By the others.
+    pub new: Judgement,
+    /// It was ended.
+    pub cut: bool,
+}
+
+/// Rules that were put in place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Changes since the process began.
+    pub generation: u64,
+    /// Rules that are the same ones, and keep their counters.
+    pub kept: usize,
+    /// Rules that were not there before.
+    pub added: usize,
+    /// Rules that are not there any more.
+    pub removed: usize,
+    /// Live flows that were ended.
+    pub cut: usize,
+    /// Seconds in which it is to be confirmed.
+    pub confirm_seconds: Option<u32>,
+}
+
+/// How live packets were judged differently so far.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Differences {
+    /// Packets judged by both.
+    pub packets: u64,
+    /// Packets that were not, because they came too fast.
+    pub missed: u64,
+    /// By what judged them, the most frequent first.
+    pub differences: Vec<Difference>,
+    /// Packets judged differently that are in none of these, since there were too many kinds.
+    pub others: u64,
+    /// Worth knowing: how the comparison began.
+    pub notes: Vec<String>,
+    /// Why it ended before its time.
+    pub ended: Option<String>,
+}
+
+/// Packets that two rules judge differently.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Difference {
+    /// By the rules in force.
+    pub old: Judgement,
+    /// By the others.
+    pub new: Judgement,
+    /// How many.
+    pub packets: u64,
+    /// The first of them.
+    pub sample: Sample,
+}
+
+/// A packet in a line.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sample {
+    /// Interface it came in by.
+    pub in_interface: Option<String>,
+    /// Interface it leaves by.
+    pub out_interface: Option<String>,
+    /// Protocol.
+    pub protocol: String,
+    /// `address:port`.
+    pub from: String,
+    /// Likewise.
+    pub to: String,
+    /// NEW, ESTABLISHED …
+    pub state: Option<String>,
+}
+
 /// Which live flows end with a reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -311,6 +476,10 @@ pub struct Status {
     pub rules: Vec<RulesInUse>,
     /// How often rules were changed since it began.
     pub generation: u64,
+    /// Seconds in which the last reload is to be confirmed, if it is.
+    pub confirm_seconds: Option<u64>,
+    /// Sessions that no change of rules is to cut.
+    pub protected: Vec<Session>,
     /// The connection table.
     pub connections: Connections,
 }
@@ -414,6 +583,18 @@ impl From<Severity> for rules::Severity {
     }
 }
 
+/// Bytes of a text within a message, at most.
+const MAX_TEXT: usize = 4096;
+
+/// A text, cut where it is longer than messages have room for.
+pub(crate) fn short(text: &str) -> String {
+    if text.len() <= MAX_TEXT {
+        return text.to_string();
+    }
+    let cut = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
+    format!("{}…", &text[..cut.unwrap_or(0)])
+}
+
 impl From<&Diagnostic> for Finding {
     fn from(d: &Diagnostic) -> Self {
         Finding {
@@ -423,13 +604,13 @@ impl From<&Diagnostic> for Finding {
                 rules::Severity::Error => Severity::Error,
             },
             code: d.code.to_string(),
-            message: d.message.clone(),
+            message: short(&d.message),
             line: d.line,
             column: d.column,
             start: d.start,
             end: d.end,
-            help: d.help.clone(),
-            said: d.said.clone(),
+            help: d.help.as_deref().map(short),
+            said: d.said.as_deref().map(short),
         }
     }
 }

@@ -20,12 +20,16 @@
 
 mod access;
 mod carry;
+mod change;
 mod client;
 pub mod frame;
+mod judgement;
 pub mod message;
+mod protect;
 mod restored;
 mod server;
 mod service;
+mod shadow;
 mod socket;
 #[cfg(test)]
 mod tests;

@@ -336,7 +336,7 @@ fn become_user(id: libc::c_long) {
 
 #[test]
 fn members_of_the_group_ask_and_change_nothing() {
-    let control = Control::new(gate(RULES), Facts::default());
+    let control = Arc::new(Control::new(gate(RULES), Facts::default()));
     let say = |request: &Request| {
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         let opening = Opening::new(request).expect("an opening");

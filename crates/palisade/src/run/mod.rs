@@ -59,6 +59,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     );
     let asked = handle.clone();
     let control = Control::new(Arc::clone(&gate), facts)
+        .protect(arguments.serve.protect.clone())
         .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
     let server = crate::control::serve(&arguments.serve, &Arc::new(control))?;
     supervise::listen(handle.clone())?;
@@ -94,7 +95,9 @@ fn facts(arguments: &RunArguments, backend: Option<Capabilities>, workers: usize
         backend: name.to_string(),
         workers,
         notes: backend.map(|backend| backend.notes).unwrap_or_default(),
-        files: [arguments.rules.clone(), arguments.rules6.clone()],
+        // Who asks may stand elsewhere.
+        files: [&arguments.rules, &arguments.rules6]
+            .map(|file| Some(std::path::absolute(file.as_ref()?).ok()?)),
     }
 }
 
