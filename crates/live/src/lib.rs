@@ -25,6 +25,11 @@ mod clock;
 #[cfg(target_os = "linux")]
 pub mod control;
 mod gate;
+pub mod metrics;
+#[cfg(target_os = "linux")]
+pub mod privileges;
+#[cfg(target_os = "linux")]
+pub mod seccomp;
 pub mod spool;
 pub mod tally;
 mod tap;

@@ -80,6 +80,12 @@ impl Tap {
         })
     }
 
+    /// Whether anybody has it.
+    #[cfg(test)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
     /// Copies of a batch that is about to be judged, if anybody wants them.
     pub(crate) fn copies(&self, batch: &Batch) -> Option<Copies> {
         if !self.open.load(Ordering::Acquire) {

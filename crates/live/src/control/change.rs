@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 use palisade_engine::rules::parse::session::{self, Called};
 use palisade_engine::rules::parse::{self, Options};
 use palisade_engine::rules::{Family, Ruleset, Severity, TableKind, Tools};
-use palisade_engine::{Counting, Engine, Exchange, Memory, Replaced, Replacement, SetupError};
+use palisade_engine::{
+    Counting, Engine, Exchange, Memory, Preview, Replaced, Replacement, SetupError,
+};
 use palisade_wire::Timestamp;
 
 use super::carry::carry;
-use super::message::{
-    Cut, Finding, Findings, Flow, Reloaded, Restoring, RulesText, Safety, Session,
-};
-use super::protect::{self, Cutting};
+use super::message::{Cut, Finding, Findings, Reloaded, Restoring, RulesText, Safety, Session};
+use super::protect::{self, Cutting, Judged};
 use super::restored::restored;
 use super::service::Control;
 
@@ -108,9 +108,9 @@ impl Control {
         waiting.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long a reload still waits for its confirmation.
+    /// How long a reload still waits for its confirmation; not known while rules are changed.
     pub(crate) fn waits(&self) -> Option<Duration> {
-        let turn = self.turn();
+        let turn = self.changing.waiting.try_lock().ok()?;
         let waiting = turn.as_ref()?;
         Some(waiting.until.saturating_duration_since(Instant::now()))
     }
@@ -245,6 +245,14 @@ pub(crate) fn exchange(rules: Option<Ruleset>) -> Exchange {
     }
 }
 
+/// What was asked about all connections.
+struct AskedAll {
+    /// The largest display number among them.
+    youngest: u64,
+    preview: Preview,
+    judged: Judged,
+}
+
 /// What a reload is made of.
 #[derive(Debug, Default)]
 pub(crate) struct Reload {
@@ -295,26 +303,38 @@ impl Control {
         self: &Arc<Self>,
         reload: Reload,
         safety: &Safety,
-    ) -> Result<(Reloaded, Vec<Flow>), Refusal> {
+    ) -> Result<(Reloaded, Judged), Refusal> {
         let mut turn = self.turn();
         Self::free(&turn)?;
+        let by = Proposal {
+            rules: reload.rules.map(exchange),
+            counting: Counting::Kept,
+        };
+        let by = by.replacement();
+        let mut asked = match &reload.cut {
+            Cut::Keep => None,
+            cut => Some(self.ask_all(&by, cut)?),
+        };
         let done = self.gate().with(|engine, now| {
             let old = [Family::V4, Family::V6].map(|family| engine.ruleset(family));
-            let by = Proposal {
-                rules: reload.rules.map(exchange),
-                counting: Counting::Kept,
-            };
-            let by = by.replacement();
-            let flows = match &reload.cut {
-                Cut::Keep => Vec::new(),
-                cut => protect::to_cut(engine, &by, cut, now)?,
-            };
-            let replaced = self.put(engine, by, safety, now)?;
-            let connections: Vec<_> = flows.iter().map(|(id, _)| *id).collect();
-            let cut = engine.cut(&connections);
-            Ok::<_, Refusal>((old, replaced, flows, cut))
+            if let Some(asked) = &mut asked {
+                // Those that began meanwhile.
+                let younger = engine.conntrack().connections();
+                let younger = younger.filter(|c| c.number() > asked.youngest);
+                let younger: Vec<_> = younger.map(|c| c.id()).collect();
+                let preview = (&mut asked.preview, &by);
+                asked
+                    .judged
+                    .ask(engine, preview, &reload.cut, younger.into_iter(), now);
+            }
+            let replaced = self.put(engine, by.clone(), safety, now)?;
+            let cut = asked
+                .as_ref()
+                .map_or(0, |asked| engine.cut(&asked.judged.ending));
+            Ok::<_, Refusal>((old, replaced, cut))
         });
-        let (old, replaced, flows, cut) = done?;
+        let (old, replaced, cut) = done?;
+        let judged = asked.map(|asked| asked.judged).unwrap_or_default();
         let generation = self.changed();
         if let Some(confirm) = reload.confirm {
             *turn = Some(Waiting {
@@ -333,20 +353,38 @@ impl Control {
             cut,
             confirm_seconds: reload.confirm.map(|c| c.as_secs() as u32),
         };
-        Ok((reloaded, flows.into_iter().map(|(_, flow)| flow).collect()))
+        Ok((reloaded, judged))
     }
 
     /// Live flows that other rules would judge differently.
-    pub(crate) fn preview(&self, rules: [Option<Ruleset>; 2]) -> Result<Vec<Flow>, Refusal> {
-        let proposal = Proposal {
+    pub(crate) fn preview(&self, rules: [Option<Ruleset>; 2]) -> Result<Judged, Refusal> {
+        let by = Proposal {
             rules: rules.map(exchange),
             counting: Counting::Kept,
         };
-        let by = proposal.replacement();
-        let flows = self
-            .gate()
-            .with(|engine, now| protect::to_cut(engine, &by, &Cut::All, now))?;
-        Ok(flows.into_iter().map(|(_, flow)| flow).collect())
+        Ok(self.ask_all(&by.replacement(), &Cut::Keep)?.judged)
+    }
+
+    /// Asks about all connections, a few at a time: the gate goes on between.
+    fn ask_all(&self, by: &Replacement, cut: &Cut) -> Result<AskedAll, Refusal> {
+        let begun = self.gate().with(|engine, _| {
+            let preview = engine.preview(by.clone())?;
+            let connections = engine.conntrack().connections();
+            let all: Vec<_> = connections.map(|c| (c.number(), c.id())).collect();
+            Ok::<_, SetupError>((preview, all))
+        });
+        let (mut preview, all) = begun?;
+        let mut judged = Judged::default();
+        for some in all.chunks(protect::AT_ONCE) {
+            let some = some.iter().map(|(_, id)| *id);
+            self.gate()
+                .with(|engine, now| judged.ask(engine, (&mut preview, by), cut, some, now));
+        }
+        Ok(AskedAll {
+            youngest: all.iter().map(|(number, _)| *number).max().unwrap_or(0),
+            preview,
+            judged,
+        })
     }
 
     /// The rules that wait for it stay.

@@ -12,8 +12,10 @@ use super::access::Rights;
 use super::change::{Changing, Commanded, NotAllowed, Refusal, Reload};
 use super::frame::FrameError;
 use super::message::{
-    Answer, Connections, Ended, Findings, Leave, Request, RulesInUse, Session, Status, VerdictCount,
+    Answer, Connections, Ended, Findings, Flow, Leave, Request, RulesInUse, Session, Status,
+    VerdictCount,
 };
+use super::protect::Judged;
 use super::server::{After, Replies};
 use super::shadow;
 use crate::Gate;
@@ -197,10 +199,8 @@ impl Control {
                     confirm: confirm_seconds.map(|s| Duration::from_secs(s.into())),
                 };
                 match self.reload(reload, &safety) {
-                    Ok((reloaded, flows)) => {
-                        for flow in flows {
-                            replies.send(&Answer::Flow(Box::new(flow)))?;
-                        }
+                    Ok((reloaded, judged)) => {
+                        flows(judged, |flow| flow.cut, replies)?;
                         replies.send(&Answer::Reloaded(reloaded))?;
                         Ended::Yes
                     }
@@ -231,15 +231,10 @@ impl Control {
     /// Tells which live flows other rules would judge differently.
     fn previewed(&self, rules: [Option<Ruleset>; 2], replies: &Replies<'_>) -> Handled {
         let ended = match self.preview(rules) {
-            Ok(flows) => {
-                for flow in &flows {
-                    replies.send(&Answer::Flow(Box::new(flow.clone())))?;
-                }
-                if flows.is_empty() {
-                    Ended::Yes
-                } else {
-                    Ended::No
-                }
+            Ok(judged) => {
+                let none = judged.flows.is_empty();
+                flows(judged, |_| true, replies)?;
+                if none { Ended::Yes } else { Ended::No }
             }
             Err(refusal) => refused(&refusal, replies)?,
         };
@@ -330,6 +325,21 @@ fn findings(wrong: Vec<Findings>, replies: &Replies<'_>) -> Handled {
         replies.findings(findings)?;
     }
     Ok((Ended::BadInput, After::Nothing))
+}
+
+/// Tells of flows, of those that it is to be told of.
+fn flows(
+    judged: Judged,
+    told: impl Fn(&Flow) -> bool,
+    replies: &Replies<'_>,
+) -> Result<(), FrameError> {
+    for flow in judged.flows.into_iter().filter(told) {
+        replies.send(&Answer::Flow(Box::new(flow)))?;
+    }
+    match judged.untold {
+        0 => Ok(()),
+        more => replies.said(format!("{more} more flows are judged differently")),
+    }
 }
 
 fn refused(refusal: &Refusal, replies: &Replies<'_>) -> Result<Ended, FrameError> {

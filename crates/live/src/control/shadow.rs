@@ -15,7 +15,7 @@ use palisade_wire::Packet;
 
 use super::change::exchange;
 use super::frame::FrameError;
-use super::judgement::{decider, judgement};
+use super::judgement::{Texts, judgement};
 use super::message::{Answer, Difference, Differences, Ended, Sample};
 use super::protect::{ends, protocol};
 use super::server::Replies;
@@ -180,8 +180,8 @@ impl Twins {
             return;
         }
         let difference = Difference {
-            old: judgement(&self.old, old.verdict, &old.why.ended),
-            new: judgement(&self.new, new.verdict, &new.why.ended),
+            old: judgement(Texts::Of(&self.old), old.verdict, &old.why.ended),
+            new: judgement(Texts::Of(&self.new), new.verdict, &new.why.ended),
             packets: 1,
             sample: sample(input, &old),
         };
@@ -206,7 +206,7 @@ impl Twins {
 }
 
 fn by(outcome: &Outcome) -> By {
-    let by = decider(&outcome.why.ended);
+    let by = outcome.why.ended.decider();
     let by = by.map(|by| (by.table, Arc::clone(&by.chain), by.rule));
     (outcome.verdict, by)
 }

@@ -14,6 +14,8 @@ use super::message::{Answer, Ended, Ip, Language, Leave, Opening, Request};
 use super::*;
 use crate::Gate;
 
+mod changes;
+
 /// Short enough for tests that wait for the end of it.
 const BOUNDS: Bounds = Bounds {
     clients: 4,

@@ -24,7 +24,7 @@ pub use args::{
 };
 pub use reload::{confirm, reload};
 pub use save::save;
-pub use serve::serve;
+pub use serve::bind;
 pub use session::safety_of_environment;
 pub use shadow::shadow;
 pub use status::status;
