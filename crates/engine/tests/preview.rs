@@ -145,7 +145,10 @@ fn only_those_that_fare_otherwise_are_told() {
         assert_eq!(first.before.verdict, Verdict::Accept);
         assert_eq!(first.before.decider().unwrap().rule, 2);
         assert_eq!(first.after.state, Some(State::New));
-        assert_eq!(preview.of(&engine, first.id, NOW), [first.clone()]);
+        assert_eq!(
+            preview.of(&engine, first.id, NOW),
+            std::slice::from_ref(first)
+        );
         let few = preview.all(&engine, NOW, 1);
         assert_eq!((few.found.len(), few.left_out), (1, 1));
     }
