@@ -58,7 +58,7 @@ pub enum Refusal {
     Waiting(Duration),
     /// It would end a session that is looked after.
     #[error("{0}; --force (PALISADE_FORCE=1 for iptables) does it all the same")]
-    Cuts(Cutting),
+    Cuts(Box<Cutting>),
     /// They cannot be run.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -230,7 +230,7 @@ impl Control {
             let sessions = self.protected().iter().chain(&safety.sessions);
             let sessions: Vec<Session> = sessions.copied().collect();
             if let Some(cut) = protect::cut(engine, &by, &sessions, now)? {
-                return Err(Refusal::Cuts(cut));
+                return Err(Refusal::Cuts(Box::new(cut)));
             }
         }
         Ok(engine.replace(by)?)

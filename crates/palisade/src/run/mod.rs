@@ -126,7 +126,7 @@ fn facts(arguments: &RunArguments, backend: Option<Capabilities>, workers: usize
         notes: backend.map(|backend| backend.notes).unwrap_or_default(),
         // Who asks may stand elsewhere.
         files: [&arguments.rules, &arguments.rules6]
-            .map(|file| Some(std::path::absolute(file.as_ref()?).ok()?)),
+            .map(|file| std::path::absolute(file.as_ref()?).ok()),
     }
 }
 
