@@ -52,7 +52,8 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     let Backends {
         workers,
         installation,
-    } = backends::open(&arguments.backend, &gate)?;
+        beside,
+    } = backends::open(arguments, &gate)?;
     for backend in &workers {
         let capabilities = backend.capabilities();
         tracing::debug!(backend = capabilities.name, "opened");
@@ -68,6 +69,12 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         seccomp::limit(Whom::Process)?;
     }
     log.start().context("a thread for the log")?;
+    for (name, run) in beside {
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread
+            .spawn(run)
+            .with_context(|| format!("the thread {name}"))?;
+    }
     let (handle, events) = supervise::events();
     let facts = facts(
         arguments,
