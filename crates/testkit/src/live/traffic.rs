@@ -1,10 +1,11 @@
 //! Packets as fast as a firewall takes them, and how long one needs to and fro.
 
 use std::fs::File;
-use std::io::{IoSlice, Read, Seek};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{IoSlice, Read, Seek, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -140,10 +141,7 @@ pub fn throughput(net: &Net, flows: Flows, time: Duration) -> Result<f64> {
             }
         };
         if let Flows::Known(flows) = flows {
-            for _ in (0..flows).step_by(BATCH) {
-                sender.send(&mut next)?;
-            }
-            answers(net, (to, from), flows)?;
+            open(net, flows)?;
         }
         let (start, first) = (Instant::now(), received.packets()?);
         let (mut sent, mut came, mut last) = (0, 0, start);
@@ -170,6 +168,106 @@ pub fn throughput(net: &Net, flows: Flows, time: Duration) -> Result<f64> {
     })?;
     drop(sink);
     result
+}
+
+/// Opens flows from as many ports of the client to the server's port that nobody answers on, and answers each once.
+///
+/// # Errors
+/// When an answer does not come through.
+pub fn open(net: &Net, flows: u16) -> Result<()> {
+    let [from, to] = [Machine::Client, Machine::Server].map(|m| net.address(m, Family::V4));
+    let mut came = net.within(Machine::Server, Received::open)??;
+    net.within(Machine::Client, || {
+        let mut sender = Sender::new(from, to, PORT)?;
+        let before = came.packets()?;
+        let mut flow = 0;
+        let mut sent = 0;
+        while flow < flows {
+            sender.send(|packet| {
+                packet[20..22].copy_from_slice(&(FIRST + flow.min(flows - 1)).to_be_bytes());
+                flow += 1;
+            })?;
+            sent += BATCH as u64;
+            let end = Instant::now() + PATIENCE;
+            while came.packets()? < before + sent && Instant::now() < end {
+                std::thread::yield_now();
+            }
+        }
+        Ok::<_, anyhow::Error>(())
+    })??;
+    answers(net, (to, from), flows)
+}
+
+/// A round trip that is made again and again by one TCP connection.
+pub struct Talk {
+    rounds: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Talk {
+    /// Connects the client to a port of the server, where somebody answers from now on.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub fn start(net: &Net, port: u16) -> Result<Self> {
+        let to = net.address(Machine::Server, Family::V4);
+        let listener = net.within(Machine::Server, || TcpListener::bind((to, port)))??;
+        let mut near = net.within(Machine::Client, || {
+            TcpStream::connect_timeout(&(to, port).into(), PATIENCE)
+        })??;
+        let (mut far, _) = listener.accept()?;
+        let (rounds, ended) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while far
+                .read_exact(&mut buffer)
+                .and_then(|()| far.write_all(&buffer))
+                .is_ok()
+            {}
+        });
+        let talk = Talk {
+            rounds: Arc::clone(&rounds),
+            ended: Arc::clone(&ended),
+        };
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while near
+                .write_all(&buffer)
+                .and_then(|()| near.read_exact(&mut buffer))
+                .is_ok()
+            {
+                rounds.fetch_add(1, Ordering::Relaxed);
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        Ok(talk)
+    }
+
+    /// Round trips so far.
+    pub fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
+    }
+
+    /// Waits for so many round trips more.
+    ///
+    /// # Errors
+    /// When they are not made in time, or the connection ended.
+    pub fn goes_on(&self, more: u64, patience: Duration) -> Result<()> {
+        let (wanted, end) = (self.rounds() + more, Instant::now() + patience);
+        while self.rounds() < wanted {
+            if self.ended.load(Ordering::Relaxed) {
+                bail!("the connection ended");
+            }
+            if Instant::now() > end {
+                bail!("the connection stands still");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
 }
 
 /// One packet back of each flow.
