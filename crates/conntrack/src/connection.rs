@@ -483,6 +483,11 @@ impl Connection {
         self.remembered[direction.index()] = what;
     }
 
+    /// Forgets what was remembered for its packets.
+    pub(crate) fn forget_ways(&mut self) {
+        self.remembered = [0; 2];
+    }
+
     /// The helper that reads this connection's payload.
     #[inline]
     pub fn helper(&self) -> Option<&'static str> {
@@ -579,6 +584,13 @@ impl Connection {
     pub fn set_labels(&mut self, bits: u128) {
         if bits != 0 {
             self.rare_mut().labels |= bits;
+        }
+    }
+
+    /// Gives it other labels.
+    pub(crate) fn replace_labels(&mut self, bits: u128) {
+        if bits != self.labels() {
+            self.rare_mut().labels = bits;
         }
     }
 

@@ -42,6 +42,7 @@ mod hash;
 pub mod helper;
 mod index;
 pub mod jhash;
+pub mod manual;
 #[cfg(test)]
 mod modelled;
 pub mod nat;
@@ -52,6 +53,7 @@ pub mod proto;
 pub mod reason;
 mod slab;
 pub mod table;
+pub mod tool;
 mod track;
 pub mod tuple;
 
