@@ -97,6 +97,9 @@ impl Conntrack {
         if original.protocol != reply.protocol || original.family() != reply.family() {
             return Err(ManualError::Invalid);
         }
+        if self.lookup(&original, made.zones, now).is_some() {
+            return Err(ManualError::Exists);
+        }
         let key = original.key();
         if !self.make_room(|table| table.hash(&key, made.zones[0]), now) {
             return Err(ManualError::Full);
@@ -120,12 +123,12 @@ impl Conntrack {
                 }
             }
         }
-        let done = self
-            .apply(id, &made.with, true, now)
-            .and_then(|()| match self.confirm(id, now) {
-                Ok(None) => Ok(()),
-                Ok(Some(_)) | Err(()) => Err(ManualError::Exists),
-            });
+        let done =
+            self.apply(id, &made.with, true, now)
+                .and_then(|()| match self.confirm(id, now) {
+                    Ok(None) => Ok(()),
+                    Ok(Some(_)) | Err(()) => Err(ManualError::Exists),
+                });
         if let Err(why) = done {
             if self.connection(id).is_some() {
                 self.remove(index);
@@ -140,7 +143,7 @@ impl Conntrack {
     /// Changes a connection (kernel `ctnetlink_change_conntrack`). What comes before what is refused stays changed.
     ///
     /// # Errors
-    /// [`ManualError::Gone`], [`ManualError::Fixed`], [`ManualError::Busy`].
+    /// [`ManualError::Gone`], [`ManualError::Fixed`], [`ManualError::Busy`], [`ManualError::Invalid`].
     pub fn change(
         &mut self,
         id: ConnId,
@@ -171,7 +174,10 @@ impl Conntrack {
         }
         if let Some(wanted) = change.status {
             let confirmed = u32::from(Status::CONFIRMED.0);
-            let (old, wanted) = (u32::from(connection.status.0) | confirmed, wanted | confirmed);
+            let (old, wanted) = (
+                u32::from(connection.status.0) | confirmed,
+                wanted | confirmed,
+            );
             let ended = old & !wanted;
             let begun = !old & wanted;
             let fixed = u32::from(Status::EXPECTED.0 | Status::CONFIRMED.0 | Status::DYING.0);
@@ -191,11 +197,22 @@ impl Conntrack {
             }
             tcp.state = change.tcp.unwrap_or(tcp.state);
             if change.liberal {
-                tcp.peers.iter_mut().for_each(|peer| liberate(peer, change.tcp));
+                tcp.peers
+                    .iter_mut()
+                    .for_each(|peer| liberate(peer, change.tcp));
             }
             connection.set_tcp(&tcp);
         }
         if let ProtoState::Sctp(sctp) = connection.proto() {
+            let given = [
+                change.sctp.is_some(),
+                change.tags[0].is_some(),
+                change.tags[1].is_some(),
+            ];
+            // All of it or none (kernel `nlattr_to_sctp`).
+            if given != [true; 3] && given != [false; 3] {
+                return Err(ManualError::Invalid);
+            }
             let mut sctp = if fresh {
                 SctpAssociation::new([0; 2])
             } else {

@@ -88,19 +88,51 @@ const OPTIONS: [(char, &str, &[&str]); 29] = [
 fn legal(verb: Option<Verb>) -> &'static [u8; 29] {
     match verb {
         //                         sdrqptuze[]{}amifngocbjwl<>()
-        Some(Verb::List) => /**/ b"22222022000220202222202220022",
+        Some(Verb::List) =>
+        /**/
+        {
+            b"22222022000220202222202220022"
+        }
         Some(Verb::Create | Verb::Add) => b"33331120000002200220000202022",
-        Some(Verb::Update) => /**/ b"22222220000220222222000022200",
-        Some(Verb::Delete) => /**/ b"22222220000220222222000220022",
-        Some(Verb::Get) => /*   */ b"33331000000000020002000020000",
-        Some(Verb::Flush) => /* */ b"00000000000000002000000000000",
-        Some(Verb::Event) => /* */ b"22222000200220202222222220022",
-        Some(Verb::Help) => /*  */ b"00002000000000000000000000000",
+        Some(Verb::Update) =>
+        /**/
+        {
+            b"22222220000220222222000022200"
+        }
+        Some(Verb::Delete) =>
+        /**/
+        {
+            b"22222220000220222222000220022"
+        }
+        Some(Verb::Get) =>
+        /*   */
+        {
+            b"33331000000000020002000020000"
+        }
+        Some(Verb::Flush) =>
+        /* */
+        {
+            b"00000000000000002000000000000"
+        }
+        Some(Verb::Event) =>
+        /* */
+        {
+            b"22222000200220202222222220022"
+        }
+        Some(Verb::Help) =>
+        /*  */
+        {
+            b"00002000000000000000000000000"
+        }
         Some(Verb::ListExpect) => b"00000000000000002002000000000",
         Some(Verb::CreateExpect) => b"11221120011110000000000000000",
         Some(Verb::DeleteExpect | Verb::GetExpect) => b"11221000000000000000000000000",
         Some(Verb::EventExpect) => b"00000000000000000002000000000",
-        _ => /*                 */ b"00000000000000000000000000000",
+        _ =>
+        /*                 */
+        {
+            b"00000000000000000000000000000"
+        }
     }
 }
 
@@ -188,16 +220,6 @@ pub(super) struct Ends {
     pub(super) destination: Option<IpAddr>,
     pub(super) source_port: Option<u16>,
     pub(super) destination_port: Option<u16>,
-}
-
-impl Ends {
-    fn any_address(&self) -> bool {
-        self.source.is_some() || self.destination.is_some()
-    }
-
-    pub(super) fn any(&self) -> bool {
-        self.any_address() || self.source_port.is_some() || self.destination_port.is_some()
-    }
 }
 
 /// Where a connection is translated to, as far as it is given.
@@ -368,7 +390,9 @@ fn long() -> Vec<Long> {
         takes: of(letter).unwrap_or(Takes::Nothing),
         code: Code::Letter(letter),
     };
-    let commands = COMMANDS.iter().map(|(letter, name, ..)| entry(name, *letter));
+    let commands = COMMANDS
+        .iter()
+        .map(|(letter, name, ..)| entry(name, *letter));
     let options = OPTIONS.iter().flat_map(|(letter, name, others)| {
         let names = others.iter().copied().chain([*name]);
         names.map(|name| entry(name, *letter)).collect::<Vec<_>>()
@@ -445,8 +469,9 @@ impl Reader<'_, '_> {
             ));
         }
         let verb = match table {
-            Table::Expectations => expectations
-                .ok_or_else(|| wrong(format!("Can't do --{name} on expectations")))?,
+            Table::Expectations => {
+                expectations.ok_or_else(|| wrong(format!("Can't do --{name} on expectations")))?
+            }
             _ => *connections,
         };
         self.command.table = table;
@@ -476,8 +501,8 @@ impl Reader<'_, '_> {
             Some((plain, length)) => (plain, Some(length.parse::<u32>().ok())),
             None => (text.as_str(), None),
         };
-        let address = number::address(plain)
-            .ok_or_else(|| wrong(format!("Invalid IP address `{text}'")))?;
+        let address =
+            number::address(plain).ok_or_else(|| wrong(format!("Invalid IP address `{text}'")))?;
         let family = family(address);
         self.set_family(family)?;
         let bits = if address.is_ipv4() { 32 } else { 128 };
@@ -706,7 +731,11 @@ impl Reader<'_, '_> {
 
     /// Statuses, of which some may be asked not to be there.
     fn statuses(&mut self, text: &str) -> Result<(), Refusal> {
-        let mut mask = self.command.template.status_bits.map_or(0, |(_, mask)| mask);
+        let mut mask = self
+            .command
+            .template
+            .status_bits
+            .map_or(0, |(_, mask)| mask);
         let mut rest = text;
         loop {
             let (word, after) = match rest.split_once(',') {
@@ -714,7 +743,11 @@ impl Reader<'_, '_> {
                 None => (rest, None),
             };
             let plain = word.strip_prefix('!');
-            let shown = if plain.is_some() { rest.get(1..).unwrap_or_default() } else { rest };
+            let shown = if plain.is_some() {
+                rest.get(1..).unwrap_or_default()
+            } else {
+                rest
+            };
             let word = plain.unwrap_or(word);
             if word.is_empty() {
                 return Err(wrong(format!("Bad parameter `{shown}'")));
@@ -827,7 +860,10 @@ impl Reader<'_, '_> {
         let options = options.map(|(at, ((_, name, _), letter))| {
             (*name, Legal::of(*letter), command.given & 1 << at != 0)
         });
-        let pairs = [("sd", "`--src' and `--dst'"), ("rq", "`--reply-src' and `--reply-dst'")];
+        let pairs = [
+            ("sd", "`--src' and `--dst'"),
+            ("rq", "`--reply-src' and `--reply-dst'"),
+        ];
         let pairs = pairs.map(|(letters, words)| {
             let given = letters.chars().filter(|l| command.has(*l)).count();
             (given, words)
@@ -888,8 +924,7 @@ fn address_and_port(word: &str) -> Result<(&str, Option<u16>), Refusal> {
         Some(open) => {
             let inner = word.get(open + 1..).unwrap_or_default();
             let close = inner.find(']');
-            let close =
-                close.ok_or_else(|| wrong("No closing ']' around IPv6 address"))?;
+            let close = close.ok_or_else(|| wrong("No closing ']' around IPv6 address"))?;
             if close == 0 {
                 return Err(wrong("No IPv6 address specified"));
             }

@@ -41,7 +41,11 @@ impl Date {
         let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let from_march = (5 * day_of_year + 2) / 153;
         let day = (day_of_year - (153 * from_march + 2) / 5 + 1) as u8;
-        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 } as u8;
+        let month = if from_march < 10 {
+            from_march + 3
+        } else {
+            from_march - 9
+        } as u8;
         Date {
             year: year_of_era + era * 400 + i64::from(month <= 2),
             month,

@@ -26,7 +26,13 @@ pub(super) fn fits(command: &Command, record: &Record) -> bool {
         return true;
     }
     let status = u32::from(record.status.0);
-    let zones = [0, 1].map(|n| if record.zone().is_some() { 0 } else { record.zones[n] });
+    let zones = [0, 1].map(|n| {
+        if record.zone().is_some() {
+            0
+        } else {
+            record.zones[n]
+        }
+    });
     let zone_fits = |wanted: Option<u16>, zone: u16| wanted.is_none_or(|w| w == zone);
     template.id.is_none_or(|id| id == record.id)
         && template.timeout.is_none_or(|t| record.timeout == Some(t))
@@ -62,21 +68,18 @@ fn networks(command: &Command, record: &Record) -> bool {
     let template = &command.template;
     let tuple = &record.tuples[0];
     let ends = [
-        (
-            template.original.source,
-            template.mask.source,
-            tuple.source,
-        ),
+        (template.original.source, template.mask.source, tuple.source),
         (
             template.original.destination,
             template.mask.destination,
             tuple.destination,
         ),
     ];
-    ends.iter().all(|(network, mask, address)| match (network, mask) {
-        (Some(network), Some(mask)) => within(*address, *network, *mask),
-        _ => true,
-    })
+    ends.iter()
+        .all(|(network, mask, address)| match (network, mask) {
+            (Some(network), Some(mask)) => within(*address, *network, *mask),
+            _ => true,
+        })
 }
 
 fn original(command: &Command, record: &Record) -> bool {

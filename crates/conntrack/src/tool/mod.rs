@@ -209,10 +209,7 @@ fn load(
     }
     for command in &commands {
         use Verb::{Add, Create, Delete, Flush, Update};
-        if !matches!(
-            command.verb,
-            Some(Create | Add | Update | Delete | Flush)
-        ) {
+        if !matches!(command.verb, Some(Create | Add | Update | Delete | Flush)) {
             return Err(command::not_loaded(command.verb));
         }
     }

@@ -46,7 +46,13 @@ pub(super) fn decimal(text: &str) -> u32 {
         .unwrap_or(digits.len());
     let value = digits
         .get(..end)
-        .and_then(|d| if d.is_empty() { Some(0) } else { d.parse().ok() })
+        .and_then(|d| {
+            if d.is_empty() {
+                Some(0)
+            } else {
+                d.parse().ok()
+            }
+        })
         .unwrap_or(i64::MAX);
     let value = if minus { value.wrapping_neg() } else { value };
     value as u32

@@ -283,12 +283,18 @@ impl Work {
         }
         // As the tool, which names no zone: one of zone 0 is changed, or none.
         let id = table.lookup(&record.tuples[0], [0; 2], view.now);
+        let moves = [template.source_nat, template.destination_nat];
         let done = match id {
-            Some(id) => table.change(id, &change, view.now),
-            None => Err(ManualError::Gone),
+            // What an entry is translated to is settled.
+            Some(_) if moves.iter().any(|to| to.address.is_some()) => {
+                Err("Operation not supported")
+            }
+            Some(id) => table
+                .change(id, &change, view.now)
+                .map_err(|why| reason(why, Verb::Update)),
+            None => Err(reason(ManualError::Gone, Verb::Update)),
         };
         if let Err(why) = done {
-            let why = reason(why, Verb::Update);
             self.answer.errors += &format!("Operation failed: {why}\n");
         }
         let Some(mut record) = id.and_then(|id| self.record(table, id, view)) else {
@@ -437,9 +443,7 @@ fn reason(why: ManualError, verb: Verb) -> &'static str {
         ManualError::Full => "not enough memory",
         ManualError::Invalid => "invalid parameters",
         ManualError::Busy => "Device or resource busy",
-        ManualError::Fixed => {
-            "sorry, you must be root or get CAP_NET_ADMIN capability to do this"
-        }
+        ManualError::Fixed => "sorry, you must be root or get CAP_NET_ADMIN capability to do this",
         ManualError::Gone => match verb {
             Verb::Update | Verb::GetExpect | Verb::DeleteExpect => "No such file or directory",
             _ => "such conntrack doesn't exist",
@@ -457,11 +461,7 @@ fn expectations(table: &Conntrack, command: &Command, now: Timestamp) -> Vec<Exp
         .collect()
 }
 
-fn shown(
-    table: &Conntrack,
-    expectation: &crate::Expectation,
-    now: Timestamp,
-) -> Option<Expected> {
+fn shown(table: &Conntrack, expectation: &crate::Expectation, now: Timestamp) -> Option<Expected> {
     let [master, _] = table.announcer(expectation)?.tuples();
     Some(Expected::of(expectation, master, now))
 }
@@ -474,10 +474,14 @@ fn change(command: &Command) -> Change {
     let state = template.state.as_ref().map(named);
     Change {
         timeout: template.timeout.map(u64::from),
-        tcp: TcpState::ALL.into_iter().find(|s| tcp && Some(s.name()) == state),
+        tcp: TcpState::ALL
+            .into_iter()
+            .find(|s| tcp && Some(s.name()) == state),
         // As the tool: the windows of connections that it made or changed are not enforced.
         liberal: tcp,
-        sctp: SctpState::ALL.into_iter().find(|s| !tcp && Some(s.name()) == state),
+        sctp: SctpState::ALL
+            .into_iter()
+            .find(|s| !tcp && Some(s.name()) == state),
         tags: template.tags,
         ..Change::default()
     }
@@ -539,7 +543,16 @@ fn made(command: &Command) -> Option<Made> {
         return None;
     }
     let both: Zone = template.zone.unwrap_or(0);
-    let zones = template.zones.map(|zone| zone.unwrap_or(both));
+    let mut zones = [both; 2];
+    for (direction, zone) in template.zones.iter().enumerate() {
+        if let Some(zone) = *zone {
+            // There is one zone, whichever direction it holds in.
+            if zones != [0; 2] {
+                return None;
+            }
+            zones[direction] = zone;
+        }
+    }
     let range = |to: super::command::Translated| {
         (to.address.is_some() || to.port.is_some()).then(|| Range {
             addresses: to.address.map(|a| (a, a)),

@@ -300,9 +300,16 @@ impl Protocol {
     /// Its options for a command, in their order: name, what it is to the command.
     pub(super) fn legal(&self, verb: Verb) -> Vec<(&'static str, Legal)> {
         let of = |field: Field| match (self.number, verb) {
-            (_, Verb::List | Verb::Update | Verb::Delete | Verb::Get | Verb::Event | Verb::Create | Verb::Add) => {
-                self.legal_of_connections(verb, field)
-            }
+            (
+                _,
+                Verb::List
+                | Verb::Update
+                | Verb::Delete
+                | Verb::Get
+                | Verb::Event
+                | Verb::Create
+                | Verb::Add,
+            ) => self.legal_of_connections(verb, field),
             (proto::ICMP | proto::ICMPV6, _) => Legal::No,
             (proto::GRE, Verb::CreateExpect) => Legal::Must,
             (_, Verb::CreateExpect) => match field {

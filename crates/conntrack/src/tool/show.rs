@@ -157,7 +157,11 @@ fn save(record: &Record, kind: Option<Kind>) -> String {
     }
     let named = SAVED.iter().filter(|(bit, _)| record.status.has(*bit));
     let names: Vec<&str> = named.map(|(_, name)| *name).collect();
-    let names = if names.is_empty() { vec!["UNSET"] } else { names };
+    let names = if names.is_empty() {
+        vec!["UNSET"]
+    } else {
+        names
+    };
     let _ = write!(line, "-u {} ", names.join(","));
     let zones = [
         ("-w", record.zone()),
@@ -170,7 +174,11 @@ fn save(record: &Record, kind: Option<Kind>) -> String {
         }
     }
     let [original, reply] = &record.tuples;
-    let source = if record.destination_moved() { "-g" } else { "-r" };
+    let source = if record.destination_moved() {
+        "-g"
+    } else {
+        "-r"
+    };
     let destination = if record.source_moved() { "-n" } else { "-q" };
     let _ = write!(
         line,
@@ -188,8 +196,15 @@ fn save(record: &Record, kind: Option<Kind>) -> String {
     }
     match original.proto {
         TupleProto::Icmp { id, kind, code } => {
-            let name = if protocol == proto::ICMPV6 { "icmpv6" } else { "icmp" };
-            let _ = write!(line, "--{name}-type {kind} --{name}-code {code} --{name}-id {id} ");
+            let name = if protocol == proto::ICMPV6 {
+                "icmpv6"
+            } else {
+                "icmp"
+            };
+            let _ = write!(
+                line,
+                "--{name}-type {kind} --{name}-code {code} --{name}-id {id} "
+            );
         }
         TupleProto::Ports { .. } | TupleProto::Gre { .. } => {
             let names = match protocol {

@@ -77,7 +77,9 @@ impl Watch {
         let stamp = if view.output.has(Output::SAVE) {
             String::new()
         } else {
-            stamp(&view, |seconds, micros| format!("[{seconds:08}.{micros:06}]\t"))
+            stamp(&view, |seconds, micros| {
+                format!("[{seconds:08}.{micros:06}]\t")
+            })
         };
         let origin = match origin {
             Some(process) if !view.output.has(Output::JSON) => {
@@ -103,7 +105,9 @@ impl Watch {
         }
         let view = self.view(desk, now);
         let line = show::expected(expected, Some(kind), &view);
-        let stamp = stamp(&view, |seconds, micros| format!("[{seconds:<8}.{micros:<6}]\t"));
+        let stamp = stamp(&view, |seconds, micros| {
+            format!("[{seconds:<8}.{micros:<6}]\t")
+        });
         let head = self.head(&view, "expect");
         self.counted += 1;
         format!("{head}{stamp}{line}\n")
