@@ -1,7 +1,7 @@
 //! Palisade on live traffic.
 //!
 //! Three things, kept apart: where packets come from and what may be done with them ([`backend`]), who decides
-//! ([`Gate`], the engine behind one lock), and who may ask and change (the control socket).
+//! ([`Gate`], the engine behind one lock), and who may ask and change ([`control`]).
 //!
 //! ```text
 //! backend.receive -> Batch -> Gate::judge -> Batch -> backend.conclude
@@ -22,6 +22,8 @@
 
 pub mod backend;
 mod clock;
+#[cfg(target_os = "linux")]
+pub mod control;
 mod gate;
 pub mod spool;
 pub mod tally;

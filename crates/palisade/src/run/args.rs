@@ -16,6 +16,8 @@ pub struct RunArguments {
     pub backend: BackendArguments,
     #[command(flatten)]
     pub daemon: DaemonArguments,
+    #[command(flatten)]
+    pub serve: crate::control::ServeArguments,
     /// Rules: an iptables-save file or a script of iptables and ip6tables commands.
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,

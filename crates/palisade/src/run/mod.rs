@@ -15,7 +15,9 @@ mod supervise;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use palisade_live::{Gate, Workers};
+use palisade_live::control::message::Leave;
+use palisade_live::control::{Control, Facts};
+use palisade_live::{Capabilities, Gate, Workers};
 
 use crate::Exit;
 pub use args::RunArguments;
@@ -50,6 +52,15 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     }
     log.start().context("a thread for the log")?;
     let (handle, events) = supervise::events();
+    let facts = facts(
+        arguments,
+        workers.first().map(|b| b.capabilities()),
+        workers.len(),
+    );
+    let asked = handle.clone();
+    let control = Control::new(Arc::clone(&gate), facts)
+        .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
+    let server = crate::control::serve(&arguments.serve, &Arc::new(control))?;
     supervise::listen(handle.clone())?;
     let ended = handle.clone();
     let workers = Workers::start(&gate, workers, move |worker| {
@@ -69,5 +80,29 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         policy,
     };
     supervisor.run()?;
+    if let Some(server) = server {
+        server.finish();
+    }
     Ok(Exit::Yes)
+}
+
+/// What the control socket tells of the process.
+fn facts(arguments: &RunArguments, backend: Option<Capabilities>, workers: usize) -> Facts {
+    let name = backend.as_ref().map_or("none", |backend| backend.name);
+    Facts {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        backend: name.to_string(),
+        workers,
+        notes: backend.map(|backend| backend.notes).unwrap_or_default(),
+        files: [arguments.rules.clone(), arguments.rules6.clone()],
+    }
+}
+
+/// What `palisade stop` says, as the supervisor takes it.
+fn on_stop(leave: Leave) -> Option<supervise::OnStop> {
+    match leave {
+        Leave::AsTold => None,
+        Leave::Open => Some(supervise::OnStop::Open),
+        Leave::Closed => Some(supervise::OnStop::Closed),
+    }
 }
