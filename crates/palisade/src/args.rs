@@ -31,6 +31,9 @@ pub enum Command {
     Status(crate::control::StatusArguments),
     /// The rules of a running palisade with their counters, as iptables-save -c.
     Rules(crate::control::RulesArguments),
+    /// conntrack, on the connections of a running palisade: palisade conntrack -L -p tcp.
+    #[command(disable_help_flag = true)]
+    Conntrack(crate::control::ConntrackArguments),
     /// Stop a running palisade.
     Stop(crate::control::StopArguments),
     /// Help for a command, or for a match or target of the language: help match recent, help matches.

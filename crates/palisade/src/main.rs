@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run::run(run),
         Command::Status(status) => control::status(status),
         Command::Rules(rules) => control::rules(rules),
+        Command::Conntrack(conntrack) => control::conntrack(conntrack),
         Command::Stop(stop) => control::stop(stop),
         Command::Help(words) => help::run(words),
         Command::Completions(shell) => completions::run(shell),

@@ -496,10 +496,11 @@ impl Reader<'_, '_> {
         takes_mask: bool,
     ) -> Result<(IpAddr, Option<IpAddr>), Refusal> {
         // What is longer than any address is cut.
-        let text: String = text.chars().take(45).collect();
-        let (plain, length) = match text.split_once('/') {
+        let cut: String = text.chars().take(45).collect();
+        let (plain, length) = match cut.split_once('/') {
+            Some((plain, "")) => (plain, Some(Some(0))),
             Some((plain, length)) => (plain, Some(length.parse::<u32>().ok())),
-            None => (text.as_str(), None),
+            None => (cut.as_str(), None),
         };
         let address =
             number::address(plain).ok_or_else(|| wrong(format!("Invalid IP address `{text}'")))?;

@@ -176,6 +176,41 @@ pub fn run(
     }
 }
 
+/// Whether a command line only asks, whatever it says: what is refused changes nothing.
+pub fn only_asks(words: &[String]) -> bool {
+    if loads(words).is_some() {
+        return false;
+    }
+    // No label is named as far as is known here: what names one is taken for a change.
+    let labels = BTreeMap::new();
+    let protocol = |_: &str| Some(0);
+    let desk = Desk {
+        protocol,
+        ..Desk::new(&labels)
+    };
+    let Ok(command) = command::read(words.to_vec(), &desk, &mut String::new()) else {
+        return false;
+    };
+    match command.verb {
+        Some(Verb::List) => !command.has('z'),
+        None
+        | Some(
+            Verb::Get
+            | Verb::GetExpect
+            | Verb::ListExpect
+            | Verb::Event
+            | Verb::EventExpect
+            | Verb::Count
+            | Verb::CountExpect
+            | Verb::Stats
+            | Verb::StatsExpect
+            | Verb::Version
+            | Verb::Help,
+        ) => true,
+        Some(_) => false,
+    }
+}
+
 /// The file that a command line names with `-R`, if that is what it does.
 pub fn loads(words: &[String]) -> Option<&str> {
     match words {

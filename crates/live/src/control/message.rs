@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use palisade_engine::conntrack::tool;
 use palisade_engine::rules::{self, Diagnostic, Family, Tools};
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +130,17 @@ pub enum Request {
         #[serde(default)]
         leave: Leave,
     },
+    /// `conntrack` and its arguments, its name first: [`Answer::Text`], [`Answer::Errors`].
+    Conntrack {
+        /// The command line.
+        words: Vec<String>,
+        /// What the file holds that `-R` names.
+        #[serde(default)]
+        file: Option<String>,
+        /// How many seconds the client's clock is ahead of UTC.
+        #[serde(default)]
+        east: i32,
+    },
 }
 
 impl Request {
@@ -137,6 +149,7 @@ impl Request {
         match self {
             Request::Status {} | Request::Rules { .. } => true,
             Request::Stop { .. } => false,
+            Request::Conntrack { words, .. } => tool::only_asks(words),
         }
     }
 }
@@ -149,6 +162,8 @@ pub enum Answer {
     Text(String),
     /// How it goes.
     Status(Box<Status>),
+    /// What a program says on standard error.
+    Errors(String),
     /// Findings about a text.
     Findings(Findings),
     /// Why it is not done, or what is worth knowing; for people.

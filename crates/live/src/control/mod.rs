@@ -20,6 +20,7 @@
 
 mod access;
 mod client;
+mod conntrack;
 pub mod frame;
 pub mod message;
 mod server;

@@ -1,6 +1,7 @@
 //! What is asked of a running palisade over its control socket (docs/control.md), and how it answers.
 
 mod args;
+mod conntrack;
 mod serve;
 mod status;
 
@@ -14,7 +15,10 @@ use palisade_live::control::{AskError, ask};
 
 use crate::Exit;
 use crate::args::Format;
-pub use args::{RulesArguments, ServeArguments, StatusArguments, StopArguments};
+pub use args::{
+    ConntrackArguments, RulesArguments, ServeArguments, StatusArguments, StopArguments,
+};
+pub use conntrack::conntrack;
 pub use serve::serve;
 pub use status::status;
 
