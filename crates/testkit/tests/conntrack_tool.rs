@@ -5,14 +5,16 @@
 //! identifiers, seconds and the order of entries, which is chance in the kernel. Needs root and the `conntrack` program;
 //! without them it says SKIPPED, which is a failure where `PALISADE_REQUIRE_KERNEL=1`.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use palisade_conntrack::tool::{self, Answer, Desk};
-use palisade_conntrack::{Config, Conntrack};
+use palisade_conntrack::{Config, Conntrack, Template, TrackHook};
 use palisade_testkit::real::{apart, asked, say};
-use palisade_wire::Timestamp;
+use palisade_wire::tcp::flags;
+use palisade_wire::{Buffer, Packet, Timestamp, build};
 
 /// Whether the program that ours is held to can be asked: other versions have other words.
 fn there() -> bool {
@@ -269,5 +271,151 @@ fn every_line_gets_the_same_answer() {
             pair.say(line);
         }
         pair.end("conntrack");
+    });
+}
+
+#[test]
+fn a_file_of_commands_is_loaded_alike() {
+    if !there() {
+        return;
+    }
+    apart(|| {
+        let mut pair = Pair::new(Config::default());
+        let tuples = "-s 10.0.0.1 -d 10.0.0.2 -p udp --sport 1 --dport";
+        for text in [
+            format!("# saved\n\n-A -t 300 {tuples} 2\n  -A -t 300 -u UNSET {tuples} 3\n"),
+            format!("-A -t 300 {tuples} 2\n-U {tuples} 2 -m 5\n"),
+            format!("-I -t 300 {tuples} 2\n-I -t 300 {tuples} 9\n"),
+            format!("-D {tuples} 2\n-L\n"),
+            String::from("-D -Q\n"),
+            String::from("-A \"-t 300\"\n"),
+            format!("-D {tuples} 2\n"),
+            String::from("-F\n"),
+        ] {
+            let line = "-R -";
+            let real = ran("conntrack", &words(line), &text);
+            let ours = pair.ours(line, Some(&text));
+            pair.lines += 1;
+            check_alike(
+                &format!("{line} < {text:?}"),
+                &real,
+                &ours,
+                &mut pair.faults,
+            );
+            pair.say("-L");
+        }
+        pair.end("conntrack -R");
+    });
+}
+
+/// The kernel's side of a conversation with an FTP server that announces a port, over its loopback.
+struct Conversation {
+    client: TcpStream,
+    _server: TcpStream,
+}
+
+const ANNOUNCED: &[u8] = b"227 Entering Passive Mode (127,0,0,1,40,40)\r\n";
+
+/// Rules by which the helper is assigned, as scripts of iptables would.
+const RULES: &str = "table ip t {
+ ct helper f { type \"ftp\" protocol tcp; }
+ chain o { type filter hook output priority 0; tcp dport 2121 ct helper set \"f\"; }
+}
+";
+
+impl Conversation {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:2121").expect("a port");
+        let mut client = TcpStream::connect("127.0.0.1:2121").expect("a connection");
+        let (mut server, _) = listener.accept().expect("a client");
+        server.write_all(ANNOUNCED).expect("it goes");
+        let mut read = [0; ANNOUNCED.len()];
+        client.read_exact(&mut read).expect("it comes");
+        Conversation {
+            client,
+            _server: server,
+        }
+    }
+
+    /// The same in our table.
+    fn replay(&self, table: &mut Conntrack) {
+        let port = self.client.local_addr().expect("an address").port();
+        let address = "127.0.0.1".parse().expect("an address");
+        let ip = build::Ip::new(address, address);
+        let segment = |from: u16, to: u16, seq, ack, flags, payload: &[u8]| {
+            let tcp = build::Tcp {
+                source_port: from,
+                destination_port: to,
+                seq,
+                ack,
+                flags,
+                window: 65_000,
+                ..build::Tcp::default()
+            };
+            build::tcp(&ip, &tcp, payload)
+        };
+        let template = Template {
+            helper: Some("ftp"),
+            ..Template::default()
+        };
+        let after = 901 + ANNOUNCED.len() as u32;
+        for packet in [
+            segment(port, 2121, 100, 0, flags::SYN, b""),
+            segment(2121, port, 900, 101, flags::SYN | flags::ACK, b""),
+            segment(port, 2121, 101, 901, flags::ACK, b""),
+            segment(2121, port, 901, 101, flags::ACK | flags::PSH, ANNOUNCED),
+            segment(port, 2121, 101, after, flags::ACK, b""),
+        ] {
+            let packet = Packet::parse(&packet).expect("a packet");
+            let now = now();
+            let mut track = table.track(&packet, TrackHook::Output, Some(&template), now);
+            table.leave(&mut Buffer::new(packet, Vec::new()), &mut track, &(), now);
+            table.discard(&track);
+        }
+    }
+}
+
+#[test]
+fn what_a_helper_announced_is_shown_alike() {
+    if !there() {
+        return;
+    }
+    apart(|| {
+        for (name, value) in [("ip", "link set lo up"), ("nft", "-f -")] {
+            let answer = ran(name, &words(value), RULES);
+            assert_eq!(answer.code, 0, "{}", answer.errors);
+        }
+        let timestamp = "/proc/sys/net/netfilter/nf_conntrack_timestamp";
+        std::fs::write(timestamp, "1").expect("a setting");
+        let conversation = Conversation::new();
+        let mut pair = Pair::new(Config {
+            timestamp: 1,
+            ..Config::default()
+        });
+        conversation.replay(&mut pair.table);
+        let (from, port) = ("127.0.0.1", 40 * 256 + 40);
+        let expected = format!(
+            "expect -s {from} -d {from} -p tcp --sport 5 --dport {port} --reply-port-src 1 --reply-port-dst 1"
+        );
+        for line in [
+            "-L",
+            "-L -o extended",
+            "-L -o xml",
+            "-L expect",
+            "-L expect -o xml",
+            "-L expect -f ipv6",
+            "-L expect -o id",
+            "-C expect",
+            "-C",
+            &format!("-G {expected}"),
+            &format!("-D {expected}"),
+            &format!("-D {expected}"),
+            &format!("-G {expected}"),
+            "-L expect",
+            "-F expect",
+        ] {
+            pair.say(line);
+        }
+        pair.end("conntrack with a helper");
     });
 }

@@ -1,8 +1,9 @@
 //! Whether an entry is one of those that a command is about.
 
-use super::command::{Command, Ends, Translated};
+use super::command::Command;
 use super::number::within;
 use super::record::Record;
+use super::vocabulary::{Ends, Translated};
 use crate::tuple::{Tuple, TupleProto};
 
 /// Options that make a command compare entries with what it says.
@@ -15,7 +16,7 @@ pub(super) fn fits(command: &Command, record: &Record) -> bool {
         return false;
     }
     if let Some((value, mask)) = template.mark
-        && !record.mark.is_some_and(|mark| mark & mask == value)
+        && record.mark.is_none_or(|own| own & mask != value)
     {
         return false;
     }

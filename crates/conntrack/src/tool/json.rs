@@ -4,9 +4,9 @@ use std::fmt::{Display, Write};
 
 use palisade_wire::Timestamp;
 
-use super::command::Output;
 use super::record::{Expected, Kind, Record, family_name, protocol_name};
 use super::show::{View, labels};
+use super::vocabulary::Output;
 use crate::connection::Status;
 use crate::tuple::{Direction, Tuple, TupleProto};
 

@@ -27,6 +27,7 @@ mod perform;
 mod protocol;
 mod record;
 mod show;
+mod vocabulary;
 mod watch;
 mod words;
 mod xml;
@@ -37,7 +38,8 @@ use palisade_wire::Timestamp;
 
 use crate::entry::Entry;
 use crate::table::Conntrack;
-use command::{Command, Output, Refusal, Verb};
+use command::{Command, Refusal};
+use vocabulary::{Output, Verb};
 
 pub use perform::Work;
 pub use record::{Expected, Kind, Record};
@@ -295,3 +297,6 @@ pub fn line(entry: Entry<'_>, table: &crate::Config, now: Timestamp) -> String {
     };
     show::record(&Record::of(entry, table, now, 1), None, &view)
 }
+
+#[cfg(test)]
+mod tests;

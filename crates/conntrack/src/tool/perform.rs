@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 
 use palisade_wire::{Timestamp, proto};
 
-use super::command::{Command, Ends, Output, Table, Verb, failed};
+use super::command::{Command, failed};
 use super::filter;
 use super::record::{Expected, Record};
 use super::show::{self, View};
+use super::vocabulary::{Ends, Output, Table, Verb};
 use super::{Answer, Desk, TOOL};
 use crate::connection::ConnId;
 use crate::manual::{Change, Made, ManualError};
@@ -553,7 +554,7 @@ fn made(command: &Command) -> Option<Made> {
             zones[direction] = zone;
         }
     }
-    let range = |to: super::command::Translated| {
+    let range = |to: super::vocabulary::Translated| {
         (to.address.is_some() || to.port.is_some()).then(|| Range {
             addresses: to.address.map(|a| (a, a)),
             ports: to.port.map(|p| (p, p)),

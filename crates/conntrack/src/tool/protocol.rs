@@ -2,7 +2,7 @@
 
 use palisade_wire::proto;
 
-use super::command::Verb;
+use super::vocabulary::Verb;
 use super::words::{Code, Long, Takes};
 
 /// DCCP, which the tool knows and no table tracks.

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use palisade_wire::{Timestamp, proto};
 
 use super::Desk;
-use super::command::Output;
 use super::date::{Date, seconds};
 use super::protocol::Protocol;
 use super::record::{Expected, Kind, Record, family_name, protocol_name};
+use super::vocabulary::Output;
 use crate::connection::Status;
 use crate::tuple::{Direction, Tuple, TupleProto};
 

@@ -2,11 +2,12 @@
 
 use palisade_wire::Timestamp;
 
-use super::command::{Command, DESTROY, NEW, Output, Refusal, UPDATES, Verb};
+use super::command::{Command, Refusal};
 use super::filter;
 use super::perform::stamp;
 use super::record::{Expected, Kind, Record};
 use super::show::{self, View};
+use super::vocabulary::{DESTROY, NEW, Output, UPDATES, Verb};
 use super::{Desk, TOOL};
 
 /// A command that shows events.

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::command::Output;
 use super::date::{Date, seconds};
 use super::protocol::Protocol;
 use super::record::{Expected, Kind, Record, family_name, protocol_name};
 use super::show::{View, labels};
+use super::vocabulary::Output;
 use crate::connection::Status;
 use crate::tuple::{Direction, Tuple, TupleProto};
 use palisade_wire::proto;

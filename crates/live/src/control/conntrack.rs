@@ -71,3 +71,63 @@ fn said(output: &str, errors: &str, replies: &Replies<'_>) -> Result<(), FrameEr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::{Answer, Ended, Request};
+    use super::super::server::Bounds;
+    use super::super::tests::{RULES, Running, gate};
+
+    fn say(running: &Running, line: &str, file: Option<&str>) -> (String, String, Ended) {
+        let words = std::iter::once("conntrack").chain(line.split_whitespace());
+        let request = Request::Conntrack {
+            words: words.map(String::from).collect(),
+            file: file.map(String::from),
+            east: 0,
+        };
+        let (parts, ended) = running.ask(&request);
+        let (mut output, mut errors) = (String::new(), String::new());
+        for part in parts {
+            match part {
+                Answer::Text(text) => output += &text,
+                Answer::Errors(text) => errors += &text,
+                other => panic!("{other:?}"),
+            }
+        }
+        (output, errors, ended)
+    }
+
+    #[test]
+    fn connections_are_made_listed_and_deleted_over_the_socket() {
+        let running = Running::start(gate(RULES), Bounds::default());
+        let mut file = String::new();
+        // More than are looked at in one go.
+        for port in 1..=3000 {
+            file +=
+                &format!("-A -t 300 -p udp -s 10.0.0.1 -d 10.0.0.2 --sport {port} --dport 53\n");
+        }
+        let loaded = say(&running, "-R -", Some(&file));
+        assert_eq!(loaded, (String::new(), String::new(), Ended::Yes));
+        let (output, errors, ended) = say(&running, "-L -p udp", None);
+        assert_eq!(output.lines().count(), 3000);
+        assert_eq!(
+            errors,
+            "conntrack v1.4.7 (conntrack-tools): 3000 flow entries have been shown.\n"
+        );
+        assert_eq!(ended, Ended::Yes);
+        let none = say(&running, "-D -s 10.9.9.9", None);
+        assert_eq!((none.0.as_str(), none.2), ("", Ended::No));
+        let wrong = say(&running, "-L -p nosuch", None);
+        assert!(
+            wrong.1.contains("`nosuch' unsupported protocol"),
+            "{wrong:?}"
+        );
+        assert_eq!(wrong.2, Ended::BadInput);
+        let (_, errors, _) = say(&running, "-D -p 17 -d 10.0.0.2", None);
+        assert!(
+            errors.contains(": 3000 flow entries have been deleted"),
+            "{errors}"
+        );
+        assert_eq!(say(&running, "-C", None).0, "0\n");
+    }
+}
