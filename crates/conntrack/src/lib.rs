@@ -33,6 +33,7 @@
 pub mod config;
 pub mod connection;
 pub mod defrag;
+mod entries;
 mod entry;
 pub mod expect;
 mod extract;
@@ -46,6 +47,7 @@ pub mod manual;
 #[cfg(test)]
 mod modelled;
 pub mod nat;
+mod next;
 pub mod parted;
 pub mod policy;
 pub mod print;

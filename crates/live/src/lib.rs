@@ -25,6 +25,17 @@ mod clock;
 #[cfg(target_os = "linux")]
 pub mod control;
 mod gate;
+#[cfg(target_os = "linux")]
+pub mod host;
+pub mod metrics;
+#[cfg(target_os = "linux")]
+pub mod netlink;
+#[cfg(target_os = "linux")]
+pub mod privileges;
+#[cfg(target_os = "linux")]
+pub mod queue;
+#[cfg(target_os = "linux")]
+pub mod seccomp;
 pub mod spool;
 pub mod tally;
 pub mod worker;

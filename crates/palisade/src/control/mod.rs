@@ -19,7 +19,7 @@ pub use args::{
     ConntrackArguments, RulesArguments, ServeArguments, StatusArguments, StopArguments,
 };
 pub use conntrack::conntrack;
-pub use serve::serve;
+pub use serve::bind;
 pub use status::status;
 
 /// How long a palisade that was told to stop may take.

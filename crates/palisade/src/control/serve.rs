@@ -7,8 +7,14 @@ use palisade_live::control::{Access, Bounds, Control, Server, Socket};
 
 use super::ServeArguments;
 
-/// Makes the socket and serves it; `None` where none is wanted.
-pub fn serve(arguments: &ServeArguments, control: &Arc<Control>) -> Result<Option<Server>> {
+/// The socket, before anybody is served.
+pub struct Bound {
+    socket: Socket,
+    access: Access,
+}
+
+/// Makes the socket; `None` where none is wanted.
+pub fn bind(arguments: &ServeArguments) -> Result<Option<Bound>> {
     if arguments.no_control {
         return Ok(None);
     }
@@ -17,13 +23,21 @@ pub fn serve(arguments: &ServeArguments, control: &Arc<Control>) -> Result<Optio
         Some(name) => Some(group(name)?),
     };
     let socket = Socket::bind(&arguments.control, group)?;
-    let server = Server::start(
-        socket,
-        Arc::clone(control),
-        Access::new(group),
-        Bounds::default(),
-    );
-    Ok(Some(server.context("no thread for the control socket")?))
+    let access = Access::new(group);
+    Ok(Some(Bound { socket, access }))
+}
+
+impl Bound {
+    /// Serves it.
+    pub fn start(self, control: Control) -> Result<Server> {
+        let server = Server::start(
+            self.socket,
+            Arc::new(control),
+            self.access,
+            Bounds::default(),
+        );
+        server.context("no thread for the control socket")
+    }
 }
 
 /// The number of a group, by its name or itself.

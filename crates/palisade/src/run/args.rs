@@ -1,8 +1,10 @@
 //! The command line of `palisade run`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use palisade_live::queue;
 
 use super::boot::BootPolicy;
 use super::log::{LogFormat, LogLevel};
@@ -14,6 +16,8 @@ use crate::args::{Color, ToolsArgument};
 pub struct RunArguments {
     #[command(flatten)]
     pub backend: BackendArguments,
+    #[command(flatten)]
+    pub queue: QueueArguments,
     #[command(flatten)]
     pub daemon: DaemonArguments,
     #[command(flatten)]
@@ -56,6 +60,30 @@ pub struct BackendArguments {
     pub tun: Option<String>,
 }
 
+/// How packets of this host are handed over (`--host`, `--router`).
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of --host and --router")]
+pub struct QueueArguments {
+    /// Name of the table of nf_tables (family inet) that hands packets over.
+    #[arg(long, value_name = "NAME", default_value = queue::TABLE)]
+    pub table: String,
+    /// Queues, and threads; 0: one a processor.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub queues: u16,
+    /// Number of the first queue; otherwise the first from 20000 on that are free.
+    #[arg(long = "queue", value_name = "NUMBER")]
+    pub first_queue: Option<u16>,
+    /// Packets that may wait in a queue.
+    #[arg(long, value_name = "NUMBER", default_value_t = queue::LENGTH)]
+    pub queue_length: u32,
+    /// Packets pass unseen when nobody listens to a queue, and when it is full.
+    #[arg(long)]
+    pub fail_open: bool,
+    /// Bit of the packet mark that is kept for packets that come back behind routing.
+    #[arg(long, value_name = "BIT", default_value_t = queue::MARK_BIT)]
+    pub mark_bit: u8,
+}
+
 /// How it runs.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service")]
@@ -66,6 +94,18 @@ pub struct DaemonArguments {
     /// What packets meet after a stop that was asked for.
     #[arg(long, value_enum, default_value = "open")]
     pub on_stop: OnStop,
+    /// Be this user, once everything is open. Files of --state and of logs must be this user's then.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Do not limit system calls: to find out which one was refused.
+    #[arg(long)]
+    pub no_seccomp: bool,
+    /// Serve figures for Prometheus at http://ADDRESS:PORT/metrics (docs/metrics.md).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Have each rule's counters among the figures.
+    #[arg(long, requires = "metrics")]
+    pub metrics_rules: bool,
     /// How messages are written to standard error.
     #[arg(long, value_enum, default_value = "auto")]
     pub log_format: LogFormat,
