@@ -16,7 +16,7 @@ use crate::proto::udp;
 use crate::tuple::{Direction, Key, Tuple, Zone};
 
 /// Handle of an entry in the table. Old handles never reach a newer entry.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct ConnId {
     pub(crate) index: u32,
     pub(crate) generation: u32,
@@ -423,6 +423,17 @@ impl Connection {
     }
 
     /// The words of the protocol's part.
+    pub(crate) fn part(&self) -> &[u32; 14] {
+        &self.part
+    }
+
+    /// Gives it zones.
+    pub(crate) fn set_zones(&mut self, zones: [Zone; 2]) {
+        self.family |= ZONED;
+        self.rare_mut().zones = zones;
+    }
+
+    /// The words of the protocol's part.
     #[inline]
     pub(crate) fn part_mut(&mut self) -> &mut [u32; 14] {
         &mut self.part
@@ -481,11 +492,6 @@ impl Connection {
     #[inline]
     pub fn remember(&mut self, direction: Direction, what: u32) {
         self.remembered[direction.index()] = what;
-    }
-
-    /// Forgets what was remembered for its packets.
-    pub(crate) fn forget_ways(&mut self) {
-        self.remembered = [0; 2];
     }
 
     /// The helper that reads this connection's payload.

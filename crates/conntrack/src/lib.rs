@@ -54,6 +54,7 @@ pub mod print;
 pub mod proto;
 pub mod reason;
 mod slab;
+pub mod snapshot;
 pub mod table;
 pub mod tool;
 mod track;

@@ -10,7 +10,7 @@ use crate::nat::Range;
 use crate::proto::sctp::{SctpAssociation, machine::SctpState};
 use crate::proto::tcp::{Peer, PeerFlags, TcpConnection, TcpState};
 use crate::table::Conntrack;
-use crate::tuple::{Tuple, Zone};
+use crate::tuple::{Direction, Tuple, Zone};
 
 /// Status bits that only the table itself changes, whatever is asked for (kernel `IPS_UNCHANGEABLE_MASK`).
 const UNCHANGEABLE: u32 = Status::EXPECTED.0 as u32
@@ -164,7 +164,8 @@ impl Conntrack {
     ) -> Result<(), ManualError> {
         let connection = self.connection_mut(id).ok_or(ManualError::Gone)?;
         // What was remembered for its packets may hang on any of this.
-        connection.forget_ways();
+        connection.remember(Direction::Original, 0);
+        connection.remember(Direction::Reply, 0);
         if let Some(seconds) = change.timeout {
             if !fresh && connection.status.has(Status::FIXED_TIMEOUT) {
                 return Err(ManualError::Fixed);
@@ -231,16 +232,6 @@ impl Conntrack {
             connection.replace_labels(labels);
         }
         Ok(())
-    }
-
-    /// Takes all connections out (kernel `nf_ct_iterate_cleanup`); their expectations go with them.
-    pub fn flush(&mut self) {
-        for index in 0..self.slab.slots() as u32 {
-            let confirmed = |c: &Connection| c.confirmed() && !c.status.has(Status::DYING);
-            if self.slab.get(index).is_some_and(confirmed) {
-                self.remove(index);
-            }
-        }
     }
 
     /// Slots of the table: each may hold an entry. For looking at a large table part by part.

@@ -318,7 +318,7 @@ impl Work {
             Verb::Create | Verb::Add => return self.create(command, verb, table, view.now),
             Verb::Get => return self.get(command, table, view),
             Verb::Flush => {
-                table.flush();
+                table.end_all();
                 let words = "connection tracking table has been emptied.";
                 self.answer.errors += &format!("{TOOL}{words}\n");
             }

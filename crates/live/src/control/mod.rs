@@ -19,12 +19,18 @@
 //! ([`Access`]) is not read from at all. No file is opened for a client: it sends texts and gets texts.
 
 mod access;
+mod carry;
+mod change;
 mod client;
 mod conntrack;
 pub mod frame;
+mod judgement;
 pub mod message;
+mod protect;
+mod restored;
 mod server;
 mod service;
+mod shadow;
 mod socket;
 #[cfg(test)]
 mod tests;

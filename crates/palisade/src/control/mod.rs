@@ -2,7 +2,11 @@
 
 mod args;
 mod conntrack;
+mod reload;
+mod save;
 mod serve;
+mod session;
+mod shadow;
 mod status;
 
 use std::io::Write;
@@ -10,16 +14,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use palisade_live::control::message::{Answer, Ended, Request};
+use palisade_live::control::message::{Answer, Ended, Findings, Request};
 use palisade_live::control::{AskError, ask};
 
 use crate::Exit;
 use crate::args::Format;
 pub use args::{
-    ConntrackArguments, RulesArguments, ServeArguments, StatusArguments, StopArguments,
+    ConfirmArguments, ConntrackArguments, ReloadArguments, RulesArguments, SaveArguments,
+    ServeArguments, ShadowArguments, SocketArgument, StatusArguments, StopArguments,
 };
 pub use conntrack::conntrack;
+pub use reload::{confirm, reload};
+pub use save::save;
 pub use serve::bind;
+pub use session::safety_of_environment;
+pub use shadow::shadow;
 pub use status::status;
 
 /// How long a palisade that was told to stop may take.
@@ -35,8 +44,8 @@ impl From<Ended> for Exit {
     }
 }
 
-/// Asks, hands over what `take` returns `None` for, and tells what is said.
-fn asked(
+/// Asks, tells what is said, and hands over everything else.
+pub fn asked(
     socket: &Path,
     request: &Request,
     mut take: impl FnMut(Answer) -> Result<()>,
@@ -49,6 +58,13 @@ fn asked(
         answer => take(answer),
     })?;
     Ok(ended.into())
+}
+
+/// Findings came in parts.
+pub fn gather(all: &mut Findings, more: Findings) {
+    let mut found = std::mem::take(&mut all.found);
+    found.extend(more.found.iter().cloned());
+    *all = Findings { found, ..more };
 }
 
 /// All text of an answer.
