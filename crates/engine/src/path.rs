@@ -310,7 +310,7 @@ impl Engine {
                     return self.forward(journey, now, observer);
                 }
                 self.read_options(journey, now)?;
-                self.input(journey, now, observer)
+                self.deliver(journey, now, observer)
             }
             Path::Input | Path::Forward => {
                 let out = journey.out_interface.take();
