@@ -539,7 +539,7 @@ impl Engine {
         }
         if out.is_ok() {
             copy.in_interface = copy.out_interface.take();
-            copy.link.packet_type = Some(PacketType::Broadcast);
+            copy.link.packet_type = Some(PacketType::Loopback);
             let _ = self
                 .prerouting(&mut copy, now, &mut ())
                 .and_then(|()| self.read_options(&mut copy, now))
