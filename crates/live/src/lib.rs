@@ -25,13 +25,20 @@ mod clock;
 #[cfg(target_os = "linux")]
 pub mod control;
 mod gate;
+#[cfg(target_os = "linux")]
+pub mod host;
 pub mod metrics;
 #[cfg(target_os = "linux")]
+pub mod netlink;
+#[cfg(target_os = "linux")]
 pub mod privileges;
+#[cfg(target_os = "linux")]
+pub mod queue;
 #[cfg(target_os = "linux")]
 pub mod seccomp;
 pub mod spool;
 pub mod tally;
+mod tap;
 pub mod worker;
 
 pub use backend::{Backend, Batch, Capabilities, Frame};

@@ -52,7 +52,8 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     let Backends {
         workers,
         installation,
-    } = backends::open(&arguments.backend, &gate)?;
+        beside,
+    } = backends::open(arguments, &gate)?;
     for backend in &workers {
         let capabilities = backend.capabilities();
         tracing::debug!(backend = capabilities.name, "opened");
@@ -68,6 +69,12 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         seccomp::limit(Whom::Process)?;
     }
     log.start().context("a thread for the log")?;
+    for (name, run) in beside {
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread
+            .spawn(run)
+            .with_context(|| format!("the thread {name}"))?;
+    }
     let (handle, events) = supervise::events();
     let facts = facts(
         arguments,
@@ -76,6 +83,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     );
     let asked = handle.clone();
     let answers = Control::new(Arc::clone(&gate), facts)
+        .protect(arguments.serve.protect.clone())
         .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
     let server = control.map(|bound| bound.start(answers)).transpose()?;
     supervise::listen(handle.clone())?;
@@ -123,7 +131,9 @@ fn facts(arguments: &RunArguments, backend: Option<Capabilities>, workers: usize
         backend: name.to_string(),
         workers,
         notes: backend.map(|backend| backend.notes).unwrap_or_default(),
-        files: [arguments.rules.clone(), arguments.rules6.clone()],
+        // Who asks may stand elsewhere.
+        files: [&arguments.rules, &arguments.rules6]
+            .map(|file| std::path::absolute(file.as_ref()?).ok()),
     }
 }
 
