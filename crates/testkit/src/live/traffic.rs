@@ -80,7 +80,7 @@ impl Sender {
             self.socket.as_raw_fd(),
             &mut self.headers,
             &slices,
-            &self.target,
+            self.target,
             [],
             MsgFlags::empty(),
         );
