@@ -147,6 +147,7 @@ impl Engine {
             },
             visited,
             reassembled: None,
+            largest_piece: 0,
             output,
             copies: copies.unwrap_or_default(),
         }
@@ -179,6 +180,7 @@ impl Outcome {
             },
             visited: 0,
             reassembled: None,
+            largest_piece: 0,
             output: None,
             copies: Vec::new(),
         }
