@@ -94,7 +94,7 @@ impl Conntrack {
             }
             Message::Error { quoted } => {
                 let mut track = self.error(packet, quoted, zones, now);
-                track.verified = verify;
+                track.verified = verify || hook == TrackHook::Unfinished;
                 return track;
             }
         }

@@ -14,6 +14,8 @@ pub enum TrackHook {
     Prerouting,
     /// Made here: checksums are taken for right.
     Output,
+    /// From anywhere, with checksums that hardware is still to fill in (kernel `CHECKSUM_PARTIAL`): taken for right.
+    Unfinished,
 }
 
 /// A zone that rules assign (`-j CT --zone`, `--zone-orig`, `--zone-reply`).

@@ -9,9 +9,11 @@ use palisade_rules::Family;
 use palisade_wire::{Packet, Timestamp};
 
 use crate::Engine;
+use crate::changed::Changed;
 use crate::input::{Bridge, Input, LinkInfo, Route};
 use crate::lane::{Long, Ready, Recorded};
 use crate::outcome::{Outcome, Path, Verdict};
+use crate::socket::Owner;
 
 /// Packets that are looked at together.
 pub(crate) const STAGE: usize = 32;
@@ -43,6 +45,10 @@ pub struct Arrival<'a> {
     pub link: LinkInfo,
     /// Packet mark that it comes with.
     pub mark: u32,
+    /// Whose socket made it, of a packet of this host, where that is known.
+    pub owner: Option<Owner>,
+    /// See [`Input::unfinished`].
+    pub unfinished: bool,
     /// What became of it.
     pub judged: Judged,
 }
@@ -55,6 +61,8 @@ impl<'a> Arrival<'a> {
             port,
             link: LinkInfo::default(),
             mark: 0,
+            owner: None,
+            unfinished: false,
             judged: Judged::default(),
         }
     }
@@ -73,6 +81,8 @@ pub struct Judged {
     pub connection: Option<ConnId>,
     /// Packet mark at the end.
     pub mark: u32,
+    /// How the bytes that leave differ from those that came.
+    pub changed: Changed,
     /// Everything else, of a packet that took the long way: its answer, its reasons, and in
     /// [`Outcome::output`] the bytes of one whose length changed.
     pub detail: Option<Box<Outcome>>,
@@ -87,6 +97,7 @@ impl Judged {
             direction: outcome.direction,
             connection: outcome.id,
             mark: outcome.mark,
+            changed: outcome.changed,
             detail: None,
         }
     }
@@ -101,6 +112,7 @@ impl Default for Judged {
             direction: None,
             connection: None,
             mark: 0,
+            changed: Changed::default(),
             detail: None,
         }
     }
@@ -212,7 +224,8 @@ impl Engine {
             mark: arrival.mark,
             bridge,
             snapped: false,
-            owner: None,
+            owner: arrival.owner.clone(),
+            unfinished: arrival.unfinished,
         }
     }
 

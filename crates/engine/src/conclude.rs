@@ -1,9 +1,10 @@
 //! The end of a packet's way: its outcome, and what is forgotten with it.
 
 use palisade_rules::{Hook, TableKind};
-use palisade_wire::{Packet, Timestamp};
+use palisade_wire::{Packet, Timestamp, complete::complete};
 
 use crate::Engine;
+use crate::changed::Changed;
 use crate::linear;
 use crate::outcome::{ConnectionView, Ended, Outcome, Path, Translation, Verdict, Why};
 use crate::path::{Journey, Step, Stop};
@@ -26,7 +27,7 @@ impl Engine {
         now: Timestamp,
     ) -> Outcome {
         let Journey {
-            buffer,
+            mut buffer,
             family,
             path,
             hook,
@@ -41,6 +42,7 @@ impl Engine {
             unknown,
             further,
             copies,
+            unfinished,
             ..
         } = journey;
         // A packet that came all the way is told by its way's own hook.
@@ -93,6 +95,14 @@ impl Engine {
             });
         if let Some(track) = &track {
             self.conntrack.discard(track);
+        }
+        let mut changed = Changed::default();
+        if passes && buffer.changed() {
+            changed = Changed::between(buffer.original(), buffer.bytes(), path == Path::Forward);
+            // Nobody but who changed it knows that the sum in it stands for something else now.
+            if unfinished && changed.any() {
+                complete(buffer.edit());
+            }
         }
         // Bytes are kept when they are not those that came; else the copy serves the next packet.
         let output = if passes && (buffer.changed() || pieces != Pieces::One) {
@@ -149,6 +159,7 @@ impl Engine {
             reassembled: None,
             largest_piece: 0,
             output,
+            changed,
             copies: copies.unwrap_or_default(),
         }
     }
@@ -182,6 +193,7 @@ impl Outcome {
             reassembled: None,
             largest_piece: 0,
             output: None,
+            changed: Changed::default(),
             copies: Vec::new(),
         }
     }

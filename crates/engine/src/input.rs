@@ -62,6 +62,9 @@ pub struct Input<'a> {
     pub bridge: Bridge,
     /// Whose socket made it, of a packet of this host, where that is known.
     pub owner: Option<Owner>,
+    /// Its transport checksum is still to be filled in by hardware (kernel `CHECKSUM_PARTIAL`): nothing is held against
+    /// it. One that leaves with other bytes than it came with has it filled in; see [`crate::Changed`].
+    pub unfinished: bool,
 }
 
 impl<'a> Input<'a> {
@@ -76,6 +79,7 @@ impl<'a> Input<'a> {
             mark: 0,
             bridge: Bridge::default(),
             owner: None,
+            unfinished: false,
         }
     }
 }

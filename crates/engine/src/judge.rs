@@ -6,7 +6,7 @@ use std::sync::Arc;
 use palisade_conntrack::{State, Track, TrackHook};
 use palisade_rules::targets::reject::Reject;
 use palisade_rules::{Hook, TableKind};
-use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType};
+use palisade_wire::{Buffer, Packet, Timestamp, complete::complete, link::PacketType};
 
 use crate::host::Around;
 use crate::linear::{self, RawState};
@@ -37,6 +37,11 @@ impl Engine {
         if packet.fragment().is_some() && !self.reassemble[journey.family as usize] {
             return Ok(());
         }
+        let hook = if journey.unfinished {
+            TrackHook::Unfinished
+        } else {
+            hook
+        };
         let track = if journey.raw.untracked {
             Track::untracked()
         } else {
@@ -102,6 +107,7 @@ impl Engine {
             bridge: &journey.bridge,
             made_here: matches!(journey.path, Path::Output | Path::Loopback),
             sender: &journey.sender,
+            unfinished: journey.unfinished,
             now,
         };
         let mut shared = Shared {
@@ -132,7 +138,10 @@ impl Engine {
             journey.link.packet_type = Some(PacketType::Host);
             journey.to_group = false;
         }
-        for asked in shared.copies.into_iter().flatten() {
+        for mut asked in shared.copies.into_iter().flatten() {
+            if journey.unfinished {
+                complete(&mut asked.bytes);
+            }
             let copied = self.send_copy(asked, now);
             if let Some(copies) = &mut journey.copies {
                 copies.extend(copied);
@@ -158,6 +167,7 @@ impl Engine {
                 let reply = reject::answer(
                     with,
                     &journey.buffer.packet(),
+                    journey.unfinished,
                     &self.host,
                     journey.link.packet_type,
                     journey.in_interface.as_deref(),

@@ -21,6 +21,7 @@ use palisade_rules::{Family, TableKind};
 use palisade_wire::{Plain, Timestamp, build, link::PacketType};
 
 use crate::batch::{Arrival, Judged, Port};
+use crate::changed::Changed;
 use crate::outcome::{Ended, Outcome, Path, Verdict};
 use crate::program::ProgramTable;
 use crate::remember::{Asked, Counter, Way};
@@ -188,6 +189,7 @@ impl Engine {
             return Err(Long::Unknown);
         }
         let hook = match way.path {
+            _ if arrival.unfinished => TrackHook::Unfinished,
             Path::Output | Path::Loopback => TrackHook::Output,
             Path::Input | Path::Forward => TrackHook::Prerouting,
         };
@@ -207,6 +209,7 @@ impl Engine {
             direction: Some(direction),
             connection: Some(id),
             mark: way.mark,
+            changed: Changed::default(),
             detail: None,
         };
         if forwarded && way.verdict == Verdict::Accept {

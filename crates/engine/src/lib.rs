@@ -30,6 +30,7 @@
 
 mod append;
 mod batch;
+mod changed;
 mod compiled;
 mod conclude;
 mod extension;
@@ -63,6 +64,7 @@ pub use palisade_rules as rules;
 
 pub use append::AppendError;
 pub use batch::{Arrival, Judged, Port};
+pub use changed::Changed;
 pub use compiled::{ChainShape, Classifier, Fields, Shape};
 pub use host::{Host, Interface};
 pub use input::{Bridge, Input, LinkInfo, Route};

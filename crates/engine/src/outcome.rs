@@ -12,6 +12,7 @@ use palisade_conntrack::{
 use palisade_rules::{Family, Hook, TableKind};
 use palisade_wire::IpError;
 
+use crate::changed::Changed;
 use crate::tee::Copied;
 
 /// The verdict.
@@ -367,6 +368,9 @@ pub struct Outcome {
     /// The packet as it leaves or is delivered, when that is not how it came: put together from
     /// fragments, translated, its time to live lowered. `None` too when it does not pass.
     pub output: Option<Vec<u8>>,
+    /// How the bytes of a packet that passes differ from those that came, or of a datagram that was put together from those
+    /// that it was put together to.
+    pub changed: Changed,
     /// Copies that TEE sent.
     pub copies: Vec<Copied>,
 }

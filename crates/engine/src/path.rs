@@ -39,6 +39,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) out_interface: Option<Arc<str>>,
     pub(crate) link: LinkInfo,
     pub(crate) bridge: Bridge,
+    /// Its transport checksum is still to be filled in.
+    pub(crate) unfinished: bool,
     /// Who made it, while it is on its way out.
     pub(crate) sender: Sender,
     /// The socket that it is for, by its place in the host's list: chosen by TPROXY, or connected.
@@ -86,6 +88,7 @@ impl<'a> Journey<'a> {
             out_interface: None,
             link: LinkInfo::default(),
             bridge: Bridge::default(),
+            unfinished: false,
             sender: Sender::Nobody,
             socket: None,
             track: None,
@@ -210,6 +213,7 @@ impl Engine {
             out_interface,
             link: input.link,
             bridge: input.bridge.clone(),
+            unfinished: input.unfinished,
             sender,
             mark: input.mark,
             foretold,
@@ -526,6 +530,7 @@ impl Engine {
             track: journey.track.clone(),
             raw: journey.raw,
             mark: journey.mark,
+            unfinished: journey.unfinished,
             depth: journey.depth,
             ..Journey::new(Buffer::new(packet, Vec::new()), Path::Input)
         };

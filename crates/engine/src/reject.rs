@@ -18,10 +18,11 @@ const QUOTE_V4: usize = 576 - 20 - 8;
 /// An IPv6 error quotes at most what fits into the minimum MTU (RFC 4443 §2.4 (c)).
 const QUOTE_V6: usize = 1280 - 40 - 8;
 
-/// The answer, or why there is none.
+/// The answer, or why there is none. Of a packet that is `unfinished` the checksum is still to be filled in.
 pub(crate) fn answer(
     with: Reject,
     packet: &Packet<'_>,
+    unfinished: bool,
     host: &Host,
     frame: Option<PacketType>,
     in_interface: Option<&str>,
@@ -37,10 +38,10 @@ pub(crate) fn answer(
         return Err("an answer from a loopback address cannot leave");
     }
     match with {
-        Reject::TcpReset => reset(packet, host),
+        Reject::TcpReset => reset(packet, unfinished, host),
         _ if to_all => Err("it came in a frame to all or to a group"),
-        Reject::Icmp(code) => unreachable_v4(packet, code, host),
-        Reject::Icmp6(code) => unreachable_v6(packet, code, host, in_interface),
+        Reject::Icmp(code) => unreachable_v4(packet, unfinished, code, host),
+        Reject::Icmp6(code) => unreachable_v6(packet, unfinished, code, host, in_interface),
     }
 }
 
@@ -49,7 +50,7 @@ fn group(kind: AddressKind) -> bool {
 }
 
 /// Kernel `nf_send_reset`, `nf_send_reset6`.
-fn reset(packet: &Packet<'_>, host: &Host) -> Result<Vec<u8>, &'static str> {
+fn reset(packet: &Packet<'_>, unfinished: bool, host: &Host) -> Result<Vec<u8>, &'static str> {
     if packet.is_later_fragment() {
         return Err("a later fragment");
     }
@@ -62,7 +63,7 @@ fn reset(packet: &Packet<'_>, host: &Host) -> Result<Vec<u8>, &'static str> {
     if tcp.has(flags::RST) {
         return Err("a reset is not answered with a reset");
     }
-    if !packet.is_truncated() && !packet.transport_checksum_ok(proto::TCP) {
+    if !unfinished && !packet.is_truncated() && !packet.transport_checksum_ok(proto::TCP) {
         return Err("wrong checksum");
     }
     if group(host.kind(packet.destination())) || packet.source().is_multicast() {
@@ -124,11 +125,16 @@ fn error_source(packet: &Packet<'_>, host: &Host) -> IpAddr {
     host.source_towards(packet.source()).unwrap_or(destination)
 }
 
-fn unreachable_v4(packet: &Packet<'_>, code: u8, host: &Host) -> Result<Vec<u8>, &'static str> {
+fn unreachable_v4(
+    packet: &Packet<'_>,
+    unfinished: bool,
+    code: u8,
+    host: &Host,
+) -> Result<Vec<u8>, &'static str> {
     if packet.is_later_fragment() {
         return Err("a later fragment");
     }
-    if bad_checksum(packet) {
+    if !unfinished && bad_checksum(packet) {
         return Err("wrong checksum");
     }
     if group(host.kind(packet.destination())) {
@@ -156,6 +162,7 @@ fn unreachable_v4(packet: &Packet<'_>, code: u8, host: &Host) -> Result<Vec<u8>,
 
 fn unreachable_v6(
     packet: &Packet<'_>,
+    unfinished: bool,
     code: u8,
     host: &Host,
     in_interface: Option<&str>,
@@ -166,7 +173,7 @@ fn unreachable_v6(
     if packet.transport().is_empty() {
         return Err("nothing behind the header");
     }
-    if bad_checksum(packet) {
+    if !unfinished && bad_checksum(packet) {
         return Err("wrong checksum");
     }
     if packet.destination().is_multicast() {

@@ -161,6 +161,7 @@ impl Engine {
                 bridge: asked.bridge,
                 made_here: own,
                 sender: &Sender::Nobody,
+                unfinished: false,
                 now: asked.now,
             };
             let family = asked.packet.family() as usize;

@@ -214,10 +214,11 @@ fn pair(packet: &Packet<'_>, tcp: &Tcp<'_>) -> Pair {
 pub(crate) fn target(
     rule: &Synproxy,
     packet: &Packet<'_>,
+    unfinished: bool,
     cookies: &mut Cookies,
     now: Timestamp,
 ) -> Option<Verdict> {
-    if !packet.is_truncated() && !packet.transport_checksum_ok(proto::TCP) {
+    if !unfinished && !packet.is_truncated() && !packet.transport_checksum_ok(proto::TCP) {
         return Some(Verdict::Drop);
     }
     let Some(tcp) = Tcp::new(packet.transport()) else {

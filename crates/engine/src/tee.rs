@@ -22,7 +22,7 @@ const MOST: usize = 1024;
 pub(crate) struct Asked {
     gateway: IpAddr,
     out_interface: Option<String>,
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     mark: u32,
 }
 

@@ -15,6 +15,7 @@ use palisade_wire::{Buffer, Timestamp, link::PacketType};
 
 use crate::Engine;
 use crate::batch::{Arrival, Judged, PortInfo};
+use crate::changed::Changed;
 use crate::compiled;
 use crate::conclude::Pieces;
 use crate::host::{AddressKind, Host};
@@ -125,16 +126,20 @@ impl Engine {
             hook: if own { Hook::Output } else { Hook::Prerouting },
             visited: 0,
         };
-        let track_hook = if own {
-            TrackHook::Output
-        } else {
-            TrackHook::Prerouting
+        let track_hook = match own {
+            _ if arrival.unfinished => TrackHook::Unfinished,
+            true => TrackHook::Output,
+            false => TrackHook::Prerouting,
         };
         let mut buffer = Buffer::new(packet, std::mem::take(&mut self.scratch));
         let mut raw = RawState::default();
         let mut asked = false;
         let program = &mut self.programs[family as usize];
-        let sender = if own { Sender::Unknown } else { Sender::Nobody };
+        let sender = match &arrival.owner {
+            _ if !own => Sender::Nobody,
+            Some(owner) => Sender::Owner(owner.clone()),
+            None => Sender::Unknown,
+        };
         let end = 'end: {
             for &(hook, kind) in tables(path) {
                 if kind != TableKind::Raw && !asked {
@@ -174,6 +179,7 @@ impl Engine {
                     bridge,
                     made_here: own,
                     sender: &sender,
+                    unfinished: arrival.unfinished,
                     now,
                 };
                 let mut shared = Shared {
@@ -239,6 +245,7 @@ impl Engine {
                     sender,
                     mark: on.mark,
                     visited: on.visited,
+                    unfinished: arrival.unfinished,
                     raw,
                     wired,
                     ..Journey::new(buffer, on.path)
@@ -273,6 +280,7 @@ impl Engine {
             direction: track.and_then(|t| t.connection.map(|_| t.direction)),
             connection: track.and_then(|t| t.connection),
             mark: on.mark,
+            changed: Changed::default(),
             detail: None,
         };
         if let Some(track) = &on.track {

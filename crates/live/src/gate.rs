@@ -96,6 +96,8 @@ impl Gate {
             arrivals.push(Arrival {
                 link: frame.link,
                 mark: frame.mark,
+                owner: frame.owner.take(),
+                unfinished: frame.unfinished,
                 ..Arrival::new(bytes, frame.port)
             });
             judged.push(&mut frame.judged);

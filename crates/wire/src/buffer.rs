@@ -68,6 +68,12 @@ impl<'a> Buffer<'a> {
         }
     }
 
+    /// The bytes as they came, from the IP header on.
+    #[inline]
+    pub fn original(&self) -> &'a [u8] {
+        self.original
+    }
+
     /// Whether a copy was made: the bytes may differ from those that came.
     #[inline]
     pub fn changed(&self) -> bool {

@@ -10,6 +10,7 @@
 pub mod buffer;
 pub mod build;
 pub mod checksum;
+pub mod complete;
 pub mod gre;
 pub mod icmp;
 pub mod ip;

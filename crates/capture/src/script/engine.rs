@@ -195,6 +195,7 @@ pub fn input<'a>(sent: &'a Sent<'_>) -> Input<'a> {
             group: sent.owner.1,
             ..Owner::default()
         }),
+        unfinished: false,
     }
 }
 

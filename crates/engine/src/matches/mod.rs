@@ -56,6 +56,8 @@ pub(crate) struct Facts<'a> {
     /// Made by a program of this host.
     pub(crate) made_here: bool,
     pub(crate) sender: &'a Sender,
+    /// Its transport checksum is still to be filled in.
+    pub(crate) unfinished: bool,
     pub(crate) now: Timestamp,
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn apply(
         Target::Synproxy(rule) => {
             let packet = buffer.packet();
             let cookies = &mut shared.states.cookies;
-            synproxy::target(rule, &packet, cookies, facts.now)
+            synproxy::target(rule, &packet, facts.unfinished, cookies, facts.now)
                 .map_or(Applied::Nothing, Applied::Ends)
         }
         Target::Set(rule) => sets::set(rule, buffer, facts, shared),
@@ -83,7 +83,7 @@ pub(crate) fn apply(
         Target::Tos(rule) => rewrite::tos(rule.value, rule.mask, buffer),
         Target::Dscp(rule) => rewrite::dscp(rule.0, buffer),
         Target::Ecn(rule) => rewrite::ecn(*rule, buffer),
-        Target::Checksum(_) => rewrite::fill_checksum(buffer, facts.made_here),
+        Target::Checksum(_) => rewrite::fill_checksum(buffer, facts.made_here || facts.unfinished),
         Target::Tcpmss(rule) => tcp_options::mss(*rule, buffer, facts),
         Target::Tcpoptstrip(rule) => tcp_options::strip(&rule.0, buffer),
         other if leaves_alone(other) => {

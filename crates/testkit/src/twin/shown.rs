@@ -6,7 +6,7 @@ use std::sync::Arc;
 use palisade_capture::report::MatchedRule;
 use palisade_conntrack::{ConnId, Direction, State, Track};
 use palisade_engine::{
-    Effect, Engine, Judged, LinkInfo, Observer, Outcome, Route, RuleRef, Verdict, Visit,
+    Changed, Effect, Engine, Judged, LinkInfo, Observer, Outcome, Route, RuleRef, Verdict, Visit,
 };
 use palisade_rules::TableKind;
 use palisade_wire::Packet;
@@ -100,6 +100,7 @@ pub struct Shown {
     direction: Option<Direction>,
     id: Option<ConnId>,
     mark: u32,
+    changed: Changed,
     /// As it leaves; `None` when it does not.
     leaves: Option<Vec<u8>>,
     /// Everything else, where it is told.
@@ -125,6 +126,7 @@ impl Shown {
             direction: outcome.direction,
             id: outcome.id,
             mark: outcome.mark,
+            changed: outcome.changed,
             leaves: leaves(outcome.verdict, bytes),
             detail: Some(Box::new(outcome)),
         }
@@ -138,6 +140,7 @@ impl Shown {
             direction,
             connection,
             mark,
+            changed,
             detail,
         } = judged;
         let output = detail.as_ref().and_then(|d| d.output.as_deref());
@@ -147,6 +150,7 @@ impl Shown {
             direction,
             id: connection,
             mark,
+            changed,
             leaves: leaves(verdict, output.unwrap_or(bytes)),
             detail,
         }
@@ -193,6 +197,7 @@ impl Shown {
             direction,
             id,
             mark,
+            changed,
             leaves,
             detail,
         } = self;
@@ -201,6 +206,7 @@ impl Shown {
         differ("state", state, &other.state, &mut all);
         differ("direction", direction, &other.direction, &mut all);
         differ("mark", mark, &other.mark, &mut all);
+        differ("changed", changed, &other.changed, &mut all);
         differ(
             "has a connection",
             &id.is_some(),
@@ -240,6 +246,7 @@ fn outcomes(a: &Outcome, b: &Outcome, all: &mut Vec<String>) {
         direction: _,
         id: _,
         mark: _,
+        changed: _,
         output: _,
         // How many rules are visited is the evaluator's own affair.
         visited: _,
