@@ -23,6 +23,13 @@
 pub mod backend;
 mod clock;
 mod gate;
+#[cfg(target_os = "linux")]
+mod leaving;
+#[cfg(target_os = "linux")]
+pub mod netlink;
+
+#[cfg(target_os = "linux")]
+pub mod wire;
 
 pub use backend::{Backend, Batch, Capabilities, Frame};
 pub use clock::Clock;

@@ -105,6 +105,11 @@ impl Batch {
         &mut self.frames[..self.filled]
     }
 
+    /// Whether no packet more has room.
+    pub fn is_full(&self) -> bool {
+        self.filled == BATCH
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.filled == 0
