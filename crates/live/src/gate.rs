@@ -1,39 +1,15 @@
 //! Who decides: the engine behind a lock.
 
-use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
-use palisade_engine::{Arrival, Bridge, Engine, Judged, Port, Route, Verdict};
+use palisade_engine::{Arrival, Bridge, Engine, Judged, Port, Route};
 use palisade_wire::Timestamp;
 
-use crate::backend::{Backend, Batch};
+use crate::backend::Batch;
 use crate::clock::Clock;
-
-/// Packets and bytes by what became of them.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// By verdict, in the order of [`Verdict`]: packets, bytes.
-    counts: [[AtomicU64; 2]; 6],
-}
-
-impl Tally {
-    fn add(&self, verdict: Verdict, bytes: usize) {
-        let [packets, all] = &self.counts[verdict as usize];
-        packets.fetch_add(1, Ordering::Relaxed);
-        all.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// Packets and bytes with a verdict so far.
-    pub fn of(&self, verdict: Verdict) -> (u64, u64) {
-        let [packets, bytes] = &self.counts[verdict as usize];
-        (
-            packets.load(Ordering::Relaxed),
-            bytes.load(Ordering::Relaxed),
-        )
-    }
-}
+use crate::tally::{Counted, Tally};
 
 /// The engine behind a lock, with its clock and what it has counted.
 #[derive(Debug)]
@@ -104,36 +80,34 @@ impl Gate {
         }
         let mut engine = self.lock();
         let now = self.now();
+        let begun = Instant::now();
+        #[cfg(test)]
+        assert!(arrivals.iter().all(|a| a.mark != FAULT), "a packet's fault");
         engine.process_batch(&mut arrivals, now);
+        let took = begun.elapsed();
         drop(engine);
+        let mut counted = Counted::default();
         for (arrival, judged) in arrivals.into_iter().zip(judged) {
             *judged = arrival.judged;
-            self.tally.add(judged.verdict, arrival.bytes.len());
+            counted.add(judged, arrival.bytes.len());
         }
+        self.tally.add(&counted, took);
     }
 
-    /// A panic in a worker leaves an engine whose invariants hold packet by packet: the next one is judged by it.
+    /// Counts a panic that left `lost` packets without a verdict.
+    pub(crate) fn panicked(&self, lost: usize) {
+        self.tally.panicked(lost);
+    }
+
+    /// A panic poisons the lock, which is passed over: safe Rust leaves an engine that is whole in memory, and at worst a
+    /// connection half made. The alternatives are to end (by one packet that finds a fault, again and again) or to begin
+    /// with an empty table, which ends all connections. How often workers may panic is bounded: see
+    /// [`worker`](crate::worker).
     fn lock(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How long a worker waits for packets before it looks whether it is to end.
-const WAIT: Duration = Duration::from_millis(200);
-
-/// Lets the packets of a backend be judged until the gate stops.
-///
-/// # Errors
-/// The backend cannot go on.
-pub fn work(gate: &Gate, backend: &mut dyn Backend) -> io::Result<()> {
-    let mut batch = Batch::new();
-    while !gate.stopping() {
-        batch.clear();
-        backend.receive(&mut batch, WAIT)?;
-        if !batch.is_empty() {
-            gate.judge(&mut batch);
-            backend.conclude(&mut batch)?;
-        }
-    }
-    Ok(())
-}
+/// The mark of a packet that panics.
+#[cfg(test)]
+pub(crate) const FAULT: u32 = 0xfa17;

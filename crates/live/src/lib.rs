@@ -11,7 +11,7 @@
 //!
 //! # Life cycle
 //! A [`Gate`] is made from an engine and lives as long as the process. Each worker thread owns a backend and hands its
-//! batches to the gate ([`work`]). Rules are swapped in the gate between two batches, so that no packet is judged by half a
+//! batches to the gate ([`Workers`], [`work`]). Rules are swapped in the gate between two batches, so that no packet is judged by half a
 //! ruleset.
 //!
 //! # Locking
@@ -27,10 +27,16 @@ mod gate;
 mod leaving;
 #[cfg(target_os = "linux")]
 pub mod netlink;
-
+pub mod spool;
+pub mod tally;
+#[cfg(target_os = "linux")]
+pub mod tun;
 #[cfg(target_os = "linux")]
 pub mod wire;
+pub mod worker;
 
 pub use backend::{Backend, Batch, Capabilities, Frame};
 pub use clock::Clock;
-pub use gate::{Gate, Tally, work};
+pub use gate::Gate;
+pub use tally::Tally;
+pub use worker::{Workers, work};

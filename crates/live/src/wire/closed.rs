@@ -9,8 +9,8 @@
 //! ```
 //!
 //! # Life cycle
-//! Made before the first frame is taken, removed when the wire ends in order. It outlives a process that is killed: then nobody
-//! hands frames on, and the host still does not see them. A new start replaces it.
+//! Made before the first frame is taken; removed only when somebody says so. It outlives its process, however that ends: then
+//! nobody hands frames on, and the host does not see them either. A new start replaces it.
 
 use std::io;
 
@@ -45,48 +45,41 @@ mod attribute {
     pub(super) const HOOK_DEVICE: u16 = 3;
 }
 
-/// The table, for as long as the value lives.
-#[derive(Debug)]
-pub(crate) struct Closed {
-    name: String,
+/// Makes the table for two interfaces; one that a predecessor left is replaced.
+pub(crate) fn close(ends: [&Interface; 2]) -> io::Result<()> {
+    let name = name(ends.map(|end| end.name.as_str()));
+    let mut orders = Orders::new()?;
+    orders.table(NEW_TABLE, flag::CREATE, &name);
+    orders.table(DELETE_TABLE, 0, &name);
+    orders.table(NEW_TABLE, flag::CREATE, &name);
+    for (end, chain) in ends.iter().zip(["a", "b"]) {
+        orders
+            .begin(NEW_CHAIN, flag::CREATE)
+            .text(attribute::CHAIN_TABLE, &name)
+            .text(attribute::CHAIN_NAME, chain)
+            .nest(attribute::CHAIN_HOOK, |hook| {
+                hook.be32(attribute::HOOK_NUMBER, INGRESS)
+                    .be32(attribute::HOOK_PRIORITY, PRIORITY as u32)
+                    .text(attribute::HOOK_DEVICE, &end.name);
+            })
+            .be32(attribute::CHAIN_POLICY, DROP)
+            .text(attribute::CHAIN_KIND, "filter");
+    }
+    orders.commit()
 }
 
-impl Closed {
-    /// Makes the table for two interfaces; one that a predecessor left is replaced.
-    pub(crate) fn new(ends: [&Interface; 2]) -> io::Result<Self> {
-        let name = format!("palisade-{}-{}", ends[0].name, ends[1].name);
-        let mut orders = Orders::new()?;
-        orders.table(NEW_TABLE, flag::CREATE, &name);
-        orders.table(DELETE_TABLE, 0, &name);
-        orders.table(NEW_TABLE, flag::CREATE, &name);
-        for (end, chain) in ends.iter().zip(["a", "b"]) {
-            orders
-                .begin(NEW_CHAIN, flag::CREATE)
-                .text(attribute::CHAIN_TABLE, &name)
-                .text(attribute::CHAIN_NAME, chain)
-                .nest(attribute::CHAIN_HOOK, |hook| {
-                    hook.be32(attribute::HOOK_NUMBER, INGRESS)
-                        .be32(attribute::HOOK_PRIORITY, PRIORITY as u32)
-                        .text(attribute::HOOK_DEVICE, &end.name);
-                })
-                .be32(attribute::CHAIN_POLICY, DROP)
-                .text(attribute::CHAIN_KIND, "filter");
-        }
-        orders.commit()?;
-        Ok(Closed { name })
+/// Removes it; that there is none is no error.
+pub(crate) fn open(ends: [&str; 2]) -> io::Result<()> {
+    let mut orders = Orders::new()?;
+    orders.table(DELETE_TABLE, 0, &name(ends));
+    match orders.commit() {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        done => done,
     }
 }
 
-impl Drop for Closed {
-    fn drop(&mut self) {
-        let removed = Orders::new().and_then(|mut orders| {
-            orders.table(DELETE_TABLE, 0, &self.name);
-            orders.commit()
-        });
-        if let Err(error) = removed {
-            tracing::debug!("nf_tables: table netdev {} stays: {error}", self.name);
-        }
-    }
+fn name(ends: [&str; 2]) -> String {
+    format!("palisade-{}-{}", ends[0], ends[1])
 }
 
 /// Orders that are carried out together or not at all.

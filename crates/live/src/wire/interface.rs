@@ -90,6 +90,46 @@ pub(crate) fn index(name: &str) -> Option<u32> {
     u32::try_from(unsafe { request.ifr_ifru.ifru_ifindex }).ok()
 }
 
+/// The largest packet that an interface takes, in bytes behind its link header.
+pub(crate) fn mtu(name: &str) -> io::Result<usize> {
+    let mut asked = request(name)?;
+    ask(&asking()?, libc::SIOCGIFMTU as libc::Ioctl, &mut asked)?;
+    // SAFETY: the order fills in the MTU.
+    Ok(usize::try_from(unsafe { asked.ifr_ifru.ifru_mtu }).unwrap_or_default())
+}
+
+/// Brings an interface up, if it is not.
+pub(crate) fn bring_up(name: &str) -> io::Result<()> {
+    let fd = asking()?;
+    let mut asked = request(name)?;
+    ask(&fd, libc::SIOCGIFFLAGS as libc::Ioctl, &mut asked)?;
+    // SAFETY: the order fills in the flags.
+    let flags = unsafe { asked.ifr_ifru.ifru_flags };
+    if i32::from(flags) & libc::IFF_UP == 0 {
+        asked.ifr_ifru.ifru_flags = flags | libc::IFF_UP as i16;
+        ask(&fd, libc::SIOCSIFFLAGS as libc::Ioctl, &mut asked)?;
+    }
+    Ok(())
+}
+
+/// Attaches a descriptor of `/dev/net/tun` to the interface of this name, which is made if it is not there; the name it has.
+pub(crate) fn tun(fd: &OwnedFd, name: &str, flags: i32) -> io::Result<String> {
+    let mut asked = request(name)?;
+    asked.ifr_ifru.ifru_flags = flags as i16;
+    ask(fd, libc::TUNSETIFF, &mut asked)?;
+    Ok(tun_flags(fd)?.0)
+}
+
+/// The name and the flags of the TUN interface that a descriptor is attached to.
+pub(crate) fn tun_flags(fd: &OwnedFd) -> io::Result<(String, i32)> {
+    let mut asked = request("-")?;
+    ask(fd, libc::TUNGETIFF, &mut asked)?;
+    let name: Vec<u8> = asked.ifr_name.iter().map(|c| *c as u8).collect();
+    // SAFETY: the order fills in the flags.
+    let flags = unsafe { asked.ifr_ifru.ifru_flags };
+    Ok((crate::netlink::text(&name), i32::from(flags as u16)))
+}
+
 impl Interface {
     /// Looks at an interface, and brings it up.
     ///
@@ -113,24 +153,14 @@ impl Interface {
         if master(index).map_err(|e| failed("asking about it", e))? {
             return Err(WireError::Enslaved(name.to_owned()));
         }
-        ask(&fd, libc::SIOCGIFMTU as libc::Ioctl, &mut asked).map_err(|e| failed("its MTU", e))?;
-        // SAFETY: the order fills in the MTU.
-        let mtu = unsafe { asked.ifr_ifru.ifru_mtu };
-        ask(&fd, libc::SIOCGIFFLAGS as libc::Ioctl, &mut asked)
-            .map_err(|e| failed("its flags", e))?;
-        // SAFETY: the order fills in the flags.
-        let flags = unsafe { asked.ifr_ifru.ifru_flags };
-        if i32::from(flags) & libc::IFF_UP == 0 {
-            asked.ifr_ifru.ifru_flags = flags | libc::IFF_UP as i16;
-            ask(&fd, libc::SIOCSIFFLAGS as libc::Ioctl, &mut asked)
-                .map_err(|e| failed("bringing it up", e))?;
-        }
+        let mtu = mtu(name).map_err(|e| failed("its MTU", e))?;
+        bring_up(name).map_err(|e| failed("bringing it up", e))?;
         let said = |order| ethtool(&fd, name, [order, 0]).map_or(0, |d| d[1]);
         let flags = said(ethtool::FLAGS);
         Ok(Interface {
             name: name.to_owned(),
             index,
-            mtu: usize::try_from(mtu).unwrap_or_default(),
+            mtu,
             queues: queues(&fd, name),
             tags_off: flags & ethtool::TAGS_OFF != 0,
             merges: flags & ethtool::LRO != 0 || said(ethtool::GRO) != 0,

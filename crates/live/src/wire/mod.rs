@@ -11,15 +11,15 @@
 //!
 //! # Life cycle
 //! [`Wire::open`] looks at the interfaces, keeps the host's stack from them and opens both. When an interface goes away, the
-//! wire waits until both are there again, and nothing passes meanwhile. One that is only down is waited for as it is. Dropped in order,
-//! it gives the interfaces back; killed, it leaves them closed.
+//! wire waits until both are there again, and nothing passes meanwhile. One that is only down is waited for as it is. When the wire
+//! ends, however it ends, the host's stack stays kept from the interfaces, until [`give_back`].
 //!
 //! # Bounds
 //! Rings and buffers have fixed sizes, stated in `xdp/` and `packet.rs`. What comes while they are full is lost, as on a wire.
 
 mod closed;
 mod frame;
-mod interface;
+pub(crate) mod interface;
 mod packet;
 pub(crate) mod sys;
 pub(crate) mod vnet;
@@ -36,7 +36,6 @@ use palisade_wire::link::ethertype;
 use crate::backend::{Backend, Batch, Capabilities, Frame};
 use crate::gate::Gate;
 use crate::leaving::{Leaving, leaving};
-use closed::Closed;
 use frame::Held;
 use interface::Interface;
 use packet::Packets;
@@ -129,10 +128,8 @@ enum Ends {
 /// What is there while both interfaces are.
 #[derive(Debug)]
 struct Open {
-    // Dropped first: nothing is taken any more when the host's stack sees the interfaces again.
     ends: Ends,
     interfaces: [Interface; 2],
-    _closed: Option<Closed>,
 }
 
 /// How a frame of the batch came.
@@ -169,7 +166,10 @@ impl Wire {
     /// # Errors
     /// An interface is missing or cannot be an end, or neither way of taking frames can be had.
     pub fn open(options: WireOptions, gate: &Gate) -> Result<Self, WireError> {
-        let (open, notes) = open(&options)?;
+        let (open, notes) = open(&options).inspect_err(|_| {
+            // Nothing is closed by a start that failed.
+            let _ = give_back(&options.ends);
+        })?;
         let names = options
             .ends
             .each_ref()
@@ -269,6 +269,14 @@ impl Wire {
     }
 }
 
+/// Gives the interfaces of a wire that has ended back to the host's own stack.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn give_back(ends: &[String; 2]) -> io::Result<()> {
+    closed::open([&ends[0], &ends[1]])
+}
+
 /// Opens both ends in the best way there is; what is worth telling about it.
 fn open(options: &WireOptions) -> Result<(Open, Vec<String>), WireError> {
     let [a, b] = &options.ends;
@@ -297,7 +305,7 @@ fn open(options: &WireOptions) -> Result<(Open, Vec<String>), WireError> {
         }
     }
     let ends = [&interfaces[0], &interfaces[1]];
-    let closed = Closed::new(ends);
+    let closed = closed::close(ends);
     let by_xdp = match options.by {
         By::Packet => None,
         by => match Xdp::open(ends, by == By::Xdp) {
@@ -312,26 +320,22 @@ fn open(options: &WireOptions) -> Result<(Open, Vec<String>), WireError> {
             }
         },
     };
-    let (ends, closed) = match (by_xdp, closed) {
-        (Some(xdp), Ok(closed)) => (Ends::Xdp(Box::new(xdp)), Some(closed)),
-        (Some(xdp), Err(error)) => {
-            notes.push(format!(
-                "when Palisade is killed, the host's own stack sees what comes in (nf_tables, family netdev: {error})"
-            ));
-            (Ends::Xdp(Box::new(xdp)), None)
+    let ends = match (by_xdp, closed) {
+        (Some(xdp), closed) => {
+            if let Err(error) = closed {
+                notes.push(format!(
+                    "when Palisade ends, the host's own stack sees what comes in (nf_tables, family netdev: {error})"
+                ));
+            }
+            Ends::Xdp(Box::new(xdp))
         }
         (None, closed) => {
-            let closed = closed.map_err(WireError::Open)?;
+            closed.map_err(WireError::Open)?;
             let open = |i| Packets::open(i).map_err(WireError::Packet);
-            let both = [open(&interfaces[0])?, open(&interfaces[1])?];
-            (Ends::Packet(Box::new(both)), Some(closed))
+            Ends::Packet(Box::new([open(&interfaces[0])?, open(&interfaces[1])?]))
         }
     };
-    let open = Open {
-        ends,
-        interfaces,
-        _closed: closed,
-    };
+    let open = Open { ends, interfaces };
     Ok((open, notes))
 }
 

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::boot::BootPolicy;
+use super::log::{LogFormat, LogLevel};
+use super::supervise::OnStop;
 use crate::args::{Color, ToolsArgument};
 
 /// `palisade run`.
@@ -11,6 +14,10 @@ use crate::args::{Color, ToolsArgument};
 pub struct RunArguments {
     #[command(flatten)]
     pub backend: BackendArguments,
+    #[command(flatten)]
+    pub wire: WireArguments,
+    #[command(flatten)]
+    pub daemon: DaemonArguments,
     /// Rules: an iptables-save file or a script of iptables and ip6tables commands.
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
@@ -44,7 +51,62 @@ pub struct BackendArguments {
     /// Packets between two interfaces, as a bump in the wire.
     #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1)]
     pub wire: Vec<String>,
-    /// Packets of a tunnel interface.
-    #[arg(long, value_name = "NAME")]
-    pub tun: Option<String>,
+    /// Packets of a tunnel interface: what the host sends into it comes out of it again, or out of another (docs/live-wire.md).
+    #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',', num_args = 1)]
+    pub tun: Vec<String>,
+}
+
+/// How a wire is made (`--wire`).
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of --wire")]
+pub struct WireArguments {
+    /// By what frames are taken.
+    #[arg(long, value_enum, default_value = "best")]
+    pub wire_by: ByArgument,
+    /// What passes that is not IP.
+    #[arg(long, value_enum, default_value = "arp")]
+    pub non_ip: NonIpArgument,
+    /// Tell both interfaces to leave VLAN tags in frames and not to put segments together (rxvlan, lro and gro of ethtool).
+    #[arg(long)]
+    pub offloads_off: bool,
+}
+
+/// By what frames are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ByArgument {
+    /// AF_XDP where the driver has it and nothing is lost by it, else AF_PACKET.
+    Best,
+    /// AF_XDP.
+    Xdp,
+    /// AF_PACKET.
+    Packet,
+}
+
+/// What passes that is not IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum NonIpArgument {
+    /// ARP.
+    Arp,
+    /// Everything, LLDP, 802.1X and spanning tree too.
+    All,
+    /// Nothing.
+    None,
+}
+
+/// How it runs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub struct DaemonArguments {
+    /// What to do when the rules cannot be read or have errors.
+    #[arg(long, value_enum, default_value = "refuse")]
+    pub boot_policy: BootPolicy,
+    /// What packets meet after a stop that was asked for.
+    #[arg(long, value_enum, default_value = "open")]
+    pub on_stop: OnStop,
+    /// How messages are written to standard error.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub log_format: LogFormat,
+    /// Which messages are written.
+    #[arg(long, value_enum, default_value = "info")]
+    pub log_level: LogLevel,
 }

@@ -1,79 +1,75 @@
 //! `palisade run`: rules over live traffic.
+//!
+//! # Life cycle
+//! In this order, so that nothing passes that was not judged: rules are read and compiled; the backends are opened, by which
+//! packets begin to wait; threads are made, first those that write, last the workers; then whoever started it is told.
+//! An error on the way ends it; what backends made outside the process stays, which is a closed gate.
 
 mod args;
+mod backends;
+mod boot;
+mod log;
+mod notify;
+mod supervise;
+mod tun;
+mod wire;
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
-use palisade_engine::conntrack::Config;
-use palisade_engine::{Engine, Host, Setup};
-use palisade_live::{Backend, Gate, work};
-use palisade_rules::Family;
+use anyhow::{Context, Result};
+use palisade_live::{Gate, Workers};
 
 use crate::Exit;
-use crate::output::Paint;
-use crate::{rules, sets};
-use args::BackendArguments;
 pub use args::RunArguments;
+use backends::Backends;
+use log::Log;
+use notify::Manager;
+use supervise::{Event, Supervisor};
 
 /// Starts, and goes on until it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<Exit> {
-    let Some(setup) = setup(arguments)? else {
+    let daemon = &arguments.daemon;
+    // Before any thread.
+    supervise::block_signals()?;
+    let mut log = Log::new(daemon.log_format, daemon.log_level)?;
+    let manager = Manager::of_environment();
+    let Some(booted) = boot::engine(arguments)? else {
         return Ok(Exit::BadInput);
     };
-    let gate = Arc::new(Gate::new(Engine::new(setup)?));
-    let workers: Vec<_> = backends(&arguments.backend, &gate)?
-        .into_iter()
-        .map(|mut backend| {
-            let gate = Arc::clone(&gate);
-            std::thread::spawn(move || work(&gate, backend.as_mut()))
-        })
-        .collect();
-    for worker in workers {
-        match worker.join() {
-            Ok(ended) => ended?,
-            Err(_) => bail!("a worker died"),
+    let gate = Arc::new(Gate::new(booted.engine));
+    let Backends {
+        workers,
+        installation,
+    } = backends::open(arguments, &gate)?;
+    for backend in &workers {
+        let capabilities = backend.capabilities();
+        tracing::debug!(backend = capabilities.name, "opened");
+    }
+    if let Some(backend) = workers.first() {
+        for note in backend.capabilities().notes {
+            tracing::warn!("{note}");
         }
     }
+    log.start().context("a thread for the log")?;
+    let (handle, events) = supervise::events();
+    supervise::listen(handle.clone())?;
+    let ended = handle.clone();
+    let workers = Workers::start(&gate, workers, move |worker| {
+        ended.tell(Event::WorkerEnded(worker));
+    })
+    .context("threads for workers")?;
+    let policy = booted.policy.map(boot::BootPolicy::name);
+    manager.ready();
+    tracing::info!(workers = workers.len(), "packets are judged");
+    let supervisor = Supervisor {
+        gate,
+        workers,
+        installation,
+        events,
+        manager,
+        on_stop: daemon.on_stop,
+        policy,
+    };
+    supervisor.run()?;
     Ok(Exit::Yes)
-}
-
-/// What the engine is made of; `None` when the rules have errors, which were told.
-fn setup(arguments: &RunArguments) -> Result<Option<Setup>> {
-    let paint = Paint::stderr(arguments.color);
-    let mut conntrack = Config::default();
-    for setting in &arguments.sysctl {
-        let Some((name, value)) = setting.split_once('=') else {
-            bail!("--sysctl {setting}: NAME=VALUE is needed");
-        };
-        conntrack.set(name, value)?;
-    }
-    let Ok(ipsets) = sets::read(&arguments.ipset, paint)? else {
-        return Ok(None);
-    };
-    let mut setup = Setup {
-        conntrack,
-        host: Host::default(),
-        ipsets: ipsets.unwrap_or_default(),
-        ..Setup::default()
-    };
-    for (path, family) in [
-        (&arguments.rules, Family::V4),
-        (&arguments.rules6, Family::V6),
-    ] {
-        let Some(path) = path else { continue };
-        let file = rules::read(path, family)?;
-        rules::tell(&file, path, palisade_rules::Severity::Error, paint);
-        if file.parsed.has_errors() {
-            return Ok(None);
-        }
-        setup.rules4 = file.parsed.v4.or(setup.rules4);
-        setup.rules6 = file.parsed.v6.or(setup.rules6);
-    }
-    Ok(Some(setup))
-}
-
-/// The backends that were asked for, one a worker.
-fn backends(arguments: &BackendArguments, _gate: &Arc<Gate>) -> Result<Vec<Box<dyn Backend>>> {
-    bail!("not here yet: {arguments:?}")
 }
