@@ -140,7 +140,7 @@ impl Packets {
                 return;
             };
             if self.left.is_none()
-                && status.load(Ordering::Acquire) & libc::TP_STATUS_USER as u32 == 0
+                && status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0
             {
                 return;
             }
@@ -167,7 +167,7 @@ impl Packets {
             }
             self.left = None;
             fence(Ordering::Release);
-            status.store(libc::TP_STATUS_KERNEL as u32, Ordering::Release);
+            status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
             self.block = (self.block + 1) % BLOCKS;
         }
     }
@@ -266,8 +266,8 @@ impl<'a> Received<'a> {
         let frame = bytes.get(start..start.checked_add(kept)?)?;
         let undone = Undone::read(bytes.get(start.checked_sub(HEADER)?..start)?);
         let status = number(head, header::STATUS);
-        let vlan = (status & libc::TP_STATUS_VLAN_VALID as u32 != 0).then(|| {
-            let kind = match status & libc::TP_STATUS_VLAN_TPID_VALID as u32 {
+        let vlan = (status & libc::TP_STATUS_VLAN_VALID != 0).then(|| {
+            let kind = match status & libc::TP_STATUS_VLAN_TPID_VALID {
                 0 => palisade_wire::link::ethertype::VLAN,
                 _ => short(head, header::VLAN_KIND),
             };
@@ -322,7 +322,7 @@ mod tests {
         bytes[12..16].copy_from_slice(&14u32.to_ne_bytes());
         bytes[16..20].copy_from_slice(&14u32.to_ne_bytes());
         bytes[20..24].copy_from_slice(
-            &((libc::TP_STATUS_VLAN_VALID | libc::TP_STATUS_VLAN_TPID_VALID) as u32).to_ne_bytes(),
+            &((libc::TP_STATUS_VLAN_VALID | libc::TP_STATUS_VLAN_TPID_VALID)).to_ne_bytes(),
         );
         bytes[24..26].copy_from_slice(&80u16.to_ne_bytes());
         bytes[32..36].copy_from_slice(&5u32.to_ne_bytes());

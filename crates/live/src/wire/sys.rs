@@ -163,7 +163,7 @@ impl Mapping {
 
     /// A number in it that both sides write; `None` beyond its end or where no number can lie.
     pub(crate) fn number(&self, offset: usize) -> Option<&AtomicU32> {
-        let inside = offset.checked_add(4)? <= self.length && offset % 4 == 0;
+        let inside = offset.checked_add(4)? <= self.length && offset.is_multiple_of(4);
         // SAFETY: four aligned bytes within the mapping, which lives as long as the reference.
         inside.then(|| unsafe { AtomicU32::from_ptr(self.at.as_ptr().add(offset).cast()) })
     }
