@@ -62,6 +62,14 @@ impl Slab {
         }
     }
 
+    /// Holds traffic from now on.
+    pub(crate) fn count_traffic(&mut self) {
+        if !self.counted {
+            self.counted = true;
+            self.traffic = vec![vec![Default::default(); CHUNK]; self.chunks.len()];
+        }
+    }
+
     /// Slots, free ones included.
     pub(crate) fn slots(&self) -> usize {
         self.slots

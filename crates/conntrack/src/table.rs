@@ -130,6 +130,13 @@ impl Conntrack {
         &self.config
     }
 
+    /// Counts the traffic of connections from now on (kernel `nf_ct_set_acct`). Those that there are begin with nothing;
+    /// the kernel never counts theirs.
+    pub fn count_traffic(&mut self) {
+        self.config.acct = 1;
+        self.slab.count_traffic();
+    }
+
     /// The timeout policy of a name, for a [`Template`].
     pub fn policy(&self, name: &str) -> Option<PolicyId> {
         self.policies.find(name)

@@ -1,7 +1,7 @@
 //! Palisade on live traffic.
 //!
 //! Three things, kept apart: where packets come from and what may be done with them ([`backend`]), who decides
-//! ([`Gate`], the engine behind one lock), and who may ask and change (the control socket).
+//! ([`Gate`], the engine behind one lock), and who may ask and change ([`control`]).
 //!
 //! ```text
 //! backend.receive -> Batch -> Gate::judge -> Batch -> backend.conclude
@@ -22,11 +22,18 @@
 
 pub mod backend;
 mod clock;
+#[cfg(target_os = "linux")]
+pub mod control;
 mod gate;
 #[cfg(target_os = "linux")]
 mod leaving;
+pub mod metrics;
 #[cfg(target_os = "linux")]
 pub mod netlink;
+#[cfg(target_os = "linux")]
+pub mod privileges;
+#[cfg(target_os = "linux")]
+pub mod seccomp;
 pub mod spool;
 pub mod tally;
 #[cfg(target_os = "linux")]

@@ -27,6 +27,12 @@ pub enum Command {
     Bench(Box<BenchArguments>),
     /// Enforce rules on live traffic.
     Run(Box<crate::run::RunArguments>),
+    /// How a running palisade does: backend, packets by verdict, rules, connections.
+    Status(crate::control::StatusArguments),
+    /// The rules of a running palisade with their counters, as iptables-save -c.
+    Rules(crate::control::RulesArguments),
+    /// Stop a running palisade.
+    Stop(crate::control::StopArguments),
     /// Help for a command, or for a match or target of the language: help match recent, help matches.
     Help(HelpArguments),
     /// Completions for a shell: palisade completions bash.

@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod check;
 mod completions;
+mod control;
 mod diagnostics;
 mod expression;
 mod help;
@@ -53,6 +54,9 @@ fn main() -> ExitCode {
         Command::Fmt(fmt) => rules::fmt(fmt),
         Command::Bench(bench) => bench::run(bench),
         Command::Run(run) => run::run(run),
+        Command::Status(status) => control::status(status),
+        Command::Rules(rules) => control::rules(rules),
+        Command::Stop(stop) => control::stop(stop),
         Command::Help(words) => help::run(words),
         Command::Completions(shell) => completions::run(shell),
         Command::Iptables(line) => programs::run(line, Program::Tables, Family::V4),

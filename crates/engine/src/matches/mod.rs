@@ -224,7 +224,10 @@ pub(crate) fn evaluate(
                 .into()
         }
         Match::Rateest(rule) => shared.states.estimators.compare(rule, context.now).into(),
-        Match::Time(rule) => time::time(rule, context.now, context.host.minutes_west).into(),
+        Match::Time(rule) => {
+            let wall = shared.states.wall(context.now);
+            time::time(rule, wall, context.host.minutes_west).into()
+        }
         Match::Cpu(rule) => match processor(rule.0.value, context.host.processors) {
             Some(here) => rule.0.apply(here).into(),
             None => Answer::Unknown,

@@ -113,9 +113,14 @@ impl Socket {
     /// What the kernel answers to the first of them that it refuses.
     pub fn order(&mut self, message: &Message, last: u32) -> io::Result<()> {
         self.send(message)?;
+        let first = messages(message.bytes())
+            .next()
+            .map_or(last, |m| m.sequence);
         for _ in 0..MOST {
             for received in self.receive()? {
-                match received.error() {
+                // Of orders that were refused together, each is answered: others are of those before these.
+                let own = received.sequence.wrapping_sub(first) <= last.wrapping_sub(first);
+                match received.error().filter(|_| own) {
                     Some(0) if received.sequence == last => return Ok(()),
                     Some(0) | None => {}
                     Some(code) => return Err(io::Error::from_raw_os_error(code)),

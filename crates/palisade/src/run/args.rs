@@ -1,5 +1,6 @@
 //! The command line of `palisade run`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -18,6 +19,8 @@ pub struct RunArguments {
     pub wire: WireArguments,
     #[command(flatten)]
     pub daemon: DaemonArguments,
+    #[command(flatten)]
+    pub serve: crate::control::ServeArguments,
     /// Rules: an iptables-save file or a script of iptables and ip6tables commands.
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
@@ -103,6 +106,18 @@ pub struct DaemonArguments {
     /// What packets meet after a stop that was asked for.
     #[arg(long, value_enum, default_value = "open")]
     pub on_stop: OnStop,
+    /// Be this user, once everything is open. Files of --state and of logs must be this user's then.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Do not limit system calls: to find out which one was refused.
+    #[arg(long)]
+    pub no_seccomp: bool,
+    /// Serve figures for Prometheus at http://ADDRESS:PORT/metrics (docs/metrics.md).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Have each rule's counters among the figures.
+    #[arg(long, requires = "metrics")]
+    pub metrics_rules: bool,
     /// How messages are written to standard error.
     #[arg(long, value_enum, default_value = "auto")]
     pub log_format: LogFormat,

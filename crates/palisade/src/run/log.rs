@@ -117,6 +117,22 @@ impl Log {
         }
         Ok(())
     }
+
+    /// What becomes of messages.
+    pub fn messages(&self) -> Messages {
+        Messages(Some(self.spool.clone()))
+    }
+}
+
+/// What became of messages.
+#[derive(Clone, Debug, Default)]
+pub struct Messages(Option<Spool<Message>>);
+
+impl Messages {
+    /// Those that were not written because nobody read the log.
+    pub fn dropped(&self) -> u64 {
+        self.0.as_ref().map_or(0, Spool::dropped)
+    }
 }
 
 impl Drop for Log {

@@ -1,15 +1,18 @@
 //! `palisade run`: rules over live traffic.
 //!
 //! # Life cycle
-//! In this order, so that nothing passes that was not judged: rules are read and compiled; the backends are opened, by which
-//! packets begin to wait; threads are made, first those that write, last the workers; then whoever started it is told.
+//! In this order, so that nothing passes that was not judged: rules are read and compiled; sockets are bound; the backends
+//! are opened, by which packets begin to wait; what is not needed any more is given up; threads are made, the workers last;
+//! then whoever started it is told.
 //! An error on the way ends it; what backends made outside the process stays, which is a closed gate.
 
 mod args;
 mod backends;
 mod boot;
 mod log;
+mod metrics;
 mod notify;
+mod service;
 mod supervise;
 mod tun;
 mod wire;
@@ -17,13 +20,18 @@ mod wire;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use palisade_live::{Gate, Workers};
+use palisade_live::control::message::Leave;
+use palisade_live::control::{Control, Facts};
+use palisade_live::metrics::Listener;
+use palisade_live::seccomp::{self, Whom};
+use palisade_live::{Capabilities, Gate, Workers, privileges};
 
 use crate::Exit;
 pub use args::RunArguments;
 use backends::Backends;
 use log::Log;
 use notify::Manager;
+use service::Service;
 use supervise::{Event, Supervisor};
 
 /// Starts, and goes on until it is told to stop.
@@ -37,6 +45,12 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         return Ok(Exit::BadInput);
     };
     let gate = Arc::new(Gate::new(booted.engine));
+    // Where somebody runs already, this is found before anything of theirs is touched.
+    let control = crate::control::bind(&arguments.serve)?;
+    let metrics = daemon
+        .metrics
+        .map(|address| Listener::bind(address).with_context(|| format!("--metrics {address}")));
+    let metrics = metrics.transpose()?;
     let Backends {
         workers,
         installation,
@@ -50,26 +64,76 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
             tracing::warn!("{note}");
         }
     }
+    // Threads have what their maker has: none is made before this.
+    privileges::limit(daemon.user.as_deref())?;
+    if !daemon.no_seccomp {
+        seccomp::limit(Whom::Process)?;
+    }
     log.start().context("a thread for the log")?;
     let (handle, events) = supervise::events();
+    let facts = facts(
+        arguments,
+        workers.first().map(|b| b.capabilities()),
+        workers.len(),
+    );
+    let asked = handle.clone();
+    let answers = Control::new(Arc::clone(&gate), facts)
+        .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
+    let server = control.map(|bound| bound.start(answers)).transpose()?;
     supervise::listen(handle.clone())?;
+    let backend = workers.first().map(|b| b.capabilities().name);
     let ended = handle.clone();
     let workers = Workers::start(&gate, workers, move |worker| {
         ended.tell(Event::WorkerEnded(worker));
     })
     .context("threads for workers")?;
-    let policy = booted.policy.map(boot::BootPolicy::name);
+    let service = Arc::new(Service {
+        backend: backend.unwrap_or("none"),
+        policy: booted.policy,
+        pulses: workers.pulses().cloned().collect(),
+        messages: log.messages(),
+        ..Service::new(gate)
+    });
+    if let Some(listener) = metrics {
+        let (service, rules) = (Arc::clone(&service), daemon.metrics_rules);
+        let started = listener.start(move || metrics::page(&service, rules));
+        started.context("a thread for the metrics")?;
+    }
+    privileges::check()?;
     manager.ready();
     tracing::info!(workers = workers.len(), "packets are judged");
     let supervisor = Supervisor {
-        gate,
+        service,
         workers,
         installation,
         events,
         manager,
         on_stop: daemon.on_stop,
-        policy,
     };
     supervisor.run()?;
+    if let Some(server) = server {
+        server.finish();
+    }
     Ok(Exit::Yes)
+}
+
+/// What the control socket tells of the process.
+fn facts(arguments: &RunArguments, backend: Option<Capabilities>, workers: usize) -> Facts {
+    let name = backend.as_ref().map_or("none", |backend| backend.name);
+    Facts {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        backend: name.to_string(),
+        workers,
+        notes: backend.map(|backend| backend.notes).unwrap_or_default(),
+        files: [arguments.rules.clone(), arguments.rules6.clone()],
+    }
+}
+
+/// What `palisade stop` says, as the supervisor takes it.
+fn on_stop(leave: Leave) -> Option<supervise::OnStop> {
+    match leave {
+        Leave::AsTold => None,
+        Leave::Open => Some(supervise::OnStop::Open),
+        Leave::Closed => Some(supervise::OnStop::Closed),
+    }
 }

@@ -13,11 +13,12 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use nix::sys::signal::{SigSet, Signal};
 use palisade_engine::Verdict;
+use palisade_live::Workers;
 use palisade_live::worker::STALLED;
-use palisade_live::{Gate, Workers};
 
 use super::backends::Installation;
 use super::notify::Manager;
+use super::service::Service;
 
 /// How often the main thread looks after workers and the state that people are told, at least.
 const TICK: Duration = Duration::from_secs(1);
@@ -97,8 +98,8 @@ pub fn listen(handle: Handle) -> Result<()> {
 
 /// What the main thread looks after.
 pub struct Supervisor {
-    /// Who decides.
-    pub gate: Arc<Gate>,
+    /// What is told of it.
+    pub service: Arc<Service>,
     /// Who works.
     pub workers: Workers,
     /// What was made outside the process.
@@ -109,8 +110,6 @@ pub struct Supervisor {
     pub manager: Manager,
     /// What packets meet after the end.
     pub on_stop: OnStop,
-    /// What stands in for the rules.
-    pub policy: Option<&'static str>,
 }
 
 impl Supervisor {
@@ -140,7 +139,7 @@ impl Supervisor {
                     return self.stop(on_stop, running);
                 }
                 // Whoever stops the gate itself asks for the end too.
-                Ok(Event::WorkerEnded(_)) if self.gate.stopping() => {
+                Ok(Event::WorkerEnded(_)) if self.service.gate.stopping() => {
                     let on_stop = self.on_stop;
                     return self.stop(on_stop, running - 1);
                 }
@@ -174,11 +173,11 @@ impl Supervisor {
 
     /// In a line.
     fn status(&self) -> String {
-        let tally = self.gate.tally();
+        let tally = self.service.gate.tally();
         let (accepted, _) = tally.of(Verdict::Accept);
         let refused = tally.of(Verdict::Drop).0 + tally.of(Verdict::Reject).0;
-        let policy = match self.policy {
-            Some(policy) => format!("RULES NOT IN FORCE, boot policy {policy}; "),
+        let policy = match self.service.standing_in() {
+            Some(policy) => format!("RULES NOT IN FORCE, boot policy {}; ", policy.name()),
             None => String::new(),
         };
         format!("{policy}{accepted} packets accepted, {refused} refused")
@@ -199,7 +198,7 @@ impl Supervisor {
             // First, so that no packet comes to a queue that nobody serves.
             removed = installation.remove();
         }
-        self.gate.stop();
+        self.service.gate.stop();
         let deadline = Instant::now() + PATIENCE;
         while running > 0 {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use palisade_engine::{Engine, Setup};
+use palisade_live::Gate;
 use palisade_live::backend::memory::{self, Feed, Sent};
 use palisade_wire::build;
 
@@ -39,13 +40,12 @@ fn running(on_stop: OnStop) -> Running {
     });
     let installed = Arc::new(AtomicBool::new(true));
     let supervisor = Supervisor {
-        gate,
+        service: Arc::new(Service::new(gate)),
         workers: workers.unwrap(),
         installation: Some(Box::new(Outside(Arc::clone(&installed)))),
         events,
         manager: Manager::default(),
         on_stop,
-        policy: None,
     };
     Running {
         feed,
