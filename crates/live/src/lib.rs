@@ -26,12 +26,16 @@ mod clock;
 pub mod control;
 mod gate;
 #[cfg(target_os = "linux")]
+pub mod host;
+#[cfg(target_os = "linux")]
 mod leaving;
 pub mod metrics;
 #[cfg(target_os = "linux")]
 pub mod netlink;
 #[cfg(target_os = "linux")]
 pub mod privileges;
+#[cfg(target_os = "linux")]
+pub mod queue;
 #[cfg(target_os = "linux")]
 pub mod seccomp;
 pub mod spool;

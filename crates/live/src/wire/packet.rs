@@ -139,9 +139,7 @@ impl Packets {
             let Some(status) = self.ring.number(start + block::STATUS) else {
                 return;
             };
-            if self.left.is_none()
-                && status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0
-            {
+            if self.left.is_none() && status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
                 return;
             }
             // SAFETY: a block that was handed over is ours until its status is set back below.
@@ -322,7 +320,7 @@ mod tests {
         bytes[12..16].copy_from_slice(&14u32.to_ne_bytes());
         bytes[16..20].copy_from_slice(&14u32.to_ne_bytes());
         bytes[20..24].copy_from_slice(
-            &((libc::TP_STATUS_VLAN_VALID | libc::TP_STATUS_VLAN_TPID_VALID)).to_ne_bytes(),
+            &(libc::TP_STATUS_VLAN_VALID | libc::TP_STATUS_VLAN_TPID_VALID).to_ne_bytes(),
         );
         bytes[24..26].copy_from_slice(&80u16.to_ne_bytes());
         bytes[32..36].copy_from_slice(&5u32.to_ne_bytes());

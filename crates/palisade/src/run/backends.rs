@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use palisade_live::queue::{self, Mode, Queues};
 use palisade_live::{Backend, Gate};
 
-use super::RunArguments;
+use super::args::{QueueArguments, RunArguments};
 use super::{tun, wire};
 
 /// What a backend has made outside the process, by which packets come to it. It stays when it is dropped, so that
@@ -32,11 +33,46 @@ pub struct Backends {
 /// They cannot be had.
 pub fn open(arguments: &RunArguments, gate: &Arc<Gate>) -> Result<Backends> {
     let backend = &arguments.backend;
-    if !backend.wire.is_empty() {
-        return wire::open(&backend.wire, &arguments.wire, gate);
+    match (backend.host, backend.router) {
+        (true, _) => queues(Mode::Host, &arguments.queue, gate),
+        (_, true) => queues(Mode::Router, &arguments.queue, gate),
+        _ if !backend.wire.is_empty() => wire::open(&backend.wire, &arguments.wire, gate),
+        _ if !backend.tun.is_empty() => tun::open(&backend.tun, gate),
+        _ => bail!(
+            "where packets come from has to be said: --host, --router, --wire A,B or --tun NAME"
+        ),
     }
-    if !backend.tun.is_empty() {
-        return tun::open(&backend.tun, gate);
+}
+
+/// Packets of this host, by the kernel's queues.
+fn queues(mode: Mode, arguments: &QueueArguments, gate: &Arc<Gate>) -> Result<Backends> {
+    let options = queue::Options {
+        table: arguments.table.clone(),
+        queues: arguments.queues,
+        first: arguments.first_queue,
+        length: arguments.queue_length,
+        fail_open: arguments.fail_open,
+        mark_bit: arguments.mark_bit,
+        ..queue::Options::new(mode)
+    };
+    let mut queues = queue::open(options, gate)?;
+    if let Some(follower) = queues.follower() {
+        let thread = std::thread::Builder::new().name("interfaces".to_owned());
+        let follow = move || {
+            if let Err(error) = follower.run() {
+                tracing::error!(%error, "interfaces, addresses and routes are not followed any more");
+            }
+        };
+        thread.spawn(follow).context("a thread for interfaces")?;
     }
-    bail!("not here yet: {backend:?}")
+    Ok(Backends {
+        workers: queues.backends(),
+        installation: Some(Box::new(queues)),
+    })
+}
+
+impl Installation for Queues {
+    fn remove(self: Box<Self>) -> Result<()> {
+        Queues::remove(&self).context("removing the table of nf_tables")
+    }
 }
