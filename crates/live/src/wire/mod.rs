@@ -111,7 +111,7 @@ pub enum WireError {
     #[error("keeping the host's own stack from the wire (nf_tables, family netdev): {0}")]
     Open(io::Error),
     /// AF_XDP was asked for, and cannot be had.
-    #[error("AF_XDP: {0}; --wire-by packet does without")]
+    #[error("AF_XDP: {0}; AF_PACKET does without")]
     Xdp(String),
     /// AF_PACKET cannot be had.
     #[error("AF_PACKET: {0}")]
@@ -204,10 +204,13 @@ impl Wire {
     }
 
     /// Gives up what belongs to an interface that is gone, and opens it when it is back.
-    fn look(&mut self) {
+    ///
+    /// # Errors
+    /// It is back, and cannot be opened as it was: loading programs is a right that is given up at the start.
+    fn look(&mut self) -> io::Result<()> {
         self.looked = Instant::now();
         if self.still_there() {
-            return;
+            return Ok(());
         }
         let ends = self.options.ends.join(",");
         if self.open.take().is_some() {
@@ -218,8 +221,10 @@ impl Wire {
                 tracing::warn!("wire {ends}: both interfaces are there again");
                 (self.open, self.notes) = (Some(open), notes);
             }
+            Err(error @ WireError::Xdp(_)) => return Err(io::Error::other(error)),
             Err(error) => tracing::debug!("wire {ends}: {error}"),
         }
+        Ok(())
     }
 
     /// Takes frames that are there into a batch: IP packets to be judged; others pass at once, or never.
@@ -416,7 +421,7 @@ impl Backend for Wire {
     fn receive(&mut self, batch: &mut Batch, wait: Duration) -> io::Result<()> {
         self.came.clear();
         if self.looked.elapsed() >= LOOK {
-            self.look();
+            self.look()?;
         }
         self.take(batch);
         if !batch.is_empty() {
@@ -429,7 +434,7 @@ impl Backend for Wire {
         if sys::wait_for(&open.ends.fds(), wait)?.contains(&true) {
             if let Some(error) = open.ends.pending_error() {
                 tracing::debug!("wire {}: {error}", self.options.ends.join(","));
-                self.look();
+                self.look()?;
             }
             self.take(batch);
         }
