@@ -31,6 +31,8 @@ pub mod flag {
     pub const DUMP_INTERRUPTED: u16 = 0x10;
     /// All there are.
     pub const DUMP: u16 = 0x300;
+    /// Refused if it is there.
+    pub const EXCLUSIVE: u16 = 0x200;
     /// To be made if it is not there.
     pub const CREATE: u16 = 0x400;
     /// To be put behind what is there.

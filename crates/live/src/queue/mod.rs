@@ -235,8 +235,7 @@ pub fn open(options: Options, gate: &Arc<Gate>) -> Result<Queues, Error> {
     if options.mark_bit > 31 {
         return Err(Error::MarkBit(options.mark_bit));
     }
-    let mut asking = crate::netlink::Socket::open(crate::netlink::Protocol::Netfilter, 0)?;
-    table::free_or_stale(&mut asking, &options.table)?;
+    let stale = table::free_or_stale(&options.table)?;
     let mut mirror = Mirror::open()?;
     let machine = mirror.machine()?;
     let host = machine.host();
@@ -281,7 +280,7 @@ pub fn open(options: Options, gate: &Arc<Gate>) -> Result<Queues, Error> {
         generation: AtomicU64::new(0),
         counters: Counters::default(),
     });
-    table::install(&layout)?;
+    table::install(&layout, stale)?;
     Ok(Queues {
         layout,
         shared,

@@ -88,13 +88,12 @@ pub(super) struct Layout {
 /// What stands in a table's comment before the queues.
 const COMMENT: &str = "palisade, queues ";
 
-/// Makes it, in place of one that an ended process left.
+/// Makes it, in place of one that an ended process left (`stale`, as [`free_or_stale`] said before queues were bound).
 ///
 /// # Errors
-/// A table of this name is there and a process listens to it, or it is no table of ours; the kernel refuses.
-pub(super) fn install(layout: &Layout) -> Result<(), Error> {
+/// The kernel refuses, as it does if such a table has come up meanwhile.
+pub(super) fn install(layout: &Layout, stale: bool) -> Result<(), Error> {
     let mut socket = Socket::open(Protocol::Netfilter, 0)?;
-    let stale = free_or_stale(&mut socket, &layout.name)?;
     let mut made = Ok(());
     for how in [Queueing::Own, Queueing::Extension] {
         let mut message = Message::new();
@@ -141,8 +140,9 @@ pub(super) fn remove(name: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// It is somebody's who is there, or nobody's of ours.
-pub(super) fn free_or_stale(socket: &mut Socket, name: &str) -> Result<bool, Error> {
-    let Some(comment) = comment(socket, name).map_err(Error::Table)? else {
+pub(super) fn free_or_stale(name: &str) -> Result<bool, Error> {
+    let mut socket = Socket::open(Protocol::Netfilter, 0)?;
+    let Some(comment) = comment(&mut socket, name).map_err(Error::Table)? else {
         return Ok(false);
     };
     let queues = comment.strip_prefix(COMMENT).and_then(|queues| {
@@ -273,7 +273,7 @@ fn write(message: &mut Message, socket: &mut Socket, layout: &Layout, how: Queue
     message
         .begin(
             NEW_TABLE,
-            flag::REQUEST | flag::CREATE,
+            flag::REQUEST | flag::CREATE | flag::EXCLUSIVE,
             socket.next_sequence(),
         )
         .netfilter(INET, 0)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use palisade_live::queue::{self, Mode, Queues};
+use palisade_live::queue::{self, Follower, Mode, Queues};
 use palisade_live::{Backend, Gate};
 
 use super::args::{QueueArguments, RunArguments};
@@ -19,12 +19,17 @@ pub trait Installation: Send {
     fn remove(self: Box<Self>) -> Result<()>;
 }
 
+/// What runs in a thread of its own.
+pub type Beside = Box<dyn FnOnce() + Send>;
+
 /// What was opened.
 pub struct Backends {
     /// One a worker.
     pub workers: Vec<Box<dyn Backend>>,
     /// What stays if it is not taken away.
     pub installation: Option<Box<dyn Installation>>,
+    /// What runs beside the workers until the gate stops, each in a thread of this name.
+    pub beside: Vec<(&'static str, Beside)>,
 }
 
 /// The backends that were asked for. Nothing is judged yet; packets wait, or are dropped.
@@ -56,18 +61,18 @@ fn queues(mode: Mode, arguments: &QueueArguments, gate: &Arc<Gate>) -> Result<Ba
         ..queue::Options::new(mode)
     };
     let mut queues = queue::open(options, gate)?;
-    if let Some(follower) = queues.follower() {
-        let thread = std::thread::Builder::new().name("interfaces".to_owned());
-        let follow = move || {
+    let follow = |follower: Follower| -> Beside {
+        Box::new(move || {
             if let Err(error) = follower.run() {
                 tracing::error!(%error, "interfaces, addresses and routes are not followed any more");
             }
-        };
-        thread.spawn(follow).context("a thread for interfaces")?;
-    }
+        })
+    };
+    let follower = queues.follower().map(follow);
     Ok(Backends {
         workers: queues.backends(),
         installation: Some(Box::new(queues)),
+        beside: follower.map(|f| ("interfaces", f)).into_iter().collect(),
     })
 }
 

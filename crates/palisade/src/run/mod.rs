@@ -54,6 +54,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     let Backends {
         workers,
         installation,
+        beside,
     } = backends::open(arguments, &gate)?;
     for backend in &workers {
         let capabilities = backend.capabilities();
@@ -70,6 +71,12 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         seccomp::limit(Whom::Process)?;
     }
     log.start().context("a thread for the log")?;
+    for (name, run) in beside {
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread
+            .spawn(run)
+            .with_context(|| format!("the thread {name}"))?;
+    }
     let (handle, events) = supervise::events();
     let facts = facts(
         arguments,
