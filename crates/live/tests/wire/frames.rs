@@ -130,3 +130,53 @@ pub fn tagged(port: u16) -> Vec<u8> {
     let middle = [k[0], k[1], 0x20, 5, i[0], i[1], 0, 7, 8, 0];
     frame(&middle, &build::udp(&ip, port, port, b"behind tags"))
 }
+
+/// Has the kernel put a VLAN tag beside every frame that leaves an interface, as hardware does that adds it; for as long as the value lives.
+pub fn tag_beside(net: &Net, place: &str, vlan: u16) -> OwnedFd {
+    let interface = format!("{place}0\0");
+    let one = |code: u8, to: u8, number: i32| {
+        u64::from(code) | u64::from(to) << 8 | u64::from(number as u32) << 32
+    };
+    // The packet is in the first register: protocol, tag, `bpf_skb_vlan_push`, and on.
+    let program = [
+        one(0xb7, 2, i32::from(ethertype::VLAN.to_be())),
+        one(0xb7, 3, i32::from(vlan)),
+        one(0x85, 0, 18),
+        one(0xb7, 0, -1),
+        one(0x95, 0, 0),
+    ];
+    const TCX_EGRESS: u32 = 47;
+    let call = |command: i32, attributes: [u8; 128]| {
+        // SAFETY: attributes of the command's form; pointers in them are to what lives through the call.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                command,
+                attributes.as_ptr(),
+                attributes.len(),
+            )
+        };
+        assert!(fd >= 0, "bpf {command}: {}", io::Error::last_os_error());
+        // SAFETY: the descriptor is new.
+        unsafe { OwnedFd::from_raw_fd(fd as i32) }
+    };
+    let put = |attributes: &mut [u8; 128], at: usize, bytes: &[u8]| {
+        attributes[at..at + bytes.len()].copy_from_slice(bytes);
+    };
+    net.inside(place, || {
+        let mut load = [0; 128];
+        put(&mut load, 0, &3u32.to_ne_bytes());
+        put(&mut load, 4, &(program.len() as u32).to_ne_bytes());
+        put(&mut load, 8, &(program.as_ptr() as u64).to_ne_bytes());
+        put(&mut load, 16, &(c"MIT".as_ptr() as u64).to_ne_bytes());
+        put(&mut load, 68, &TCX_EGRESS.to_ne_bytes());
+        let program = call(5, load);
+        // SAFETY: a text that ends with a zero byte.
+        let index = unsafe { libc::if_nametoindex(interface.as_ptr().cast()) };
+        let mut link = [0; 128];
+        put(&mut link, 0, &program.as_raw_fd().to_ne_bytes());
+        put(&mut link, 4, &index.to_ne_bytes());
+        put(&mut link, 8, &TCX_EGRESS.to_ne_bytes());
+        call(28, link)
+    })
+}

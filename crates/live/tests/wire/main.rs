@@ -8,10 +8,11 @@ mod tun;
 
 use std::io::ErrorKind;
 
-use frames::{Frames, frame, tagged};
+use frames::{Frames, frame, tag_beside, tagged};
 use net::{Filter, LEFT, LONG, Net, RIGHT, SHORT, attempt, datagram, transfer};
 use palisade_live::wire::{By, NonIp, Wire, WireOptions, give_back};
 use palisade_testkit::real::asked;
+use palisade_wire::build;
 
 #[path = "../../examples/embed.rs"]
 mod embed;
@@ -147,6 +148,30 @@ fn frames_pass_as_they_came_or_not_at_all() {
             assert_eq!(sorted(came), sorted(expect), "{by:?} {non_ip:?}");
             filter.stop().unwrap();
         }
+    }
+}
+
+#[test]
+fn a_tag_beside_a_frame_is_not_lost() {
+    if !asked("THE KERNEL WAS") {
+        return;
+    }
+    let ip = build::Ip::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into());
+    let packet = |port| build::udp(&ip, port, port, b"beside a tag");
+    for by in WAYS {
+        let net = Net::wired();
+        let filter = wire(&net, options(by, NonIp::Arp));
+        let (left, right) = (Frames::open(&net, "l"), Frames::open(&net, "r"));
+        let _tagging = tag_beside(&net, "l", 5);
+        left.send(&frame(&[8, 0], &packet(4999)));
+        left.send(&frame(&[8, 0], &packet(5001)));
+        let came = right.next(LONG, |f| {
+            f.ends_with(b"beside a tag") || f.get(16..18) == Some(&[8, 0])
+        });
+        let came = came.expect("a frame");
+        assert_eq!(came[12..18], [0x81, 0, 0, 5, 8, 0], "{by:?}");
+        assert_eq!(came[18..18 + packet(5001).len()], packet(5001), "{by:?}");
+        filter.stop().unwrap();
     }
 }
 
