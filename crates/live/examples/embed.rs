@@ -53,6 +53,7 @@ impl Backend for Mine<'_> {
     }
 }
 
+/// Three packets: two pass, one is refused.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rules = "-A FORWARD -p tcp --dport 443 -j ACCEPT\n-A FORWARD -j REJECT";
     let setup = Setup {

@@ -40,6 +40,7 @@ pub mod queue;
 pub mod seccomp;
 pub mod spool;
 pub mod tally;
+mod tap;
 #[cfg(target_os = "linux")]
 pub mod tun;
 #[cfg(target_os = "linux")]

@@ -153,10 +153,14 @@ fn a_network_in_user_space_is_behind_a_socket() {
     let rules = format!(
         "*filter\n:FORWARD DROP\n-A FORWARD -i {interface} -o b -p icmp -j ACCEPT\n-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n"
     );
-    let filter = Filter::start(&net, [&rules, "*filter\n:FORWARD DROP\nCOMMIT\n"], move |gate| {
-        let tun = Tun::open(&[inherited, "b".to_owned()], gate).map_err(|e| e.to_string())?;
-        Ok(Box::new(tun))
-    });
+    let filter = Filter::start(
+        &net,
+        [&rules, "*filter\n:FORWARD DROP\nCOMMIT\n"],
+        move |gate| {
+            let tun = Tun::open(&[inherited, "b".to_owned()], gate).map_err(|e| e.to_string())?;
+            Ok(Box::new(tun))
+        },
+    );
     net.ip("m", "addr add 10.8.0.2/24 dev b");
     let ip = build::Ip::new([10, 8, 0, 1].into(), [10, 8, 0, 2].into());
     // Dropped, then answered by the stack behind the other end.

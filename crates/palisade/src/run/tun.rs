@@ -19,5 +19,6 @@ pub fn open(names: &[String], gate: &Arc<Gate>) -> Result<Backends> {
     Ok(Backends {
         workers: vec![Box::new(tun)],
         installation: None,
+        beside: Vec::new(),
     })
 }
