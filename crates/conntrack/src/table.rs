@@ -410,13 +410,13 @@ impl Conntrack {
             connection.status.set(Status::EXPECTED);
             let master = self.connection(expectation.master);
             connection.mark = master.map_or(0, |master| master.mark);
-            let source = master.map(|master| master.tuple(Direction::Original).source);
+            let tuple = master.map(|master| master.tuple(Direction::Original));
             let helper = master.and_then(|master| master.helper());
             let rare = connection.rare_mut();
             rare.master = Some(expectation.parent);
             rare.master_id = Some(expectation.master);
             rare.master_helper = helper;
-            rare.master_source = source;
+            rare.master_tuple = tuple;
             rare.helper = expectation.assign;
             let text = Arc::from(expectation.announced.as_str());
             rare.announced = Some((expectation.helper, text));
