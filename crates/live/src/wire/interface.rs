@@ -168,6 +168,28 @@ impl Interface {
         })
     }
 
+    /// Has the interface take frames for everybody, for as long as the descriptor is open.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn promiscuous(&self) -> io::Result<OwnedFd> {
+        // Bound to nothing, it receives nothing.
+        let socket = sys::socket(libc::AF_PACKET, libc::SOCK_RAW, 0)?;
+        let membership = libc::packet_mreq {
+            mr_ifindex: self.index as i32,
+            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        sys::set_option(
+            &socket,
+            libc::SOL_PACKET,
+            libc::PACKET_ADD_MEMBERSHIP,
+            &membership,
+        )?;
+        Ok(socket)
+    }
+
     /// Asks the interface to leave frames as they came: tags stay in them, segments are not put together.
     pub(crate) fn leave_frames(&mut self) -> io::Result<()> {
         let fd = asking()?;

@@ -26,7 +26,7 @@ pub(crate) mod vnet;
 mod xdp;
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -130,6 +130,7 @@ enum Ends {
 struct Open {
     ends: Ends,
     interfaces: [Interface; 2],
+    _promiscuous: [OwnedFd; 2],
 }
 
 /// How a frame of the batch came.
@@ -340,7 +341,18 @@ fn open(options: &WireOptions) -> Result<(Open, Vec<String>), WireError> {
             Ends::Packet(Box::new([open(&interfaces[0])?, open(&interfaces[1])?]))
         }
     };
-    let open = Open { ends, interfaces };
+    let promiscuous = |i: &Interface| {
+        i.promiscuous().map_err(|error| WireError::Interface {
+            name: i.name.clone(),
+            what: "taking frames for everybody",
+            error,
+        })
+    };
+    let open = Open {
+        ends,
+        _promiscuous: [promiscuous(&interfaces[0])?, promiscuous(&interfaces[1])?],
+        interfaces,
+    };
     Ok((open, notes))
 }
 

@@ -89,13 +89,6 @@ impl Packets {
         };
         sys::set_option(&socket, level, libc::PACKET_RX_RING, &request)?;
         let ring = Mapping::of(std::os::fd::AsFd::as_fd(&socket), BLOCK * BLOCKS, 0)?;
-        let promiscuous = libc::packet_mreq {
-            mr_ifindex: interface.index as i32,
-            mr_type: libc::PACKET_MR_PROMISC as u16,
-            mr_alen: 0,
-            mr_address: [0; 8],
-        };
-        sys::set_option(&socket, level, libc::PACKET_ADD_MEMBERSHIP, &promiscuous)?;
         sys::bind(
             &socket,
             &libc::sockaddr_ll {

@@ -41,7 +41,8 @@ impl Undone {
     /// interface is prepared in the packet; a checksum that the header cannot leave to it is filled in.
     pub(crate) fn write(self, packet: &mut [u8], offset: usize) -> [u8; HEADER] {
         let mut header = [0; HEADER];
-        if !self.unfinished() {
+        // Segments in one are cut with their checksums, whoever has looked at the one before.
+        if !self.unfinished() && self.kind == 0 {
             return header;
         }
         let Some((start, field)) = prepare(packet) else {

@@ -64,8 +64,8 @@ struct Socket {
 #[derive(Debug)]
 struct Side {
     sockets: Vec<Socket>,
-    /// The queue that the next frame leaves by.
-    next: usize,
+    /// The queue that is asked first, next time.
+    first: usize,
     /// Tags are told of, or stay in frames.
     tags_known: bool,
     attached: Attached,
@@ -137,7 +137,7 @@ impl Xdp {
             .zip(ends)
             .map(|((attached, sockets), end)| Side {
                 sockets,
-                next: 0,
+                first: 0,
                 tags_known: attached.tells_tags || !(end.tags_off || end.driver == "veth"),
                 attached,
             })
@@ -191,13 +191,19 @@ impl Xdp {
         let Some(Side {
             sockets,
             tags_known,
+            first,
             ..
         }) = self.sides.get_mut(side)
         else {
             return;
         };
         let memory = &mut self.memory;
-        for socket in sockets {
+        let queues = sockets.len();
+        *first = (*first + 1) % queues.max(1);
+        for turn in 0..queues {
+            let Some(socket) = sockets.get_mut((*first + turn) % queues) else {
+                continue;
+            };
             socket.reap(memory);
             let mut enough = false;
             // A frame that is not taken any more stays first in the ring.
@@ -231,8 +237,9 @@ impl Xdp {
         self.frame.clear();
         write(&mut self.frame);
         self.frame.extend_from_slice(packet);
-        let next = side.next;
-        let Some(socket) = side.sockets.get_mut(next) else {
+        // What goes between the same two goes by the same queue, and stays in its order.
+        let queue = between(packet) % side.sockets.len().max(1);
+        let Some(socket) = side.sockets.get_mut(queue) else {
             return;
         };
         if socket.send.room() == 0 || self.memory.free.is_empty() {
@@ -270,13 +277,26 @@ impl Xdp {
         for socket in &mut side.sockets {
             socket.flush();
         }
-        side.next = (side.next + 1) % side.sockets.len().max(1);
     }
 
     /// Frames that could not be sent so far.
     pub(crate) fn lost(&self) -> u64 {
         self.lost
     }
+}
+
+/// A number that all packets between two hosts share.
+fn between(packet: &[u8]) -> usize {
+    let addresses = match packet.first().map(|b| b >> 4) {
+        Some(4) => packet.get(12..20),
+        Some(6) => packet.get(8..40),
+        _ => None,
+    };
+    let words = addresses.unwrap_or_default().chunks_exact(4);
+    let sum = words.fold(0u32, |sum, word| {
+        sum ^ word.first_chunk().map_or(0, |w| u32::from_be_bytes(*w))
+    });
+    (sum.wrapping_mul(0x9e37_79b9) >> 16) as usize
 }
 
 /// The chunk that an address lies in.
