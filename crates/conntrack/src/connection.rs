@@ -599,6 +599,13 @@ impl Connection {
         }
     }
 
+    /// Gives it other labels.
+    pub(crate) fn replace_labels(&mut self, bits: u128) {
+        if bits != self.labels() {
+            self.rare_mut().labels = bits;
+        }
+    }
+
     /// Shifts all sequence numbers of a direction (kernel `nf_ct_seqadj_init`); by 0 nothing changes, not even a
     /// shift from before.
     pub fn shift(&mut self, direction: Direction, by: i32) {

@@ -68,6 +68,8 @@ pub struct Stats {
     pub expired: u64,
     /// Most entries at a time.
     pub peak: u64,
+    /// Connections made by hand.
+    pub made: u64,
 }
 
 /// A connection table.
@@ -306,7 +308,7 @@ impl Conntrack {
 
     /// Collects what ended, and makes sure that an entry more has a place.
     #[inline]
-    fn make_room(&mut self, hash: impl FnOnce(&Self) -> u64, now: Timestamp) -> bool {
+    pub(crate) fn make_room(&mut self, hash: impl FnOnce(&Self) -> u64, now: Timestamp) -> bool {
         self.sweep(SWEEP_STEP, now);
         let max = self.config.max as usize;
         if self.counts_one_more(max) {
@@ -347,7 +349,7 @@ impl Conntrack {
 
     /// Puts a new connection into the slot that was reserved for it.
     #[inline]
-    fn hold(&mut self, index: u32, connection: Connection, now: Timestamp) {
+    pub(crate) fn hold(&mut self, index: u32, connection: Connection, now: Timestamp) {
         let cold = Cold {
             number: self.number(),
             created: now,

@@ -176,6 +176,24 @@ fn a_tag_beside_a_frame_is_not_lost() {
 }
 
 #[test]
+fn all_queues_are_served() {
+    if !asked("THE KERNEL WAS") {
+        return;
+    }
+    for by in WAYS {
+        let net = Net::wired_queues(2);
+        let filter = wire(&net, options(by, NonIp::Arp));
+        for family in 0..2 {
+            // Several connections, so that both queues have some.
+            for port in 8000..8004 {
+                transfer(&net, RIGHT[family], port, 1 << 20);
+            }
+        }
+        filter.stop().unwrap();
+    }
+}
+
+#[test]
 fn interfaces_go_and_come_back() {
     if !asked("THE KERNEL WAS") {
         return;

@@ -66,22 +66,35 @@ impl Net {
 
     /// Left and right are each at an end of the wire, `a` and `b`.
     pub fn wired() -> Net {
+        Net::wired_queues(1)
+    }
+
+    /// As [`wired`](Self::wired), by interfaces with several queues.
+    pub fn wired_queues(queues: u32) -> Net {
         let net = Net::bare();
         net.inside("m", || {
             // What the middle would say by itself.
             std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
         });
-        net.plug("l", "a", LEFT);
-        net.plug("r", "b", RIGHT);
+        net.plug_queues("l", "a", LEFT, queues);
+        net.plug_queues("r", "b", RIGHT, queues);
         net
     }
 
     /// Plugs an outer machine to an end of the wire.
     pub fn plug(&self, place: &str, end: &str, addresses: [&str; 2]) {
+        self.plug_queues(place, end, addresses, 1);
+    }
+
+    /// As [`plug`](Self::plug), by a pair of interfaces with several queues each.
+    pub fn plug_queues(&self, place: &str, end: &str, addresses: [&str; 2], queues: u32) {
+        let queues = format!("numrxqueues {queues} numtxqueues {queues}");
         let (outer, middle) = (self.name(place), self.name("m"));
         tool(
             "ip",
-            &format!("link add {place}0 netns {outer} type veth peer name {end} netns {middle}"),
+            &format!(
+                "link add {place}0 netns {outer} {queues} type veth peer name {end} netns {middle} {queues}"
+            ),
         );
         self.ip(place, &format!("addr add {}/24 dev {place}0", addresses[0]));
         self.ip(
