@@ -47,7 +47,7 @@ pub mod tun;
 pub mod wire;
 pub mod worker;
 
-pub use backend::{Backend, Batch, Capabilities, Frame};
+pub use backend::{Backend, Batch, Capabilities, Figure, Figures, Frame};
 pub use clock::Clock;
 pub use gate::Gate;
 pub use tally::Tally;
