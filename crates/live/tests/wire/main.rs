@@ -183,10 +183,10 @@ fn all_queues_are_served() {
     for by in WAYS {
         let net = Net::wired_queues(2);
         let filter = wire(&net, options(by, NonIp::Arp));
-        for family in 0..2 {
+        for right in RIGHT {
             // Several connections, so that both queues have some.
             for port in 8000..8004 {
-                transfer(&net, RIGHT[family], port, 1 << 20);
+                transfer(&net, right, port, 1 << 20);
             }
         }
         filter.stop().unwrap();

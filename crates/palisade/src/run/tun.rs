@@ -19,6 +19,7 @@ pub fn open(names: &[String], gate: &Arc<Gate>) -> Result<Backends> {
     Ok(Backends {
         workers: vec![Box::new(tun)],
         installation: None,
+        figures: None,
         beside: Vec::new(),
     })
 }

@@ -49,6 +49,7 @@ pub fn open(ends: &[String], arguments: &WireArguments, gate: &Arc<Gate>) -> Res
     Ok(Backends {
         workers: vec![Box::new(wire)],
         installation: Some(Box::new(Kept(ends))),
+        figures: None,
         beside: Vec::new(),
     })
 }
