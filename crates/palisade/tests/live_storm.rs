@@ -144,8 +144,7 @@ fn counted(net: &Net, comment: &str) -> u64 {
 fn ask(net: &Net, words: &[&str]) -> String {
     let output = Command::new(palisade())
         .args(words)
-        .arg("--control")
-        .arg(control(net))
+        .env("PALISADE_CONTROL", control(net))
         .output()
         .expect("palisade");
     let said = String::from_utf8_lossy(&output.stderr);
