@@ -57,6 +57,7 @@ struct Meta {
     mark: u32,
     /// Interface by which it came or leaves.
     interface: u32,
+    several: bool,
     head: Head,
 }
 
@@ -186,6 +187,7 @@ impl QueueBackend {
             hook: waiting.hook,
             mark: waiting.mark,
             interface: waiting.came.max(waiting.leaves),
+            several: waiting.several,
             head: Head::of(bytes),
         };
         let port = self.port(&waiting);
@@ -344,6 +346,9 @@ impl QueueBackend {
             }
             None => frame.bytes.get_mut(frame.offset..).unwrap_or_default(),
         };
+        if meta.several {
+            rewrite::before_cutting(bytes);
+        }
         if meta.hook == hook::PREROUTING {
             let forwarded = path == Some(Path::Forward);
             if let Some(source) = rewrite::before_routing(&meta.head, bytes, forwarded) {
