@@ -1,6 +1,6 @@
 //! Who decides: the engine behind a lock.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,6 +11,9 @@ use crate::backend::Batch;
 use crate::clock::Clock;
 use crate::tally::{Counted, Tally};
 
+/// Nanoseconds that the wall's clock may move against ours between two looks without being told of: half a second.
+const JUMP: u64 = 500_000_000;
+
 /// The engine behind a lock, with its clock and what it has counted.
 #[derive(Debug)]
 pub struct Gate {
@@ -18,6 +21,8 @@ pub struct Gate {
     clock: Clock,
     tally: Tally,
     stopping: AtomicBool,
+    /// Nanoseconds that the wall's clock was ahead when somebody looked.
+    ahead: AtomicI64,
 }
 
 impl Gate {
@@ -28,6 +33,7 @@ impl Gate {
             clock: Clock::new(),
             tally: Tally::default(),
             stopping: AtomicBool::new(false),
+            ahead: AtomicI64::new(0),
         }
     }
 
@@ -39,6 +45,16 @@ impl Gate {
     /// The time now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Tells the engine what the wall's clock shows, which may have been set. To be called now and then; returns by how
+    /// many nanoseconds it jumped since, if that is more than a clock that is corrected drifts.
+    pub fn follow_wall(&self) -> Option<i64> {
+        let ahead = self.clock.wall_ahead();
+        let before = self.ahead.swap(ahead, Ordering::Relaxed);
+        let jumped = ahead.saturating_sub(before);
+        self.lock().set_wall_ahead(ahead);
+        (jumped.unsigned_abs() > JUMP).then_some(jumped)
     }
 
     /// Asks all workers to end.

@@ -32,6 +32,7 @@ pub mod privileges;
 pub mod seccomp;
 pub mod spool;
 pub mod tally;
+pub mod tap;
 pub mod worker;
 
 pub use backend::{Backend, Batch, Capabilities, Frame};

@@ -9,10 +9,13 @@
 mod args;
 mod backends;
 mod boot;
+mod bounded;
 mod log;
 mod metrics;
 mod notify;
+mod rule_log;
 mod service;
+mod state;
 mod supervise;
 
 use std::sync::Arc;

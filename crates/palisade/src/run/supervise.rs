@@ -168,6 +168,14 @@ impl Supervisor {
             self.manager.alive();
         }
         *stalled = hangs;
+        // A worker that hangs may do so with the engine.
+        if !hangs && let Some(jumped) = self.service.gate.follow_wall() {
+            let seconds = jumped as f64 / 1e9;
+            tracing::warn!(
+                seconds,
+                "the wall's clock was set; connections keep their times"
+            );
+        }
         self.manager.status(&self.status());
     }
 
