@@ -24,6 +24,7 @@ pub mod backend;
 mod clock;
 #[cfg(target_os = "linux")]
 pub mod control;
+pub mod drain;
 mod gate;
 pub mod metrics;
 #[cfg(target_os = "linux")]
@@ -32,7 +33,6 @@ pub mod privileges;
 pub mod seccomp;
 pub mod spool;
 pub mod tally;
-pub mod tap;
 pub mod worker;
 
 pub use backend::{Backend, Batch, Capabilities, Frame};

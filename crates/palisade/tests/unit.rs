@@ -47,7 +47,10 @@ fn it_starts_what_the_command_takes() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("unexpected argument '--no-such-option'"), "{said}");
+    assert!(
+        said.contains("unexpected argument '--no-such-option'"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -58,7 +61,10 @@ fn it_grants_what_is_needed_and_no_more() {
         values.unwrap_or_else(|| panic!("no {key}")).join(" ")
     };
     assert_eq!(service("Type"), "notify");
-    assert_eq!(service("CapabilityBoundingSet"), "CAP_NET_ADMIN CAP_NET_RAW");
+    assert_eq!(
+        service("CapabilityBoundingSet"),
+        "CAP_NET_ADMIN CAP_NET_RAW"
+    );
     assert_eq!(service("Restart"), "always");
     for key in [
         "NoNewPrivileges",
@@ -71,7 +77,14 @@ fn it_grants_what_is_needed_and_no_more() {
         assert_eq!(service(key), "yes", "{key}");
     }
     assert_eq!(service("ProtectSystem"), "strict");
-    for family in ["AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET", "AF_XDP"] {
+    for family in [
+        "AF_UNIX",
+        "AF_INET",
+        "AF_INET6",
+        "AF_NETLINK",
+        "AF_PACKET",
+        "AF_XDP",
+    ] {
         let families = service("RestrictAddressFamilies");
         assert!(families.split(' ').any(|f| f == family), "{family}");
     }
@@ -105,6 +118,9 @@ fn systemd_finds_nothing_wrong_with_it() {
         }
     };
     let said = String::from_utf8_lossy(&output.stderr);
-    let ours: Vec<&str> = said.lines().filter(|l| l.contains("palisade.service")).collect();
+    let ours: Vec<&str> = said
+        .lines()
+        .filter(|l| l.contains("palisade.service"))
+        .collect();
     assert!(output.status.success() && ours.is_empty(), "{said}");
 }

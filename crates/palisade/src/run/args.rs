@@ -118,7 +118,10 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err(format!("'{unit}' is no unit: ms, s, m, h")),
     };
-    let number: u64 = number.parse().map_err(|_| "a number is needed".to_owned())?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a number is needed".to_owned())?;
     let all = number.checked_mul(milliseconds);
-    all.map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
+    all.map(Duration::from_millis)
+        .ok_or_else(|| "too long".to_owned())
 }

@@ -32,6 +32,7 @@ pub use args::RunArguments;
 use backends::Backends;
 use log::Log;
 use notify::Manager;
+use rule_log::RuleLog;
 use service::Service;
 use supervise::{Event, Supervisor};
 
@@ -65,12 +66,20 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
             tracing::warn!("{note}");
         }
     }
+    let packets = daemon.nflog_to.as_deref();
+    let mut rule_log = RuleLog::open(
+        &daemon.log_to,
+        packets,
+        daemon.log_max_bytes,
+        daemon.log_rate,
+    )?;
     // Threads have what their maker has: none is made before this.
     privileges::limit(daemon.user.as_deref())?;
     if !daemon.no_seccomp {
         seccomp::limit(Whom::Process)?;
     }
     log.start().context("a thread for the log")?;
+    rule_log.start().context("a thread for what rules log")?;
     let (handle, events) = supervise::events();
     let facts = facts(
         arguments,
@@ -93,6 +102,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         policy: booted.policy,
         pulses: workers.pulses().cloned().collect(),
         messages: log.messages(),
+        logged: Some(rule_log.counts()),
         ..Service::new(gate)
     });
     if let Some(listener) = metrics {
@@ -110,6 +120,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         events,
         manager,
         on_stop: daemon.on_stop,
+        rule_log: Some(rule_log),
     };
     supervisor.run()?;
     if let Some(server) = server {

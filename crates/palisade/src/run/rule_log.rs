@@ -2,7 +2,7 @@
 //!
 //! # Life cycle
 //! [`RuleLog::open`] opens files while the process still may; [`RuleLog::start`] writes until it is dropped. Whoever judges
-//! packets hands events over by the [`Tap`] and never waits.
+//! packets hands events over by the [`Drain`] and never waits.
 //!
 //! # Failure
 //! What cannot be written (a full disk, a reader that is gone) is counted and told at most every [`TELL`], as is what the
@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use palisade_capture::pcap::NgWriter;
+use palisade_live::drain::Drain;
 use palisade_live::spool::{Outlet, Taken};
-use palisade_live::tap::Tap;
 use palisade_wire::{Timestamp, link::LinkType};
 
 use super::bounded::BoundedFile;
@@ -93,18 +93,35 @@ impl std::str::FromStr for LogTo {
 }
 
 /// What became of events.
+#[derive(Clone, Debug)]
+pub struct Counts {
+    drain: Arc<Drain<Logged>>,
+    written: Arc<Written>,
+}
+
+impl Counts {
+    /// By a word for each end: how many came to it.
+    pub fn by_end(&self) -> [(&'static str, u64); 4] {
+        [
+            ("written", self.written.written.load(Relaxed)),
+            ("suppressed", self.drain.suppressed()),
+            ("dropped", self.drain.dropped()),
+            ("failed", self.written.failed.load(Relaxed)),
+        ]
+    }
+}
+
+/// What became of events that came to be written.
 #[derive(Debug, Default)]
-pub struct Written {
-    /// They are where they belong.
-    pub written: AtomicU64,
-    /// They could not be written.
-    pub failed: AtomicU64,
+struct Written {
+    written: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// The outlets, and the thread that fills them.
 #[derive(Debug)]
 pub struct RuleLog {
-    tap: Arc<Tap<Logged>>,
+    drain: Arc<Drain<Logged>>,
     written: Arc<Written>,
     again: Arc<AtomicBool>,
     outlets: Option<(Outlet<Logged>, Outlets)>,
@@ -117,14 +134,14 @@ impl RuleLog {
     /// # Errors
     /// A file cannot be opened, or the journal is not there.
     pub fn open(lines: &LogTo, packets: Option<&Path>, bound: u64, rate: u32) -> Result<Self> {
-        let (tap, outlet) = Tap::new(rate, WAITING);
+        let (drain, outlet) = Drain::new(rate, WAITING);
         let packets = packets.map(|path| Packets::open(path, bound));
         let outlets = Outlets {
             lines: Lines::open(lines, bound)?,
             packets: packets.transpose()?,
         };
         Ok(RuleLog {
-            tap: Arc::new(tap),
+            drain: Arc::new(drain),
             written: Arc::default(),
             again: Arc::default(),
             outlets: Some((outlet, outlets)),
@@ -133,13 +150,16 @@ impl RuleLog {
     }
 
     /// Where events are handed over.
-    pub fn tap(&self) -> &Arc<Tap<Logged>> {
-        &self.tap
+    pub fn drain(&self) -> &Arc<Drain<Logged>> {
+        &self.drain
     }
 
-    /// What became of them.
-    pub fn written(&self) -> &Arc<Written> {
-        &self.written
+    /// What becomes of them.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            drain: Arc::clone(&self.drain),
+            written: Arc::clone(&self.written),
+        }
     }
 
     /// Files are opened again that somebody has moved.
@@ -156,7 +176,7 @@ impl RuleLog {
             return Ok(());
         };
         let writer = Writer {
-            tap: Arc::clone(&self.tap),
+            drain: Arc::clone(&self.drain),
             written: Arc::clone(&self.written),
             again: Arc::clone(&self.again),
             outlet,
@@ -177,9 +197,9 @@ impl Drop for RuleLog {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        let (tap, (done, written)) = (Arc::clone(&self.tap), std::sync::mpsc::channel());
+        let (drain, (done, written)) = (Arc::clone(&self.drain), std::sync::mpsc::channel());
         let end = move || {
-            tap.end();
+            drain.end();
             // Whoever waits may have lost patience.
             let _ = done.send(thread.join());
         };
@@ -191,7 +211,7 @@ impl Drop for RuleLog {
 
 /// The thread.
 struct Writer {
-    tap: Arc<Tap<Logged>>,
+    drain: Arc<Drain<Logged>>,
     written: Arc<Written>,
     again: Arc<AtomicBool>,
     outlet: Outlet<Logged>,
@@ -238,8 +258,8 @@ impl Writer {
     /// What was not written since this was told last.
     fn tell(&mut self) {
         let now = [
-            self.tap.suppressed(),
-            self.tap.dropped(),
+            self.drain.suppressed(),
+            self.drain.dropped(),
             self.written.failed.load(Relaxed),
         ];
         let [suppressed, dropped, failed] = [0, 1, 2].map(|at| now[at] - self.told[at]);

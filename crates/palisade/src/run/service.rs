@@ -9,6 +9,8 @@ use palisade_live::worker::Pulse;
 
 use super::boot::BootPolicy;
 use super::log::Messages;
+use super::rule_log::Counts;
+use super::state::Store;
 
 /// The service.
 #[derive(Debug)]
@@ -29,6 +31,10 @@ pub struct Service {
     pub messages: Messages,
     /// Reloads so far.
     pub reloads: Reloads,
+    /// What becomes of what rules log.
+    pub logged: Option<Counts>,
+    /// The file of connections.
+    pub state: Option<Store>,
 }
 
 impl Service {
@@ -43,6 +49,8 @@ impl Service {
             pulses: Vec::new(),
             messages: Messages::default(),
             reloads: Reloads::default(),
+            logged: None,
+            state: None,
         }
     }
 

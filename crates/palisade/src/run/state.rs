@@ -90,7 +90,7 @@ impl Store {
             // A name that leads elsewhere, or to a pipe that nobody writes, is not ours.
             .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
             .open(&self.path);
-        let mut file = match file {
+        let file = match file {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -108,7 +108,7 @@ impl Store {
             return Err(StateError::Damaged("it is larger than any state"));
         }
         let mut bytes = Vec::new();
-        file.by_ref().take(LARGEST).read_to_end(&mut bytes)?;
+        file.take(LARGEST).read_to_end(&mut bytes)?;
         opened(bytes).map(Some)
     }
 
@@ -121,7 +121,9 @@ impl Store {
         match &written {
             Ok(()) => {
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-                self.counts.last.store(now.unwrap_or_default().as_secs(), Relaxed);
+                self.counts
+                    .last
+                    .store(now.unwrap_or_default().as_secs(), Relaxed);
                 self.counts.bytes.store(bytes.len() as u64, Relaxed);
                 self.counts.written.fetch_add(1, Relaxed)
             }
@@ -203,7 +205,10 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         assert_eq!(store.counts.written.load(Relaxed), 3);
         fs::set_permissions(store.path(), fs::Permissions::from_mode(0o620)).unwrap();
-        assert!(matches!(store.read(), Err(StateError::Open { mode: 0o620, .. })));
+        assert!(matches!(
+            store.read(),
+            Err(StateError::Open { mode: 0o620, .. })
+        ));
     }
 
     #[test]

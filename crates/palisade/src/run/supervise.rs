@@ -18,6 +18,7 @@ use palisade_live::worker::STALLED;
 
 use super::backends::Installation;
 use super::notify::Manager;
+use super::rule_log::RuleLog;
 use super::service::Service;
 
 /// How often the main thread looks after workers and the state that people are told, at least.
@@ -110,6 +111,8 @@ pub struct Supervisor {
     pub manager: Manager,
     /// What packets meet after the end.
     pub on_stop: OnStop,
+    /// What rules log.
+    pub rule_log: Option<RuleLog>,
 }
 
 impl Supervisor {
@@ -194,6 +197,9 @@ impl Supervisor {
     /// Rules are read again.
     fn reload(&mut self) {
         self.manager.reloading();
+        if let Some(log) = &self.rule_log {
+            log.open_again();
+        }
         tracing::warn!("SIGHUP: rules are not read again by a signal yet");
         self.manager.ready();
     }

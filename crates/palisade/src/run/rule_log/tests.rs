@@ -40,15 +40,15 @@ fn lines_and_packets_are_where_they_were_asked_for() {
     log.start().unwrap();
     let kinds = [Kind::Log { level: 4 }, Kind::Nflog, Kind::Nflog];
     let events = (0..).zip(kinds).map(|(number, kind)| event(kind, number));
-    log.tap().put(events, Instant::now());
+    log.drain().put(events, Instant::now());
     wait(&log, 3);
     // Another name for the file, as by logrotate.
     fs::rename(&lines, directory.path().join("log.old")).unwrap();
     log.open_again();
-    log.tap()
+    log.drain()
         .put([event(Kind::Log { level: 4 }, 3)], Instant::now());
     wait(&log, 4);
-    log.tap()
+    log.drain()
         .put([event(Kind::Log { level: 4 }, 4)], Instant::now());
     drop(log);
     let old = fs::read_to_string(directory.path().join("log.old")).unwrap();
@@ -102,7 +102,7 @@ fn a_full_disk_is_counted() {
     let mut log = RuleLog::open(&to, None, 1 << 20, 0).unwrap();
     log.start().unwrap();
     let events = (0..3).map(|number| event(Kind::Log { level: 4 }, number));
-    log.tap().put(events, Instant::now());
+    log.drain().put(events, Instant::now());
     wait(&log, 3);
     assert_eq!(log.written.failed.load(Relaxed), 3);
 }

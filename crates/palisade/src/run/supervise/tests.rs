@@ -46,6 +46,7 @@ fn running(on_stop: OnStop) -> Running {
         events,
         manager: Manager::default(),
         on_stop,
+        rule_log: None,
     };
     Running {
         feed,

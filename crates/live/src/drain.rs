@@ -1,7 +1,7 @@
 //! What rules log, on its way out of the engine: so much a second, without waiting.
 //!
 //! # Bounds
-//! A [`Tap`] lets `rate` events a second through, saved up for one second. What exceeds that is counted as suppressed; what the
+//! A [`Drain`] lets `rate` events a second through, saved up for one second. What exceeds that is counted as suppressed; what the
 //! taker of the [`Outlet`] is too slow for is counted as dropped.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,7 +15,7 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Takes events from workers.
 #[derive(Debug)]
-pub struct Tap<T> {
+pub struct Drain<T> {
     spool: Spool<T>,
     /// Nanoseconds of credit that an event costs; 0: nothing.
     cost: u64,
@@ -29,11 +29,11 @@ struct Credit {
     at: Instant,
 }
 
-impl<T> Tap<T> {
-    /// A tap for `rate` events a second, 0 for any number, of which `waiting` may wait to be taken.
+impl<T> Drain<T> {
+    /// A drain for `rate` events a second, 0 for any number, of which `waiting` may wait to be taken.
     pub fn new(rate: u32, waiting: usize) -> (Self, Outlet<T>) {
         let (spool, outlet) = spool(waiting);
-        let tap = Tap {
+        let drain = Drain {
             spool,
             cost: SECOND.checked_div(rate.into()).unwrap_or(0),
             credit: Mutex::new(Credit {
@@ -42,7 +42,7 @@ impl<T> Tap<T> {
             }),
             suppressed: AtomicU64::new(0),
         };
-        (tap, outlet)
+        (drain, outlet)
     }
 
     /// Hands events on, as far as the rate allows.
@@ -88,28 +88,28 @@ mod tests {
 
     #[test]
     fn so_many_a_second_and_the_rest_is_counted() {
-        let (tap, outlet) = Tap::new(10, 100);
+        let (drain, outlet) = Drain::new(10, 100);
         let begin = Instant::now();
-        tap.put(0..25, begin);
+        drain.put(0..25, begin);
         assert_eq!(
             outlet.rest().collect::<Vec<_>>(),
             (0..10).collect::<Vec<_>>()
         );
-        assert_eq!(tap.suppressed(), 15);
-        tap.put(25..30, begin + Duration::from_millis(250));
+        assert_eq!(drain.suppressed(), 15);
+        drain.put(25..30, begin + Duration::from_millis(250));
         assert_eq!(outlet.rest().collect::<Vec<_>>(), [25, 26]);
         // No more than a second's are saved up, and no moment counts twice.
-        tap.put(0..20, begin + Duration::from_secs(60));
-        tap.put(20..30, begin + Duration::from_secs(30));
+        drain.put(0..20, begin + Duration::from_secs(60));
+        drain.put(20..30, begin + Duration::from_secs(30));
         assert_eq!(outlet.rest().count(), 10);
-        assert_eq!((tap.suppressed(), tap.dropped()), (15 + 3 + 20, 0));
+        assert_eq!((drain.suppressed(), drain.dropped()), (15 + 3 + 20, 0));
     }
 
     #[test]
     fn without_a_rate_only_room_counts() {
-        let (tap, outlet) = Tap::new(0, 3);
-        tap.put(0..5, Instant::now());
+        let (drain, outlet) = Drain::new(0, 3);
+        drain.put(0..5, Instant::now());
         assert_eq!(outlet.rest().count(), 3);
-        assert_eq!((tap.suppressed(), tap.dropped()), (0, 2));
+        assert_eq!((drain.suppressed(), drain.dropped()), (0, 2));
     }
 }
