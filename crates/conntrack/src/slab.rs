@@ -177,6 +177,15 @@ impl Slab {
         traffic.copied().unwrap_or_default()
     }
 
+    /// Sets what was counted, if traffic is counted.
+    pub(crate) fn set_traffic(&mut self, index: u32, counted: [Traffic; 2]) {
+        let (chunk, place) = place(index);
+        let traffic = self.traffic.get_mut(chunk).and_then(|c| c.get_mut(place));
+        if let Some(traffic) = traffic {
+            *traffic = counted;
+        }
+    }
+
     /// Counts a packet of a direction, if traffic is counted (`nf_ct_acct_update`).
     #[inline]
     pub(crate) fn count(&mut self, index: u32, direction: Direction, bytes: u64) {

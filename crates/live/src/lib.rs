@@ -26,9 +26,15 @@ mod clock;
 pub mod control;
 pub mod drain;
 mod gate;
+#[cfg(target_os = "linux")]
+pub mod host;
 pub mod metrics;
 #[cfg(target_os = "linux")]
+pub mod netlink;
+#[cfg(target_os = "linux")]
 pub mod privileges;
+#[cfg(target_os = "linux")]
+pub mod queue;
 #[cfg(target_os = "linux")]
 pub mod seccomp;
 pub mod spool;

@@ -34,6 +34,18 @@ pub(crate) struct States {
     pub(crate) accounts: Accounts,
     /// How far the wall's clock is ahead of packets' times, in nanoseconds.
     pub(crate) wall_ahead: i64,
+    /// A rule used some of it.
+    pub(crate) touched: Touched,
+}
+
+/// Whether something was used; no part of what is remembered.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Touched(pub(crate) bool);
+
+impl std::fmt::Debug for Touched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("_")
+    }
 }
 
 impl States {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use palisade_live::queue;
 
 use super::boot::BootPolicy;
 use super::log::{LogFormat, LogLevel};
@@ -17,6 +18,8 @@ use crate::args::{Color, ToolsArgument};
 pub struct RunArguments {
     #[command(flatten)]
     pub backend: BackendArguments,
+    #[command(flatten)]
+    pub queue: QueueArguments,
     #[command(flatten)]
     pub daemon: DaemonArguments,
     #[command(flatten)]
@@ -57,6 +60,30 @@ pub struct BackendArguments {
     /// Packets of a tunnel interface.
     #[arg(long, value_name = "NAME")]
     pub tun: Option<String>,
+}
+
+/// How packets of this host are handed over (`--host`, `--router`).
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of --host and --router")]
+pub struct QueueArguments {
+    /// Name of the table of nf_tables (family inet) that hands packets over.
+    #[arg(long, value_name = "NAME", default_value = queue::TABLE)]
+    pub table: String,
+    /// Queues, and threads; 0: one a processor.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub queues: u16,
+    /// Number of the first queue; otherwise the first from 20000 on that are free.
+    #[arg(long = "queue", value_name = "NUMBER")]
+    pub first_queue: Option<u16>,
+    /// Packets that may wait in a queue.
+    #[arg(long, value_name = "NUMBER", default_value_t = queue::LENGTH)]
+    pub queue_length: u32,
+    /// Packets pass unseen when nobody listens to a queue, and when it is full.
+    #[arg(long)]
+    pub fail_open: bool,
+    /// Bit of the packet mark that is kept for packets that come back behind routing.
+    #[arg(long, value_name = "BIT", default_value_t = queue::MARK_BIT)]
+    pub mark_bit: u8,
 }
 
 /// How it runs.

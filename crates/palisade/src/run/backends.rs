@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use palisade_live::queue::{self, Counted, Follower, Mode, Queues};
 use palisade_live::{Backend, Gate};
 
-use super::args::BackendArguments;
+use super::args::{QueueArguments, RunArguments};
 
 /// What a backend has made outside the process, by which packets come to it. It stays when it is dropped, so that
 /// whatever ends the process leaves the gate closed.
@@ -15,7 +16,30 @@ pub trait Installation: Send {
     /// # Errors
     /// It cannot be taken away.
     fn remove(self: Box<Self>) -> Result<()>;
+
+    /// Tells what is counted there, whenever it is asked.
+    fn figures(&self) -> Option<Figures> {
+        None
+    }
 }
+
+/// What a backend counts.
+pub type Figures = Box<dyn Fn() -> Vec<Figure> + Send + Sync>;
+
+/// Values of one name, for the page of figures (docs/metrics.md).
+pub struct Figure {
+    /// Name; of a counter it ends in `_total`.
+    pub name: &'static str,
+    /// What it is, in a sentence.
+    pub help: &'static str,
+    /// The label by which values differ.
+    pub label: &'static str,
+    /// Its values, each with its own.
+    pub values: Vec<(String, u64)>,
+}
+
+/// What runs in a thread of its own.
+pub type Beside = Box<dyn FnOnce() + Send>;
 
 /// What was opened.
 pub struct Backends {
@@ -23,12 +47,104 @@ pub struct Backends {
     pub workers: Vec<Box<dyn Backend>>,
     /// What stays if it is not taken away.
     pub installation: Option<Box<dyn Installation>>,
+    /// What runs beside the workers until the gate stops, each in a thread of this name.
+    pub beside: Vec<(&'static str, Beside)>,
 }
 
 /// The backends that were asked for. Nothing is judged yet; packets wait, or are dropped.
 ///
 /// # Errors
 /// They cannot be had.
-pub fn open(arguments: &BackendArguments, _gate: &Arc<Gate>) -> Result<Backends> {
-    bail!("not here yet: {arguments:?}")
+pub fn open(arguments: &RunArguments, gate: &Arc<Gate>) -> Result<Backends> {
+    let backend = &arguments.backend;
+    match (backend.host, backend.router) {
+        (true, _) => queues(Mode::Host, &arguments.queue, gate),
+        (_, true) => queues(Mode::Router, &arguments.queue, gate),
+        _ => bail!("not here yet: {backend:?}"),
+    }
+}
+
+/// Packets of this host, by the kernel's queues.
+fn queues(mode: Mode, arguments: &QueueArguments, gate: &Arc<Gate>) -> Result<Backends> {
+    let options = queue::Options {
+        table: arguments.table.clone(),
+        queues: arguments.queues,
+        first: arguments.first_queue,
+        length: arguments.queue_length,
+        fail_open: arguments.fail_open,
+        mark_bit: arguments.mark_bit,
+        ..queue::Options::new(mode)
+    };
+    let mut queues = queue::open(options, gate)?;
+    let follow = |follower: Follower| -> Beside {
+        Box::new(move || {
+            if let Err(error) = follower.run() {
+                tracing::error!(%error, "interfaces, addresses and routes are not followed any more");
+            }
+        })
+    };
+    let follower = queues.follower().map(follow);
+    Ok(Backends {
+        workers: queues.backends(),
+        installation: Some(Box::new(Arc::new(queues))),
+        beside: follower.map(|f| ("interfaces", f)).into_iter().collect(),
+    })
+}
+
+impl Installation for Arc<Queues> {
+    fn remove(self: Box<Self>) -> Result<()> {
+        Queues::remove(&self).context("removing the table of nf_tables")
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        let queues = Arc::clone(self);
+        Some(Box::new(move || {
+            let (first, count) = queues.queues();
+            // What the kernel does not say is not on the page.
+            let counted = queue::counted(first, count).unwrap_or_default();
+            let by_queue = |name, help, read: fn(&Counted) -> u64| Figure {
+                name,
+                help,
+                label: "queue",
+                values: counted
+                    .iter()
+                    .map(|queue| (queue.queue.to_string(), read(queue)))
+                    .collect(),
+            };
+            let status = queues.status();
+            let events = [
+                ("carried", status.carried),
+                ("rewritten", status.rewritten),
+                ("sent", status.sent),
+                ("unsent", status.unsent),
+                ("lost", status.lost),
+                ("cut", status.cut),
+                ("unknown", status.unknown),
+                ("refused", status.refused),
+            ];
+            vec![
+                by_queue(
+                    "palisade_queue_waiting",
+                    "Packets that wait in a queue.",
+                    |queue| queue.waiting,
+                ),
+                by_queue(
+                    "palisade_queue_full_total",
+                    "Packets that the kernel dropped because a queue was full.",
+                    |queue| queue.full,
+                ),
+                by_queue(
+                    "palisade_queue_unread_total",
+                    "Packets that the kernel dropped because a queue was not read fast enough.",
+                    |queue| queue.unread,
+                ),
+                Figure {
+                    name: "palisade_queue_events_total",
+                    help: "What happened to packets at the queues beside verdicts.",
+                    label: "event",
+                    values: events.map(|(event, n)| (event.to_owned(), n)).into(),
+                },
+            ]
+        }))
+    }
 }

@@ -17,6 +17,17 @@ pub fn page(service: &Service, rules: bool) -> String {
     process(&mut page, service);
     packets(&mut page, service);
     table(&mut page, service);
+    for figure in service.figures.iter().flat_map(|figures| figures()) {
+        let kind = if figure.name.ends_with("_total") {
+            "counter"
+        } else {
+            "gauge"
+        };
+        let mut samples = page.family(figure.name, figure.help, kind);
+        for (label, value) in figure.values {
+            samples.value(&[(figure.label, &label)], value);
+        }
+    }
     if rules {
         let both = service.gate.with(|engine, _| {
             [Family::V4, Family::V6].map(|family| engine.ruleset(family).map(|r| (family, r)))

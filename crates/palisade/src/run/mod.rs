@@ -53,10 +53,18 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         .metrics
         .map(|address| Listener::bind(address).with_context(|| format!("--metrics {address}")));
     let metrics = metrics.transpose()?;
+    let packets = daemon.nflog_to.as_deref();
+    let mut rule_log = RuleLog::open(
+        &daemon.log_to,
+        packets,
+        daemon.log_max_bytes,
+        daemon.log_rate,
+    )?;
     let Backends {
         workers,
         installation,
-    } = backends::open(&arguments.backend, &gate)?;
+        beside,
+    } = backends::open(arguments, &gate)?;
     for backend in &workers {
         let capabilities = backend.capabilities();
         tracing::debug!(backend = capabilities.name, "opened");
@@ -66,13 +74,6 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
             tracing::warn!("{note}");
         }
     }
-    let packets = daemon.nflog_to.as_deref();
-    let mut rule_log = RuleLog::open(
-        &daemon.log_to,
-        packets,
-        daemon.log_max_bytes,
-        daemon.log_rate,
-    )?;
     // Threads have what their maker has: none is made before this.
     privileges::limit(daemon.user.as_deref())?;
     if !daemon.no_seccomp {
@@ -80,6 +81,12 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     }
     log.start().context("a thread for the log")?;
     rule_log.start().context("a thread for what rules log")?;
+    for (name, run) in beside {
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread
+            .spawn(run)
+            .with_context(|| format!("the thread {name}"))?;
+    }
     let (handle, events) = supervise::events();
     let facts = facts(
         arguments,
@@ -103,6 +110,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         pulses: workers.pulses().cloned().collect(),
         messages: log.messages(),
         logged: Some(rule_log.counts()),
+        figures: installation.as_ref().and_then(|i| i.figures()),
         ..Service::new(gate)
     });
     if let Some(listener) = metrics {

@@ -7,13 +7,13 @@ use std::time::SystemTime;
 use palisade_live::Gate;
 use palisade_live::worker::Pulse;
 
+use super::backends::Figures;
 use super::boot::BootPolicy;
 use super::log::Messages;
 use super::rule_log::Counts;
 use super::state::Store;
 
 /// The service.
-#[derive(Debug)]
 pub struct Service {
     /// Who decides.
     pub gate: Arc<Gate>,
@@ -33,6 +33,8 @@ pub struct Service {
     pub reloads: Reloads,
     /// What becomes of what rules log.
     pub logged: Option<Counts>,
+    /// What the backend counts.
+    pub figures: Option<Figures>,
     /// The file of connections.
     pub state: Option<Store>,
 }
@@ -50,6 +52,7 @@ impl Service {
             messages: Messages::default(),
             reloads: Reloads::default(),
             logged: None,
+            figures: None,
             state: None,
         }
     }
