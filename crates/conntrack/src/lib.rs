@@ -53,6 +53,7 @@ pub mod print;
 pub mod proto;
 pub mod reason;
 mod slab;
+pub mod snapshot;
 pub mod table;
 mod track;
 pub mod tuple;

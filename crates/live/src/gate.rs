@@ -1,5 +1,6 @@
 //! Who decides: the engine behind a lock.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -10,6 +11,7 @@ use palisade_wire::Timestamp;
 use crate::backend::Batch;
 use crate::clock::Clock;
 use crate::tally::{Counted, Tally};
+use crate::tap::Tap;
 
 /// Nanoseconds that the wall's clock may move against ours between two looks without being told of: half a second.
 const JUMP: u64 = 500_000_000;
@@ -18,6 +20,9 @@ const JUMP: u64 = 500_000_000;
 #[derive(Debug)]
 pub struct Gate {
     engine: Mutex<Engine>,
+    /// What ports stand for, for who judges copies of packets.
+    ports: Mutex<HashMap<Port, (Route, Bridge)>>,
+    tap: Tap,
     clock: Clock,
     tally: Tally,
     stopping: AtomicBool,
@@ -30,6 +35,8 @@ impl Gate {
     pub fn new(engine: Engine) -> Self {
         Gate {
             engine: Mutex::new(engine),
+            ports: Mutex::default(),
+            tap: Tap::default(),
             clock: Clock::new(),
             tally: Tally::default(),
             stopping: AtomicBool::new(false),
@@ -69,7 +76,21 @@ impl Gate {
 
     /// A handle for packets that come or leave in one way.
     pub fn port(&self, route: Route, bridge: Bridge) -> Port {
-        self.lock().port(route, bridge)
+        let port = self.lock().port(route.clone(), bridge.clone());
+        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.insert(port, (route, bridge));
+        port
+    }
+
+    /// What a port stands for.
+    pub(crate) fn way(&self, port: Port) -> (Route, Bridge) {
+        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.get(&port).cloned().unwrap_or_default()
+    }
+
+    /// Where copies of packets can be had.
+    pub(crate) fn tap(&self) -> &Tap {
+        &self.tap
     }
 
     /// Something done with the engine between two batches.
@@ -81,6 +102,7 @@ impl Gate {
 
     /// Decides about the packets of a batch.
     pub fn judge(&self, batch: &mut Batch) {
+        let copies = self.tap.copies(batch);
         let mut arrivals: Vec<Arrival<'_>> = Vec::with_capacity(batch.frames().len());
         let mut judged: Vec<&mut Judged> = Vec::with_capacity(batch.frames().len());
         for frame in batch.frames_mut() {
@@ -96,6 +118,10 @@ impl Gate {
         }
         let mut engine = self.lock();
         let now = self.now();
+        if let Some(copies) = copies {
+            // Under the lock, so that copies are in the order in which packets are judged.
+            self.tap.hand_over(copies, now);
+        }
         let begun = Instant::now();
         #[cfg(test)]
         assert!(arrivals.iter().all(|a| a.mark != FAULT), "a packet's fault");

@@ -39,6 +39,7 @@ pub mod queue;
 pub mod seccomp;
 pub mod spool;
 pub mod tally;
+mod tap;
 pub mod worker;
 
 pub use backend::{Backend, Batch, Capabilities, Frame};

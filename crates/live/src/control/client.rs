@@ -116,6 +116,14 @@ impl Asked {
         }
     }
 
+    /// The connection, for who ends the conversation from outside.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn line(&self) -> io::Result<UnixStream> {
+        self.stream.try_clone()
+    }
+
     /// Waits until the other side has hung up; whether it did within a time.
     pub fn wait_for_end(&self, within: Duration) -> bool {
         let until = std::time::Instant::now() + within;

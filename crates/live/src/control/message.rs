@@ -2,7 +2,10 @@
 //!
 //! A client sends one [`Opening`] and gets [`Answer`]s up to [`Answer::Done`]; then the conversation is over.
 
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use palisade_engine::rules::{self, Diagnostic, Family, Tools};
 use serde::{Deserialize, Serialize};
@@ -123,6 +126,68 @@ pub enum Request {
         #[serde(default)]
         table: Option<String>,
     },
+    /// `iptables`, `ip6tables` and their arguments: [`Answer::Text`], [`Answer::Findings`].
+    Tables {
+        /// Which of them.
+        family: Ip,
+        /// Whose.
+        #[serde(default)]
+        language: Language,
+        /// Arguments.
+        words: Vec<String>,
+        /// What is looked after.
+        #[serde(default)]
+        safety: Safety,
+    },
+    /// `iptables-restore`, `ip6tables-restore`: [`Answer::Findings`].
+    Restore {
+        /// Which of them.
+        family: Ip,
+        /// Whose.
+        #[serde(default)]
+        language: Language,
+        /// What is restored.
+        text: String,
+        /// How.
+        #[serde(default)]
+        how: Restoring,
+        /// What is looked after.
+        #[serde(default)]
+        safety: Safety,
+    },
+    /// Other rules, all at once: [`Answer::Findings`], [`Answer::Flow`], [`Answer::Reloaded`].
+    Reload {
+        /// Texts; the rules of a family that none of them has stay.
+        texts: Vec<RulesText>,
+        /// Whose language they are in.
+        #[serde(default)]
+        language: Language,
+        /// Only tell what would become of live flows.
+        #[serde(default)]
+        preview: bool,
+        /// Which live flows that the new rules would not let pass are ended.
+        #[serde(default)]
+        cut: Cut,
+        /// The old rules are put back if it is not confirmed within this many seconds.
+        #[serde(default)]
+        confirm_seconds: Option<u32>,
+        /// What is looked after.
+        #[serde(default)]
+        safety: Safety,
+    },
+    /// The rules of the reload that waits for it stay.
+    Confirm {},
+    /// Live packets judged by other rules beside those in force: [`Answer::Differences`].
+    Shadow {
+        /// Texts; the rules of a family that none of them has are those in force.
+        texts: Vec<RulesText>,
+        /// Whose language they are in.
+        #[serde(default)]
+        language: Language,
+        /// For how long; otherwise until the client goes away.
+        #[serde(default)]
+        seconds: Option<u32>,
+    },
     /// The end.
     Stop {
         /// What becomes of packets then.
@@ -135,10 +200,225 @@ impl Request {
     /// Whether it only asks.
     pub fn only_asks(&self) -> bool {
         match self {
-            Request::Status {} | Request::Rules { .. } => true,
-            Request::Stop { .. } => false,
+            // What a command of these would change is looked at when it is known.
+            Request::Status {} | Request::Rules { .. } | Request::Tables { .. } => true,
+            Request::Restore { .. }
+            | Request::Reload { .. }
+            | Request::Confirm {}
+            | Request::Shadow { .. }
+            | Request::Stop { .. } => false,
         }
     }
+}
+
+/// A text of rules, as a client has read it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RulesText {
+    /// What the client calls it: the name of its file.
+    pub name: String,
+    /// Of a save file; a script of commands says it line by line.
+    pub family: Ip,
+    /// The text.
+    pub text: String,
+}
+
+/// Options of `iptables-restore`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Restoring {
+    /// `--noflush`.
+    pub noflush: bool,
+    /// `--counters`.
+    pub counters: bool,
+    /// `--test`: nothing is changed.
+    pub test: bool,
+    /// `--table`.
+    pub table: Option<String>,
+}
+
+/// What a change of rules is not to do.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Safety {
+    /// Sessions that it is not to cut, beside those that the process looks after.
+    pub sessions: Vec<Session>,
+    /// It may.
+    pub force: bool,
+}
+
+/// A TCP connection by its ends, who opened it first; as text `203.0.113.9:40000-192.0.2.1:22`, IPv6 addresses in brackets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Session {
+    /// Who opened it.
+    pub from: SocketAddr,
+    /// To where.
+    pub to: SocketAddr,
+}
+
+/// A text is no [`Session`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is no connection such as 203.0.113.9:40000-192.0.2.1:22 or [2001:db8::9]:40000-[2001:db8::1]:22"
+)]
+pub struct NoSession(String);
+
+impl FromStr for Session {
+    type Err = NoSession;
+
+    fn from_str(text: &str) -> Result<Self, NoSession> {
+        let ends = text.split_once('-');
+        let ends = ends.and_then(|(from, to)| {
+            let (from, to): (SocketAddr, SocketAddr) = (from.parse().ok()?, to.parse().ok()?);
+            (from.is_ipv4() == to.is_ipv4()).then_some(Session { from, to })
+        });
+        ends.ok_or_else(|| NoSession(text.to_string()))
+    }
+}
+
+impl TryFrom<String> for Session {
+    type Error = NoSession;
+
+    fn try_from(text: String) -> Result<Self, NoSession> {
+        text.parse()
+    }
+}
+
+impl From<Session> for String {
+    fn from(session: Session) -> String {
+        session.to_string()
+    }
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.from, self.to)
+    }
+}
+
+/// A term of an expression over live flows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Term {
+    /// One of its ends, in either direction.
+    Host(IpAddr),
+    /// One of its ports, in either direction.
+    Port(u16),
+    /// Its protocol, by name (tcp) or number.
+    Protocol(String),
+    /// Its display number.
+    Connection(u64),
+    /// What the new rules would have become of it.
+    Verdict(String),
+}
+
+/// What rules have become of a packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Judgement {
+    /// ACCEPT, DROP …
+    pub verdict: String,
+    /// The rule or policy: `filter INPUT rule 3`.
+    pub by: String,
+    /// Its text, as iptables-save has it; empty for a policy.
+    pub rule: String,
+}
+
+/// A live flow that other rules judge differently.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Flow {
+    /// Display number of its connection.
+    pub connection: u64,
+    /// Protocol.
+    pub protocol: String,
+    /// As its packets come: `address:port`.
+    pub from: String,
+    /// Likewise.
+    pub to: String,
+    /// original or reply: whose packets are judged differently.
+    pub direction: String,
+    /// By the rules in force.
+    pub old: Judgement,
+    /// By the others.
+    pub new: Judgement,
+    /// It was ended.
+    pub cut: bool,
+}
+
+/// Rules that were put in place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Changes since the process began.
+    pub generation: u64,
+    /// Rules that are the same ones, and keep their counters.
+    pub kept: usize,
+    /// Rules that were not there before.
+    pub added: usize,
+    /// Rules that are not there any more.
+    pub removed: usize,
+    /// Live flows that were ended.
+    pub cut: usize,
+    /// Seconds in which it is to be confirmed.
+    pub confirm_seconds: Option<u32>,
+}
+
+/// How live packets were judged differently so far.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Differences {
+    /// Packets judged by both.
+    pub packets: u64,
+    /// Packets that were not, because they came too fast.
+    pub missed: u64,
+    /// By what judged them, the most frequent first.
+    pub differences: Vec<Difference>,
+    /// Packets judged differently that are in none of these, since there were too many kinds.
+    pub others: u64,
+    /// Worth knowing: how the comparison began.
+    pub notes: Vec<String>,
+    /// Why it ended before its time.
+    pub ended: Option<String>,
+}
+
+/// Packets that two rules judge differently.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Difference {
+    /// By the rules in force.
+    pub old: Judgement,
+    /// By the others.
+    pub new: Judgement,
+    /// How many.
+    pub packets: u64,
+    /// The first of them.
+    pub sample: Sample,
+}
+
+/// A packet in a line.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sample {
+    /// Interface it came in by.
+    pub in_interface: Option<String>,
+    /// Interface it leaves by.
+    pub out_interface: Option<String>,
+    /// Protocol.
+    pub protocol: String,
+    /// `address:port`.
+    pub from: String,
+    /// Likewise.
+    pub to: String,
+    /// NEW, ESTABLISHED …
+    pub state: Option<String>,
+}
+
+/// Which live flows end with a reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// None, as iptables.
+    #[default]
+    Keep,
+    /// All that the new rules would not let pass.
+    All,
+    /// Of these, the ones that all terms hold for.
+    Matching(Vec<Term>),
 }
 
 /// A part of an answer.
@@ -151,6 +431,12 @@ pub enum Answer {
     Status(Box<Status>),
     /// Findings about a text.
     Findings(Findings),
+    /// A live flow that other rules judge differently.
+    Flow(Box<Flow>),
+    /// Rules were put in place.
+    Reloaded(Reloaded),
+    /// How live packets were judged differently so far.
+    Differences(Box<Differences>),
     /// Why it is not done, or what is worth knowing; for people.
     Said(String),
     /// The end: how it went.
@@ -190,6 +476,10 @@ pub struct Status {
     pub rules: Vec<RulesInUse>,
     /// How often rules were changed since it began.
     pub generation: u64,
+    /// Seconds in which the last reload is to be confirmed, if it is.
+    pub confirm_seconds: Option<u64>,
+    /// Sessions that no change of rules is to cut.
+    pub protected: Vec<Session>,
     /// The connection table.
     pub connections: Connections,
 }
@@ -240,6 +530,8 @@ pub struct Connections {
 /// Findings about a text that the client sent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Findings {
+    /// The name of the text, where it has one.
+    pub name: String,
     /// The text they are about; empty when it is the one that the client sent.
     pub text: String,
     /// In its order.
@@ -291,6 +583,18 @@ impl From<Severity> for rules::Severity {
     }
 }
 
+/// Bytes of a text within a message, at most.
+const MAX_TEXT: usize = 4096;
+
+/// A text, cut where it is longer than messages have room for.
+pub(crate) fn short(text: &str) -> String {
+    if text.len() <= MAX_TEXT {
+        return text.to_string();
+    }
+    let cut = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
+    format!("{}…", &text[..cut.unwrap_or(0)])
+}
+
 impl From<&Diagnostic> for Finding {
     fn from(d: &Diagnostic) -> Self {
         Finding {
@@ -300,13 +604,13 @@ impl From<&Diagnostic> for Finding {
                 rules::Severity::Error => Severity::Error,
             },
             code: d.code.to_string(),
-            message: d.message.clone(),
+            message: short(&d.message),
             line: d.line,
             column: d.column,
             start: d.start,
             end: d.end,
-            help: d.help.clone(),
-            said: d.said.clone(),
+            help: d.help.as_deref().map(short),
+            said: d.said.as_deref().map(short),
         }
     }
 }

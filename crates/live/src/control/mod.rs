@@ -19,11 +19,17 @@
 //! ([`Access`]) is not read from at all. No file is opened for a client: it sends texts and gets texts.
 
 mod access;
+mod carry;
+mod change;
 mod client;
 pub mod frame;
+mod judgement;
 pub mod message;
+mod protect;
+mod restored;
 mod server;
 mod service;
+mod shadow;
 mod socket;
 #[cfg(test)]
 mod tests;

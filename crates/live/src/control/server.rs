@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::access::{Access, Peer, Rights};
 use super::frame::{self, FrameError, MAX_QUESTION, MAX_REQUEST, PIECE};
-use super::message::{Answer, Ended, Leave, Opening, Request, VERSION};
+use super::message::{Answer, Ended, Findings, Leave, Opening, Request, VERSION};
 use super::service::Control;
 use super::socket::Socket;
 
@@ -39,6 +39,9 @@ impl Default for Bounds {
         }
     }
 }
+
+/// Findings in a frame.
+const FINDINGS: usize = 8;
 
 /// How long is waited for a client before it is looked whether the gate stops, in milliseconds.
 const WAIT: u8 = 200;
@@ -194,7 +197,7 @@ fn accept(
 
 /// One conversation, and what is to be done after it.
 pub(crate) fn serve(
-    control: &Control,
+    control: &Arc<Control>,
     stream: &UnixStream,
     peer: &Peer,
     rights: Rights,
@@ -235,7 +238,7 @@ pub(crate) enum After {
 }
 
 fn converse(
-    control: &Control,
+    control: &Arc<Control>,
     replies: &Replies<'_>,
     rights: Rights,
     bounds: &Bounds,
@@ -282,6 +285,24 @@ impl Replies<'_> {
     /// A sentence for people.
     pub(crate) fn said(&self, text: impl Into<String>) -> Result<(), FrameError> {
         self.send(&Answer::Said(text.into()))
+    }
+
+    /// Findings, in as many frames as they need.
+    pub(crate) fn findings(&self, mut findings: Findings) -> Result<(), FrameError> {
+        let found = std::mem::take(&mut findings.found);
+        for part in found.chunks(FINDINGS) {
+            self.send(&Answer::Findings(Findings {
+                found: part.to_vec(),
+                ..findings.clone()
+            }))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the client is still there; what it sends meanwhile is passed over.
+    pub(crate) fn gone(&self) -> bool {
+        let mut ready = [PollFd::new(self.stream.as_fd(), PollFlags::POLLHUP)];
+        matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1..))
     }
 
     /// A text, in pieces.

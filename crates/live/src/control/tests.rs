@@ -14,6 +14,8 @@ use super::message::{Answer, Ended, Ip, Language, Leave, Opening, Request};
 use super::*;
 use crate::Gate;
 
+mod changes;
+
 /// Short enough for tests that wait for the end of it.
 const BOUNDS: Bounds = Bounds {
     clients: 4,
@@ -336,7 +338,7 @@ fn become_user(id: libc::c_long) {
 
 #[test]
 fn members_of_the_group_ask_and_change_nothing() {
-    let control = Control::new(gate(RULES), Facts::default());
+    let control = Arc::new(Control::new(gate(RULES), Facts::default()));
     let say = |request: &Request| {
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         let opening = Opening::new(request).expect("an opening");

@@ -1,7 +1,11 @@
 //! What is asked of a running palisade over its control socket (docs/control.md), and how it answers.
 
 mod args;
+mod reload;
+mod save;
 mod serve;
+mod session;
+mod shadow;
 mod status;
 
 use std::io::Write;
@@ -9,13 +13,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use palisade_live::control::message::{Answer, Ended, Request};
+use palisade_live::control::message::{Answer, Ended, Findings, Request};
 use palisade_live::control::{AskError, ask};
 
 use crate::Exit;
 use crate::args::Format;
-pub use args::{RulesArguments, ServeArguments, StatusArguments, StopArguments};
+pub use args::{
+    ConfirmArguments, ReloadArguments, RulesArguments, SaveArguments, ServeArguments,
+    ShadowArguments, SocketArgument, StatusArguments, StopArguments,
+};
+pub use reload::{confirm, reload};
+pub use save::save;
 pub use serve::bind;
+pub use session::safety_of_environment;
+pub use shadow::shadow;
 pub use status::status;
 
 /// How long a palisade that was told to stop may take.
@@ -31,8 +42,8 @@ impl From<Ended> for Exit {
     }
 }
 
-/// Asks, hands over what `take` returns `None` for, and tells what is said.
-fn asked(
+/// Asks, tells what is said, and hands over everything else.
+pub fn asked(
     socket: &Path,
     request: &Request,
     mut take: impl FnMut(Answer) -> Result<()>,
@@ -45,6 +56,13 @@ fn asked(
         answer => take(answer),
     })?;
     Ok(ended.into())
+}
+
+/// Findings came in parts.
+pub fn gather(all: &mut Findings, more: Findings) {
+    let mut found = std::mem::take(&mut all.found);
+    found.extend(more.found.iter().cloned());
+    *all = Findings { found, ..more };
 }
 
 /// All text of an answer.

@@ -95,6 +95,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     );
     let asked = handle.clone();
     let answers = Control::new(Arc::clone(&gate), facts)
+        .protect(arguments.serve.protect.clone())
         .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
     let server = control.map(|bound| bound.start(answers)).transpose()?;
     supervise::listen(handle.clone())?;
@@ -145,7 +146,9 @@ fn facts(arguments: &RunArguments, backend: Option<Capabilities>, workers: usize
         backend: name.to_string(),
         workers,
         notes: backend.map(|backend| backend.notes).unwrap_or_default(),
-        files: [arguments.rules.clone(), arguments.rules6.clone()],
+        // Who asks may stand elsewhere.
+        files: [&arguments.rules, &arguments.rules6]
+            .map(|file| std::path::absolute(file.as_ref()?).ok()),
     }
 }
 
