@@ -339,3 +339,89 @@ fn a_stop_leaves_what_was_asked_for() {
         assert_eq!(net.connect("192.0.2.2:81").is_some(), passes, "{on_stop}");
     }
 }
+
+/// A connection that is there before, and whether it goes on after the service was killed and started with these options.
+fn goes_on(net: &Net, before: &[&str], after: &[&str]) -> bool {
+    let web = net.listen(SERVER);
+    let strict = ["--rules", "rules", "--sysctl", "nf_conntrack_tcp_loose=0"];
+    let service = net.start(&[&strict[..], before].concat()).ready();
+    let mut client = net.connect(SERVER).expect("a connection");
+    let (mut server, _) = web.accept().unwrap();
+    assert!(carries(&mut client, &mut server, b"one", LONG));
+    if !before.is_empty() {
+        // One that has the connection was written after this moment.
+        let state = net.path("state");
+        let begun = Instant::now();
+        while fs::metadata(&state).map_or(true, |m| {
+            m.modified().unwrap().elapsed().unwrap() > begun.elapsed()
+        }) {
+            assert!(begun.elapsed() < LONG, "{}", service.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // And another, so that the first was not begun before.
+        let first = fs::metadata(&state).unwrap().modified().unwrap();
+        while fs::metadata(&state).unwrap().modified().unwrap() == first {
+            assert!(begun.elapsed() < LONG, "{}", service.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    service.signal(Signal::SIGKILL);
+    assert_eq!(service.ended(), None);
+    let service = net.start(&[&strict[..], after].concat()).ready();
+    let wait = if after.is_empty() { SHORT } else { LONG };
+    let there = carries(&mut client, &mut server, b"two", wait);
+    let back = there && carries(&mut server, &mut client, b"three", wait);
+    service.signal(Signal::SIGTERM);
+    assert_eq!(service.ended(), Some(0));
+    back
+}
+
+#[test]
+fn connections_are_known_after_a_kill_where_they_were_saved() {
+    if !able() {
+        return;
+    }
+    let net = Net::new();
+    let state = ["--state", "state", "--state-every", "50ms"];
+    assert!(goes_on(&net, &state, &state));
+    assert!(!goes_on(&net, &[], &[]), "it goes on without being saved");
+    // A file that is damaged is none.
+    let mut bytes = fs::read(net.path("state")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(net.path("state"), bytes).unwrap();
+    let service = net.start(&["--rules", "rules", "--state", "state"]).ready();
+    assert!(
+        service.log().contains("NOT taken over"),
+        "{}",
+        service.log()
+    );
+    service.signal(Signal::SIGTERM);
+    assert_eq!(service.ended(), Some(0));
+}
+
+#[test]
+fn a_hangup_reads_the_rules_again() {
+    if !able() {
+        return;
+    }
+    let net = Net::new();
+    let _web = net.listen(SERVER);
+    let _other = net.listen("192.0.2.2:81");
+    let service = net.start(&["--rules", "rules"]).ready();
+    assert!(net.connect("192.0.2.2:81").is_none());
+    net.write("rules", &RULES.replace("--dport 80", "--dport 81"));
+    service.signal(Signal::SIGHUP);
+    service.hears("RELOADING=1");
+    service.hears("READY=1");
+    assert!(net.connect("192.0.2.2:81").is_some(), "{}", service.log());
+    assert!(net.connect(SERVER).is_none());
+    net.write("rules", "*filter\n-A FORWARD -j ACEPT\nCOMMIT\n");
+    service.signal(Signal::SIGHUP);
+    service.hears("RELOADING=1");
+    service.hears("READY=1");
+    assert!(net.connect("192.0.2.2:81").is_some(), "{}", service.log());
+    assert!(net.connect(SERVER).is_none());
+    service.signal(Signal::SIGTERM);
+    assert_eq!(service.ended(), Some(0));
+}

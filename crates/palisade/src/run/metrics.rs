@@ -79,12 +79,16 @@ fn process(page: &mut Page, service: &Service) {
         "Packets dropped without being judged, because of a panic.",
     )
     .value(&[], tally.lost());
-    let mut reloads = page.counter("palisade_reloads_total", "Reloads of the rules, by result.");
-    reloads.value(&[("result", "done")], service.reloads.done.load(Relaxed));
-    reloads.value(
-        &[("result", "refused")],
-        service.reloads.refused.load(Relaxed),
-    );
+    page.counter(
+        "palisade_rule_changes_total",
+        "Changes of the rules: reloads, commands, and their return.",
+    )
+    .value(&[], service.changes());
+    page.counter(
+        "palisade_reloads_refused_total",
+        "Reloads by a signal that left the old rules in place.",
+    )
+    .value(&[], service.refused.load(Relaxed));
     page.counter(
         "palisade_messages_dropped_total",
         "Messages of the service that were not written: the log was not read fast enough.",

@@ -34,6 +34,7 @@ use log::Log;
 use notify::Manager;
 use rule_log::RuleLog;
 use service::Service;
+use state::Store;
 use supervise::{Event, Supervisor};
 
 /// Starts, and goes on until it is told to stop.
@@ -47,6 +48,10 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         return Ok(Exit::BadInput);
     };
     let gate = Arc::new(Gate::new(booted.engine));
+    let state = daemon.state.as_deref().map(Store::new);
+    if let Some(state) = &state {
+        restore(state, &gate);
+    }
     // Where somebody runs already, this is found before anything of theirs is touched.
     let control = crate::control::bind(&arguments.serve)?;
     let metrics = daemon
@@ -88,16 +93,23 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
             .with_context(|| format!("the thread {name}"))?;
     }
     let (handle, events) = supervise::events();
-    let facts = facts(
+    let mut facts = facts(
         arguments,
         workers.first().map(|b| b.capabilities()),
         workers.len(),
     );
+    if let Some(policy) = booted.policy {
+        let policy = policy.name();
+        let note = format!("started with boot policy {policy}: the rules could not be had");
+        facts.notes.insert(0, note);
+    }
     let asked = handle.clone();
     let answers = Control::new(Arc::clone(&gate), facts)
         .protect(arguments.serve.protect.clone())
         .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
-    let server = control.map(|bound| bound.start(answers)).transpose()?;
+    let answers = Arc::new(answers);
+    let server = control.map(|bound| bound.start(Arc::clone(&answers)));
+    let server = server.transpose()?;
     supervise::listen(handle.clone())?;
     let backend = workers.first().map(|b| b.capabilities().name);
     let ended = handle.clone();
@@ -108,6 +120,8 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     let service = Arc::new(Service {
         backend: backend.unwrap_or("none"),
         policy: booted.policy,
+        control: Some(answers),
+        state,
         pulses: workers.pulses().cloned().collect(),
         messages: log.messages(),
         logged: Some(rule_log.counts()),
@@ -119,6 +133,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         let started = listener.start(move || metrics::page(&service, rules));
         started.context("a thread for the metrics")?;
     }
+    state::keep_saving(&service, daemon.state_every).context("a thread for --state")?;
     privileges::check()?;
     manager.ready();
     tracing::info!(workers = workers.len(), "packets are judged");
@@ -130,12 +145,31 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         manager,
         on_stop: daemon.on_stop,
         rule_log: Some(rule_log),
+        read: boot::reader(arguments),
     };
     supervisor.run()?;
     if let Some(server) = server {
         server.finish();
     }
     Ok(Exit::Yes)
+}
+
+/// Takes over the connections of the last run. Without them the start goes on: nothing passes by that which should not.
+fn restore(state: &Store, gate: &Gate) {
+    let path = state.path().display();
+    match state.restore(gate) {
+        Ok(None) => tracing::info!(%path, "there are no connections to take over"),
+        Ok(Some(restored)) => tracing::info!(
+            connections = restored.connections,
+            expectations = restored.expectations,
+            "connections of the last run were taken over"
+        ),
+        Err(error) => tracing::error!(
+            %error,
+            %path,
+            "connections of the last run are NOT taken over: the table is empty"
+        ),
+    }
 }
 
 /// What the control socket tells of the process.

@@ -1,10 +1,11 @@
 //! What is known of the running service beyond its gate: told by the metrics and to whoever asks for its state.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use palisade_live::Gate;
+use palisade_live::control::Control;
 use palisade_live::worker::Pulse;
 
 use super::backends::Figures;
@@ -23,14 +24,14 @@ pub struct Service {
     pub backend: &'static str,
     /// What stood in for the rules at the start.
     pub policy: Option<BootPolicy>,
-    /// Rules came into force since.
-    pub replaced: AtomicBool,
+    /// By which rules are changed.
+    pub control: Option<Arc<Control>>,
     /// The workers' pulses.
     pub pulses: Vec<Arc<Pulse>>,
     /// Messages of the service itself.
     pub messages: Messages,
-    /// Reloads so far.
-    pub reloads: Reloads,
+    /// Reloads by a signal that left the old rules in place.
+    pub refused: AtomicU64,
     /// What becomes of what rules log.
     pub logged: Option<Counts>,
     /// What the backend counts.
@@ -47,28 +48,34 @@ impl Service {
             began: SystemTime::now(),
             backend: "none",
             policy: None,
-            replaced: AtomicBool::new(false),
+            control: None,
             pulses: Vec::new(),
             messages: Messages::default(),
-            reloads: Reloads::default(),
+            refused: AtomicU64::new(0),
             logged: None,
             figures: None,
             state: None,
         }
     }
 
-    /// What stands in for the rules.
-    pub fn standing_in(&self) -> Option<BootPolicy> {
-        self.policy
-            .filter(|_| !self.replaced.load(Ordering::Relaxed))
+    /// Changes of the rules so far.
+    pub fn changes(&self) -> u64 {
+        self.control
+            .as_ref()
+            .map_or(0, |control| control.generation())
     }
-}
 
-/// Reloads so far.
-#[derive(Debug, Default)]
-pub struct Reloads {
-    /// The new rules are in force.
-    pub done: AtomicU64,
-    /// The old ones stay.
-    pub refused: AtomicU64,
+    /// What stands in for the rules, until they are changed.
+    pub fn standing_in(&self) -> Option<BootPolicy> {
+        self.policy.filter(|_| self.changes() == 0)
+    }
+
+    /// Saves connections, if they are to be saved.
+    pub fn save(&self) {
+        let Some(state) = &self.state else { return };
+        if let Err(error) = state.save(&self.gate) {
+            let path = state.path().display();
+            tracing::error!(%error, %path, "connections were not saved");
+        }
+    }
 }

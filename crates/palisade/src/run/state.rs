@@ -4,6 +4,10 @@
 //! Read once before packets come, and written every `--state-every` and at the end. A new file takes the place of the old one
 //! when all of it is on the disk, so that there is a good one at any moment.
 //!
+//! # Locking
+//! One snapshot at a time is made and written, so that an older one never takes a newer one's place. The gate's lock is held
+//! while it is made, not while it is written.
+//!
 //! # Trust
 //! The file is for nobody else to read or write (mode 0600): who can change it can have connections of their own known. One that
 //! others may write, or that is damaged, is refused as a whole.
@@ -13,15 +17,14 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
+use palisade_engine::conntrack::snapshot::{Restored, SnapshotError};
+use palisade_live::Gate;
 use thiserror::Error;
 
-/// What the file begins with: name and version of the envelope.
-const MAGIC: [u8; 8] = *b"PALSTAT1";
-
-/// Magic, length and checksum.
-const HEADER: usize = 20;
+use super::service::Service;
 
 /// Bytes of a file that is read, at most: 16 million connections.
 const LARGEST: u64 = 4 << 30;
@@ -40,15 +43,19 @@ pub enum StateError {
         /// Whose it is.
         owner: u32,
     },
-    /// It is no such file, or damaged.
-    #[error("it is damaged: {0}")]
-    Damaged(&'static str),
+    /// It is not one of ours.
+    #[error("{0}")]
+    Foreign(&'static str),
+    /// What is in it cannot be taken over.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
 }
 
 /// The file.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    turn: Mutex<()>,
     /// What became of snapshots.
     pub counts: Counts,
 }
@@ -71,6 +78,7 @@ impl Store {
     pub fn new(path: &Path) -> Self {
         Store {
             path: path.to_owned(),
+            turn: Mutex::default(),
             counts: Counts::default(),
         }
     }
@@ -80,11 +88,34 @@ impl Store {
         &self.path
     }
 
+    /// Takes over what was saved last; `None` where there is no file.
+    ///
+    /// # Errors
+    /// [`StateError`]; the gate's table is as it was.
+    pub fn restore(&self, gate: &Gate) -> Result<Option<Restored>, StateError> {
+        let Some(bytes) = self.read()? else {
+            return Ok(None);
+        };
+        let restored = gate.with(|engine, now| engine.conntrack_mut().restore(&bytes, now));
+        Ok(Some(restored?))
+    }
+
+    /// Saves the gate's connections.
+    ///
+    /// # Errors
+    /// They are not on the disk; what was there is there still.
+    pub fn save(&self, gate: &Gate) -> io::Result<()> {
+        let turn = self.turn.lock();
+        let _turn = turn.unwrap_or_else(PoisonError::into_inner);
+        let bytes = gate.with(|engine, now| engine.conntrack().snapshot(now));
+        self.write(&bytes)
+    }
+
     /// What was written last; `None` where there is no file.
     ///
     /// # Errors
     /// [`StateError`]: the file is not to be used.
-    pub fn read(&self) -> Result<Option<Vec<u8>>, StateError> {
+    fn read(&self) -> Result<Option<Vec<u8>>, StateError> {
         let file = OpenOptions::new()
             .read(true)
             // A name that leads elsewhere, or to a pipe that nobody writes, is not ours.
@@ -97,7 +128,7 @@ impl Store {
         };
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(StateError::Damaged("it is no file"));
+            return Err(StateError::Foreign("it is no file"));
         }
         let (mode, owner) = (metadata.permissions().mode() & 0o7777, metadata.uid());
         let ours = owner == 0 || owner == nix::unistd::geteuid().as_raw();
@@ -105,18 +136,18 @@ impl Store {
             return Err(StateError::Open { mode, owner });
         }
         if metadata.len() > LARGEST {
-            return Err(StateError::Damaged("it is larger than any state"));
+            return Err(StateError::Foreign("it is larger than any state"));
         }
         let mut bytes = Vec::new();
         file.take(LARGEST).read_to_end(&mut bytes)?;
-        opened(bytes).map(Some)
+        Ok(Some(bytes))
     }
 
     /// Has these bytes read the next time.
     ///
     /// # Errors
     /// They are not on the disk; what was there is there still.
-    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let written = self.replace(bytes);
         match &written {
             Ok(()) => {
@@ -143,9 +174,6 @@ impl Store {
         let mut options = OpenOptions::new();
         let options = options.write(true).create_new(true).mode(0o600);
         let done = options.open(&beside).and_then(|mut file| {
-            file.write_all(&MAGIC)?;
-            file.write_all(&(bytes.len() as u64).to_le_bytes())?;
-            file.write_all(&checksum(bytes).to_le_bytes())?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&beside, &self.path)
@@ -160,35 +188,35 @@ impl Store {
     }
 }
 
-/// What is in an envelope.
-fn opened(mut bytes: Vec<u8>) -> Result<Vec<u8>, StateError> {
-    let header = bytes.first_chunk::<HEADER>();
-    let header = header.ok_or(StateError::Damaged("it is too short"))?;
-    if header[..8] != MAGIC {
-        return Err(StateError::Damaged("it does not begin as a state does"));
+/// Saves the gate's connections every `every` from now on, by a thread that ends with the gate.
+///
+/// # Errors
+/// There is no thread to be had.
+pub fn keep_saving(service: &Arc<Service>, every: Duration) -> io::Result<()> {
+    if every.is_zero() || service.state.is_none() {
+        return Ok(());
     }
-    let (length, sum) = header[8..].split_at(8);
-    let length = u64::from_le_bytes(length.try_into().unwrap_or_default());
-    let sum = u32::from_le_bytes(sum.try_into().unwrap_or_default());
-    if (bytes.len() - HEADER) as u64 != length {
-        return Err(StateError::Damaged("it has another length than it says"));
-    }
-    bytes.drain(..HEADER);
-    if checksum(&bytes) != sum {
-        return Err(StateError::Damaged("its checksum is another one"));
-    }
-    Ok(bytes)
-}
-
-/// CRC-32 as in gzip.
-fn checksum(bytes: &[u8]) -> u32 {
-    let mut sum = flate2::Crc::new();
-    sum.update(bytes);
-    sum.sum()
+    let service = Arc::clone(service);
+    let thread = std::thread::Builder::new().name("state".to_owned());
+    thread.spawn(move || {
+        loop {
+            // Nobody waits for its end.
+            std::thread::sleep(every);
+            if service.gate.stopping() {
+                return;
+            }
+            service.save();
+        }
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use palisade_engine::{Engine, Setup};
+    use palisade_live::backend::Batch;
+    use palisade_wire::build;
+
     use super::*;
 
     #[test]
@@ -211,22 +239,38 @@ mod tests {
         ));
     }
 
+    fn gate() -> Gate {
+        Gate::new(Engine::new(Setup::default()).unwrap())
+    }
+
     #[test]
-    fn no_changed_byte_and_no_missing_one_is_taken() {
+    fn connections_are_taken_over_and_nothing_else_is() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(&directory.path().join("state"));
-        store.write(b"connections").unwrap();
-        let good = fs::read(store.path()).unwrap();
-        for at in 0..good.len() {
-            let mut bad = good.clone();
-            bad[at] ^= 1;
-            fs::write(store.path(), &bad).unwrap();
-            assert!(matches!(store.read(), Err(StateError::Damaged(_))), "{at}");
-            fs::write(store.path(), &good[..at]).unwrap();
-            assert!(matches!(store.read(), Err(StateError::Damaged(_))), "{at}");
+        let before = gate();
+        let ip = build::Ip::new(
+            "192.0.2.1".parse().unwrap(),
+            "198.51.100.1".parse().unwrap(),
+        );
+        let mut batch = Batch::new();
+        for port in 1..=3 {
+            let frame = batch.add().unwrap();
+            frame.bytes.extend(build::udp(&ip, port, 53, b"?"));
         }
-        fs::write(store.path(), &good).unwrap();
-        assert!(store.read().unwrap().is_some());
+        before.judge(&mut batch);
+        store.save(&before).unwrap();
+        let after = gate();
+        let restored = store.restore(&after).unwrap().unwrap();
+        assert_eq!((restored.connections, restored.expectations), (3, 0));
+        assert_eq!(after.with(|engine, _| engine.conntrack().len()), 3);
+        let good = fs::read(store.path()).unwrap();
+        for bad in [&good[..good.len() - 1], b"a letter", b""] {
+            fs::write(store.path(), bad).unwrap();
+            let after = gate();
+            let error = store.restore(&after).unwrap_err();
+            assert!(matches!(error, StateError::Snapshot(_)), "{error}");
+            assert_eq!(after.with(|engine, _| engine.conntrack().len()), 0);
+        }
     }
 
     #[test]
@@ -240,7 +284,7 @@ mod tests {
         assert_eq!(store.read().unwrap().unwrap(), b"good");
         assert_eq!(store.counts.failed.load(Relaxed), 1);
         let elsewhere = Store::new(Path::new("/dev/full"));
-        assert!(matches!(elsewhere.read(), Err(StateError::Damaged(_))));
+        assert!(matches!(elsewhere.read(), Err(StateError::Foreign(_))));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! takes one event at a time ([`Supervisor::run`]), so that a stop and a reload never meet.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use nix::sys::signal::{SigSet, Signal};
 use palisade_engine::Verdict;
 use palisade_live::Workers;
 use palisade_live::worker::STALLED;
+use palisade_rules::Ruleset;
 
 use super::backends::Installation;
 use super::notify::Manager;
@@ -113,7 +115,12 @@ pub struct Supervisor {
     pub on_stop: OnStop,
     /// What rules log.
     pub rule_log: Option<RuleLog>,
+    /// Reads the rules again; `None` where they have errors, which were told.
+    pub read: ReadRules,
 }
+
+/// See [`Supervisor::read`].
+pub type ReadRules = Box<dyn FnMut() -> Result<Option<[Option<Ruleset>; 2]>> + Send>;
 
 impl Supervisor {
     /// Goes on until somebody asks for the end, or workers fail.
@@ -194,13 +201,31 @@ impl Supervisor {
         format!("{policy}{accepted} packets accepted, {refused} refused")
     }
 
-    /// Rules are read again.
+    /// Rules are read again. Those of files with errors do not come into force, and neither do the others.
     fn reload(&mut self) {
         self.manager.reloading();
         if let Some(log) = &self.rule_log {
             log.open_again();
         }
-        tracing::warn!("SIGHUP: rules are not read again by a signal yet");
+        let read = (self.read)();
+        let reloaded = read.and_then(|rules| match (&self.service.control, rules) {
+            (Some(control), Some(rules)) => Ok(control.put_in_place(rules)?),
+            (_, None) => bail!("the rules have errors"),
+            (None, _) => bail!("nothing changes rules here"),
+        });
+        match reloaded {
+            Ok(reloaded) => tracing::info!(
+                kept = reloaded.kept,
+                added = reloaded.added,
+                removed = reloaded.removed,
+                "the rules were read again"
+            ),
+            Err(error) => {
+                self.service.refused.fetch_add(1, Relaxed);
+                let reason = format!("{error:#}");
+                tracing::error!(reason, "the rules were not reloaded: the old ones stay");
+            }
+        }
         self.manager.ready();
     }
 
@@ -223,7 +248,9 @@ impl Supervisor {
                 Err(_) => bail!("a worker did not end within {} s", PATIENCE.as_secs()),
             }
         }
-        for (_, ended) in self.workers.join() {
+        let workers = self.workers.join();
+        self.service.save();
+        for (_, ended) in workers {
             ended?;
         }
         removed?;
