@@ -161,7 +161,13 @@ impl Service {
     /// Waits until the service manager hears a word.
     fn hears(&self, word: &str) {
         let mut text = [0; 512];
+        let begun = Instant::now();
         loop {
+            assert!(
+                begun.elapsed() < LONG,
+                "{word} was not said\n{}",
+                self.log()
+            );
             let length = self.heard.recv(&mut text);
             let length = length.unwrap_or_else(|e| panic!("{word}: {e}\n{}", self.log()));
             if String::from_utf8_lossy(&text[..length]).contains(word) {

@@ -145,6 +145,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         manager,
         on_stop: daemon.on_stop,
         rule_log: Some(rule_log),
+        told: None,
         read: boot::reader(arguments),
     };
     supervisor.run()?;

@@ -115,6 +115,8 @@ pub struct Supervisor {
     pub on_stop: OnStop,
     /// What rules log.
     pub rule_log: Option<RuleLog>,
+    /// When the service manager was told the state for people.
+    pub told: Option<Instant>,
     /// Reads the rules again; `None` where they have errors, which were told.
     pub read: ReadRules,
 }
@@ -186,7 +188,10 @@ impl Supervisor {
                 "the wall's clock was set; connections keep their times"
             );
         }
-        self.manager.status(&self.status());
+        if self.told.is_none_or(|told| told.elapsed() >= TICK) {
+            self.told = Some(Instant::now());
+            self.manager.status(&self.status());
+        }
     }
 
     /// In a line.

@@ -47,6 +47,7 @@ fn running(on_stop: OnStop) -> Running {
         manager: Manager::default(),
         on_stop,
         rule_log: None,
+        told: None,
         read: Box::new(|| Ok(None)),
     };
     Running {
