@@ -224,6 +224,9 @@ impl Control {
                 shadow::watch(self, rules, time, replies)?
             }
             Request::Stop { leave } => return Ok((Ended::Yes, After::Stop(leave))),
+            Request::Conntrack { words, file, east } => {
+                super::conntrack::answer(&self.gate, &words, file.as_deref(), east, replies)?
+            }
         };
         Ok((ended, After::Nothing))
     }

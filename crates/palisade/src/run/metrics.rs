@@ -184,6 +184,7 @@ fn table(page: &mut Page, service: &Service) {
         early_drop,
         expired,
         peak,
+        made: _,
     } = stats;
     page.gauge("palisade_connections", "Connections in the table.")
         .value(&[], live);
