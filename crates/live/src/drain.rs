@@ -21,6 +21,7 @@ pub struct Drain<T> {
     cost: u64,
     credit: Mutex<Credit>,
     suppressed: AtomicU64,
+    lost: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl<T> Drain<T> {
                 at: Instant::now(),
             }),
             suppressed: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
         };
         (drain, outlet)
     }
@@ -65,14 +67,19 @@ impl<T> Drain<T> {
         }
     }
 
+    /// Counts events that did not come as far as here, for want of room.
+    pub fn lost(&self, events: u64) {
+        self.lost.fetch_add(events, Relaxed);
+    }
+
     /// Events that were too many for the rate.
     pub fn suppressed(&self) -> u64 {
         self.suppressed.load(Relaxed)
     }
 
-    /// Events that the taker was too slow for.
+    /// Events that there was no room for: the taker was too slow, or a batch had too many.
     pub fn dropped(&self) -> u64 {
-        self.spool.dropped()
+        self.spool.dropped() + self.lost.load(Relaxed)
     }
 
     /// Says that nothing more comes.

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use palisade_engine::{Arrival, Bridge, Engine, Judged, Port, Route};
+use palisade_engine::{Arrival, Bridge, Engine, Judged, LogEvent, Port, Route};
 use palisade_wire::Timestamp;
 
 use crate::backend::Batch;
 use crate::clock::Clock;
+use crate::drain::Drain;
 use crate::tally::{Counted, Tally};
 use crate::tap::Tap;
 
@@ -25,6 +26,7 @@ pub struct Gate {
     tap: Tap,
     clock: Clock,
     tally: Tally,
+    logs: OnceLock<Arc<Drain<LogEvent>>>,
     stopping: AtomicBool,
     /// Nanoseconds that the wall's clock was ahead when somebody looked.
     ahead: AtomicI64,
@@ -39,6 +41,7 @@ impl Gate {
             tap: Tap::default(),
             clock: Clock::new(),
             tally: Tally::default(),
+            logs: OnceLock::new(),
             stopping: AtomicBool::new(false),
             ahead: AtomicI64::new(0),
         }
@@ -62,6 +65,13 @@ impl Gate {
         let jumped = ahead.saturating_sub(before);
         self.lock().set_wall_ahead(ahead);
         (jumped.unsigned_abs() > JUMP).then_some(jumped)
+    }
+
+    /// Hands over what rules log (LOG, NFLOG) from now on; only the first call has an effect.
+    pub fn log_to(&self, drain: Arc<Drain<LogEvent>>) {
+        self.lock().set_logging(true);
+        // Whoever was first has them.
+        let _ = self.logs.set(drain);
     }
 
     /// Asks all workers to end.
@@ -127,7 +137,14 @@ impl Gate {
         assert!(arrivals.iter().all(|a| a.mark != FAULT), "a packet's fault");
         engine.process_batch(&mut arrivals, now);
         let took = begun.elapsed();
+        let logs = self.logs.get().map(|drain| (drain, engine.take_logs()));
         drop(engine);
+        if let Some((drain, logs)) = logs {
+            drain.lost(logs.lost);
+            if !logs.events.is_empty() {
+                drain.put(logs.events, begun);
+            }
+        }
         let mut counted = Counted::default();
         for (arrival, judged) in arrivals.into_iter().zip(judged) {
             *judged = arrival.judged;

@@ -329,6 +329,49 @@ fn a_killed_process_leaves_the_gate_closed() {
 }
 
 #[test]
+fn what_rules_log_is_written() {
+    if !able() {
+        return;
+    }
+    let net = Net::new();
+    let logs = "-A FORWARD -p tcp --dport 81 -j LOG --log-prefix \"no: \" --log-level 3
+-A FORWARD -p tcp --dport 81 -j NFLOG --nflog-prefix kept
+COMMIT";
+    net.write("rules", &RULES.replace("COMMIT", logs));
+    let files = ["--log-to", "lines", "--nflog-to", "packets"];
+    let service = net
+        .start(&[&["--rules", "rules"], &files[..]].concat())
+        .ready();
+    assert!(net.connect("192.0.2.2:81").is_none());
+    service.signal(Signal::SIGTERM);
+    assert_eq!(service.ended(), Some(0));
+    let lines = fs::read_to_string(net.path("lines")).unwrap();
+    let line = lines.lines().next().expect("a line");
+    let (_, line) = line.split_once(" palisade: ").expect("a time and a line");
+    assert!(line.starts_with("no: IN=wan0 OUT=lan0 MAC="), "{line}");
+    for word in [
+        "SRC=203.0.113.2",
+        "DST=192.0.2.2",
+        "TTL=63",
+        "PROTO=TCP",
+        "DPT=81",
+        "SYN",
+    ] {
+        assert!(line.split(' ').any(|w| w == word), "{word} in {line}");
+    }
+    let (mut packets, _) = palisade_capture::pcap::open(&net.path("packets")).unwrap();
+    let packet = packets.next_frame().unwrap().expect("a packet");
+    assert_eq!(packet.interface.map(|i| i.as_ref()), Some("wan0"));
+    assert_eq!(packet.data[9], 6);
+    assert!(
+        fs::read(net.path("packets"))
+            .unwrap()
+            .windows(4)
+            .any(|w| w == b"kept")
+    );
+}
+
+#[test]
 fn a_stop_leaves_what_was_asked_for() {
     if !able() {
         return;

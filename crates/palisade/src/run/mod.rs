@@ -65,6 +65,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         daemon.log_max_bytes,
         daemon.log_rate,
     )?;
+    gate.log_to(Arc::clone(rule_log.drain()));
     let Backends {
         workers,
         installation,

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use palisade_capture::pcap::NgWriter;
+use palisade_engine::{LogEvent, LogTarget};
 use palisade_live::drain::Drain;
 use palisade_live::spool::{Outlet, Taken};
 use palisade_wire::{Timestamp, link::LinkType};
@@ -31,37 +32,6 @@ const WAITING: usize = 4096;
 
 /// How often it is told what was not written.
 const TELL: Duration = Duration::from_secs(10);
-
-/// What a rule logged.
-#[derive(Clone, Debug)]
-pub struct Logged {
-    /// When.
-    pub time: Timestamp,
-    /// By which target.
-    pub kind: Kind,
-    /// The rule's prefix.
-    pub prefix: String,
-    /// The line that the kernel's LOG would write, the prefix included; of NFLOG empty.
-    pub line: String,
-    /// The interface that it came by or, of one made here, leaves by.
-    pub interface: String,
-    /// The packet from the IP header on, as much as is asked for.
-    pub packet: Vec<u8>,
-    /// Its length.
-    pub length: usize,
-}
-
-/// The target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// LOG.
-    Log {
-        /// Severity as syslog's, 0 to 7.
-        level: u8,
-    },
-    /// NFLOG.
-    Nflog,
-}
 
 /// Where lines of LOG go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +65,7 @@ impl std::str::FromStr for LogTo {
 /// What became of events.
 #[derive(Clone, Debug)]
 pub struct Counts {
-    drain: Arc<Drain<Logged>>,
+    drain: Arc<Drain<LogEvent>>,
     written: Arc<Written>,
 }
 
@@ -121,10 +91,10 @@ struct Written {
 /// The outlets, and the thread that fills them.
 #[derive(Debug)]
 pub struct RuleLog {
-    drain: Arc<Drain<Logged>>,
+    drain: Arc<Drain<LogEvent>>,
     written: Arc<Written>,
     again: Arc<AtomicBool>,
-    outlets: Option<(Outlet<Logged>, Outlets)>,
+    outlets: Option<(Outlet<LogEvent>, Outlets)>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -150,7 +120,7 @@ impl RuleLog {
     }
 
     /// Where events are handed over.
-    pub fn drain(&self) -> &Arc<Drain<Logged>> {
+    pub fn drain(&self) -> &Arc<Drain<LogEvent>> {
         &self.drain
     }
 
@@ -211,10 +181,10 @@ impl Drop for RuleLog {
 
 /// The thread.
 struct Writer {
-    drain: Arc<Drain<Logged>>,
+    drain: Arc<Drain<LogEvent>>,
     written: Arc<Written>,
     again: Arc<AtomicBool>,
-    outlet: Outlet<Logged>,
+    outlet: Outlet<LogEvent>,
     outlets: Outlets,
     /// Suppressed, dropped and failed, as told.
     told: [u64; 3],
@@ -286,12 +256,12 @@ struct Outlets {
 }
 
 impl Outlets {
-    fn write(&mut self, event: &Logged) -> io::Result<()> {
-        match (event.kind, &mut self.packets) {
-            (Kind::Log { level }, _) => self.lines.write(event, level),
-            (Kind::Nflog, Some(packets)) => packets.write(event),
+    fn write(&mut self, event: &LogEvent) -> io::Result<()> {
+        match (&event.target, &mut self.packets) {
+            (LogTarget::Log { level, .. }, _) => self.lines.write(event, *level),
+            (LogTarget::Nflog { .. }, Some(packets)) => packets.write(event),
             // As in the kernel, when no program listens to the group.
-            (Kind::Nflog, None) => Ok(()),
+            (LogTarget::Nflog { .. }, None) => Ok(()),
         }
     }
 
@@ -341,11 +311,11 @@ impl Lines {
         })
     }
 
-    fn write(&mut self, event: &Logged, level: u8) -> io::Result<()> {
+    fn write(&mut self, event: &LogEvent, level: u8) -> io::Result<()> {
         match self {
-            Lines::Stderr => io::stderr().write_all(event.text().as_bytes()),
+            Lines::Stderr => io::stderr().write_all(text(event).as_bytes()),
             Lines::File(file) => {
-                let text = event.text();
+                let text = text(event);
                 if file.is_full_for(text.len()) {
                     file.set_aside()?;
                 }
@@ -353,7 +323,7 @@ impl Lines {
             }
             Lines::Kmsg(file) => {
                 // The kernel escapes what is not printable itself.
-                let line = format!("<{level}>{}\n", event.line);
+                let line = format!("<{level}>{}\n", event.line());
                 // A record is written by one call.
                 file.write(line.as_bytes()).map(|_| ())
             }
@@ -361,23 +331,27 @@ impl Lines {
                 let mut datagram = Vec::new();
                 journal_field(&mut datagram, "PRIORITY", &level.to_string());
                 journal_field(&mut datagram, "SYSLOG_IDENTIFIER", "palisade");
-                journal_field(&mut datagram, "MESSAGE", &event.line);
+                journal_field(&mut datagram, "MESSAGE", &event.line());
                 journal_field(&mut datagram, "PALISADE_PREFIX", &event.prefix);
-                journal_field(&mut datagram, "PALISADE_INTERFACE", &event.interface);
+                journal_field(&mut datagram, "PALISADE_INTERFACE", interface(event));
                 socket.send(&datagram).map(|_| ())
             }
         }
     }
 }
 
-impl Logged {
-    /// The line with the time before it: `2026-11-21T17:04:56.123456Z palisade: IN=eth0 …`.
-    fn text(&self) -> String {
-        let mut text = format!("{} palisade: ", moment(self.time));
-        push_plain(&mut text, &self.line);
-        text.push('\n');
-        text
-    }
+/// The line with the time before it: `2026-11-21T17:04:56.123456Z palisade: IN=eth0 …`.
+fn text(event: &LogEvent) -> String {
+    let mut text = format!("{} palisade: ", moment(event.wall));
+    push_plain(&mut text, &event.line());
+    text.push('\n');
+    text
+}
+
+/// The interface that it came in by or, of a packet made here, leaves by.
+fn interface(event: &LogEvent) -> &str {
+    let interface = event.in_interface.as_ref().or(event.out_interface.as_ref());
+    interface.map_or("", String::as_str)
 }
 
 /// A moment in UTC (RFC 3339), with microseconds.
@@ -457,16 +431,17 @@ impl Packets {
         Ok(())
     }
 
-    fn write(&mut self, event: &Logged) -> io::Result<()> {
-        let room = event.packet.len() + event.prefix.len() + event.interface.len() + BLOCKS;
+    fn write(&mut self, event: &LogEvent) -> io::Result<()> {
+        let interface = interface(event);
+        let room = event.bytes.len() + event.prefix.len() + interface.len() + BLOCKS;
         if self.file().is_full_for(room) {
             self.file().set_aside()?;
             self.open_again()?;
         }
         self.writer.write(
-            event.time,
-            &event.interface,
-            &event.packet,
+            event.wall,
+            interface,
+            &event.bytes,
             event.length,
             &event.prefix,
         )
