@@ -170,3 +170,29 @@ impl Gate {
 /// The mark of a packet that panics.
 #[cfg(test)]
 pub(crate) const FAULT: u32 = 0xfa17;
+
+#[cfg(test)]
+mod tests {
+    use palisade_engine::Setup;
+
+    use super::*;
+
+    #[test]
+    fn a_wall_clock_that_is_set_is_told_of_once_and_moves_no_connection() {
+        let gate = Gate::new(Engine::new(Setup::default()).unwrap());
+        assert_eq!(gate.follow_wall(), None);
+        let now = gate.now();
+        // As if it had shown two seconds less when somebody looked.
+        gate.ahead.fetch_sub(2_000_000_000, Ordering::Relaxed);
+        let jumped = gate.follow_wall().expect("a jump");
+        assert!((1_500_000_000..2_500_000_000).contains(&jumped), "{jumped}");
+        assert_eq!(gate.follow_wall(), None);
+        assert!(gate.now().since(now) < std::time::Duration::from_secs(60));
+        let wall = gate.with(|engine, now| engine.wall(now));
+        let real = Timestamp::default()
+            + std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap();
+        assert!(wall.since(real).max(real.since(wall)).as_millis() < 500);
+    }
+}

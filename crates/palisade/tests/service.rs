@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,6 +23,17 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(1300);
 
 const SERVER: &str = "192.0.2.2:80";
+
+/// Where figures are.
+const FIGURES: &str = "127.0.0.1:9470";
+
+/// The value of a series whose name and labels begin so.
+fn figure(page: &str, series: &str) -> f64 {
+    let line = page.lines().find(|l| l.starts_with(series));
+    let value = line.and_then(|l| l.rsplit_once(' '));
+    let (_, value) = value.unwrap_or_else(|| panic!("no {series} in {page}"));
+    value.parse().unwrap()
+}
 
 /// What the rules of most tests let through: new connections from the client to port 80, and what belongs to them.
 const RULES: &str = "*filter
@@ -111,6 +122,17 @@ impl Net {
         connected.ok()
     }
 
+    /// The page of figures of a service that serves it at [`FIGURES`].
+    fn figures(&self) -> String {
+        self.inside("router", || {
+            let mut client = TcpStream::connect(FIGURES).unwrap();
+            client.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+            let mut page = String::new();
+            client.read_to_string(&mut page).unwrap();
+            page
+        })
+    }
+
     /// Starts the service on the router.
     fn start(&self, more: &[&str]) -> Service {
         let socket = self.path("notify");
@@ -197,6 +219,27 @@ impl Service {
         }
     }
 
+    /// Holds every thread to two capabilities and a filter of system calls.
+    fn has_only_what_it_needs(&self) {
+        let kept = format!("{:016x}", 1 << 12 | 1 << 13);
+        for (line, value) in [
+            ("CapEff:", kept.as_str()),
+            ("CapPrm:", &kept),
+            ("CapBnd:", &kept),
+            ("CapInh:", "0000000000000000"),
+            ("CapAmb:", "0000000000000000"),
+            ("NoNewPrivs:", "1"),
+            ("Seccomp:", "2"),
+        ] {
+            let values = self.threads(line);
+            assert!(
+                values.len() >= 4,
+                "threads of main, log, signals, workers: {values:?}"
+            );
+            assert!(values.iter().all(|v| v == value), "{line} {values:?}");
+        }
+    }
+
     /// Values of a line in the status of every thread.
     fn threads(&self, line: &str) -> Vec<String> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
@@ -241,48 +284,32 @@ fn it_runs_with_what_it_needs_and_no_more() {
     let _web = net.listen(SERVER);
     let _other = net.listen("192.0.2.2:81");
     let service = net
-        .start(&["--rules", "rules", "--metrics", "127.0.0.1:9470"])
+        .start(&["--rules", "rules", "--metrics", FIGURES])
         .ready();
-    let kept = format!("{:016x}", 1 << 12 | 1 << 13);
-    for (line, value) in [
-        ("CapEff:", kept.as_str()),
-        ("CapPrm:", &kept),
-        ("CapBnd:", &kept),
-        ("CapInh:", "0000000000000000"),
-        ("CapAmb:", "0000000000000000"),
-        ("NoNewPrivs:", "1"),
-        ("Seccomp:", "2"),
-    ] {
-        let values = service.threads(line);
-        assert!(
-            values.len() >= 4,
-            "threads of main, log, signals, workers: {values:?}"
-        );
-        assert!(values.iter().all(|v| v == value), "{line} {values:?}");
-    }
+    service.has_only_what_it_needs();
     assert!(net.connect(SERVER).is_some(), "{}", service.log());
     assert!(net.connect("192.0.2.2:81").is_none());
     // Its own clock runs, and it says so.
     service.hears("WATCHDOG=1");
     service.hears("WATCHDOG=1");
-    let page = net.inside("router", || {
-        let mut client = TcpStream::connect("127.0.0.1:9470").unwrap();
-        client.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
-        let mut page = String::new();
-        client.read_to_string(&mut page).unwrap();
-        page
-    });
-    let value = |series: &str| {
-        let line = page.lines().find_map(|l| l.strip_prefix(series));
-        let value = line.unwrap_or_else(|| panic!("no {series} in {page}"));
-        value.trim().parse::<f64>().unwrap()
-    };
+    let page = net.figures();
+    let value = |series: &str| figure(&page, series);
     assert!(value("palisade_packets_total{verdict=\"ACCEPT\"}") >= 3.0);
     assert!(value("palisade_packets_total{verdict=\"DROP\"}") >= 1.0);
     assert!(value("palisade_connections ") >= 1.0);
     assert!(page.contains("palisade_queue_full_total{queue="), "{page}");
     service.signal(Signal::SIGTERM);
     service.hears("STOPPING=1");
+    assert_eq!(service.ended(), Some(0));
+    // The same as somebody else.
+    let service = net.start(&["--rules", "rules", "--user", "nobody"]).ready();
+    service.has_only_what_it_needs();
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    let number = nobody.uid.as_raw().to_string();
+    let all = [number.as_str(); 4].join("\t");
+    assert!(service.threads("Uid:").iter().all(|uids| *uids == all));
+    assert!(net.connect(SERVER).is_some(), "{}", service.log());
+    service.signal(Signal::SIGTERM);
     assert_eq!(service.ended(), Some(0));
 }
 
@@ -471,6 +498,73 @@ fn a_hangup_reads_the_rules_again() {
     service.hears("READY=1");
     assert!(net.connect("192.0.2.2:81").is_some(), "{}", service.log());
     assert!(net.connect(SERVER).is_none());
+    service.signal(Signal::SIGTERM);
+    assert_eq!(service.ended(), Some(0));
+}
+
+#[test]
+fn a_queue_that_overflows_drops_and_goes_on() {
+    if !able() {
+        return;
+    }
+    let net = Net::new();
+    let _web = net.listen(SERVER);
+    let options = [
+        "--rules",
+        "rules",
+        "--queue-length",
+        "8",
+        "--metrics",
+        FIGURES,
+    ];
+    let service = net.start(&options).ready();
+    service.signal(Signal::SIGSTOP);
+    // So many more than there is room for.
+    net.inside("client", || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        for _ in 0..100 {
+            socket.send_to(b"?", "192.0.2.2:53").unwrap();
+        }
+    });
+    service.signal(Signal::SIGCONT);
+    assert!(net.connect(SERVER).is_some(), "{}", service.log());
+    let page = net.figures();
+    let full = figure(&page, "palisade_queue_full_total{");
+    let dropped = figure(&page, "palisade_packets_total{verdict=\"DROP\"}");
+    assert!(full >= 80.0 && full + dropped >= 100.0, "{page}");
+    service.signal(Signal::SIGTERM);
+    assert_eq!(service.ended(), Some(0));
+}
+
+#[test]
+fn an_interface_may_go_and_come_back() {
+    if !able() {
+        return;
+    }
+    let net = Net::new();
+    let _web = net.listen(SERVER);
+    let service = net.start(&["--rules", "rules"]).ready();
+    assert!(net.connect(SERVER).is_some());
+    let (client, router) = (
+        format!("{}-client", net.prefix),
+        format!("{}-router", net.prefix),
+    );
+    let ip = |line: &str| {
+        let status = Command::new("ip").args(line.split(' ')).status().unwrap();
+        assert!(status.success(), "ip {line}");
+    };
+    ip(&format!("-n {router} link del wan0"));
+    assert!(net.connect(SERVER).is_none());
+    ip(&format!(
+        "-n {router} link add wan0 type veth peer name eth0 netns {client}"
+    ));
+    ip(&format!("-n {router} addr add 203.0.113.1/24 dev wan0"));
+    ip(&format!("-n {client} addr add 203.0.113.2/24 dev eth0"));
+    ip(&format!("-n {router} link set wan0 up"));
+    ip(&format!("-n {client} link set eth0 up"));
+    ip(&format!("-n {client} route add default via 203.0.113.1"));
+    assert!(net.connect(SERVER).is_some(), "{}", service.log());
+    assert!(net.connect("192.0.2.2:81").is_none());
     service.signal(Signal::SIGTERM);
     assert_eq!(service.ended(), Some(0));
 }

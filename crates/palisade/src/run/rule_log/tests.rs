@@ -101,7 +101,7 @@ fn captures_are_bounded_and_go_on_in_a_file_that_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("nflog.pcapng");
     for _ in 0..2 {
-        let mut packets = Packets::open(&path, 2000).unwrap();
+        let mut packets = Packets::open(&path, 1500).unwrap();
         for number in 0..20 {
             packets.write(&event(NFLOG, number)).unwrap();
         }
@@ -109,7 +109,7 @@ fn captures_are_bounded_and_go_on_in_a_file_that_is_there() {
     let mut frames = 0;
     for name in ["nflog.pcapng", "nflog.pcapng.1"] {
         let path = directory.path().join(name);
-        assert!(fs::metadata(&path).unwrap().len() <= 2000);
+        assert!(fs::metadata(&path).unwrap().len() <= 1500);
         let (mut reader, _) = pcap::open(&path).unwrap();
         while reader.next_frame().unwrap().is_some() {
             frames += 1;
@@ -117,7 +117,7 @@ fn captures_are_bounded_and_go_on_in_a_file_that_is_there() {
     }
     assert!((15..40).contains(&frames), "{frames}");
     fs::write(&path, "a letter").unwrap();
-    let error = Packets::open(&path, 2000).unwrap_err();
+    let error = Packets::open(&path, 1500).unwrap_err();
     assert!(error.to_string().contains("something else"), "{error:#}");
     assert_eq!(fs::read(&path).unwrap(), b"a letter");
 }
