@@ -297,7 +297,7 @@ fn it_runs_with_what_it_needs_and_no_more() {
     assert!(value("palisade_packets_total{verdict=\"ACCEPT\"}") >= 3.0);
     assert!(value("palisade_packets_total{verdict=\"DROP\"}") >= 1.0);
     assert!(value("palisade_connections ") >= 1.0);
-    assert!(page.contains("palisade_queue_full_total{queue="), "{page}");
+    assert_eq!(value("palisade_backend_queue_full "), 0.0);
     service.signal(Signal::SIGTERM);
     service.hears("STOPPING=1");
     assert_eq!(service.ended(), Some(0));
@@ -529,7 +529,7 @@ fn a_queue_that_overflows_drops_and_goes_on() {
     service.signal(Signal::SIGCONT);
     assert!(net.connect(SERVER).is_some(), "{}", service.log());
     let page = net.figures();
-    let full = figure(&page, "palisade_queue_full_total{");
+    let full = figure(&page, "palisade_backend_queue_full ");
     let dropped = figure(&page, "palisade_packets_total{verdict=\"DROP\"}");
     assert!(full >= 80.0 && full + dropped >= 100.0, "{page}");
     service.signal(Signal::SIGTERM);

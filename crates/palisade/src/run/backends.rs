@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use palisade_live::queue::{self, Counted, Follower, Mode, Queues};
-use palisade_live::{Backend, Gate};
+use palisade_live::queue::{self, Follower, Mode, Queues};
+use palisade_live::{Backend, Figures, Gate};
 
 use super::args::{QueueArguments, RunArguments};
 
@@ -16,26 +16,6 @@ pub trait Installation: Send {
     /// # Errors
     /// It cannot be taken away.
     fn remove(self: Box<Self>) -> Result<()>;
-
-    /// Tells what is counted there, whenever it is asked.
-    fn figures(&self) -> Option<Figures> {
-        None
-    }
-}
-
-/// What a backend counts.
-pub type Figures = Box<dyn Fn() -> Vec<Figure> + Send + Sync>;
-
-/// Values of one name, for the page of figures (docs/metrics.md).
-pub struct Figure {
-    /// Name; of a counter it ends in `_total`.
-    pub name: &'static str,
-    /// What it is, in a sentence.
-    pub help: &'static str,
-    /// The label by which values differ.
-    pub label: &'static str,
-    /// Its values, each with its own.
-    pub values: Vec<(String, u64)>,
 }
 
 /// What runs in a thread of its own.
@@ -47,6 +27,8 @@ pub struct Backends {
     pub workers: Vec<Box<dyn Backend>>,
     /// What stays if it is not taken away.
     pub installation: Option<Box<dyn Installation>>,
+    /// What is counted beside verdicts.
+    pub figures: Option<Figures>,
     /// What runs beside the workers until the gate stops, each in a thread of this name.
     pub beside: Vec<(&'static str, Beside)>,
 }
@@ -86,65 +68,14 @@ fn queues(mode: Mode, arguments: &QueueArguments, gate: &Arc<Gate>) -> Result<Ba
     let follower = queues.follower().map(follow);
     Ok(Backends {
         workers: queues.backends(),
-        installation: Some(Box::new(Arc::new(queues))),
+        figures: Some(queues.figures()),
+        installation: Some(Box::new(queues)),
         beside: follower.map(|f| ("interfaces", f)).into_iter().collect(),
     })
 }
 
-impl Installation for Arc<Queues> {
+impl Installation for Queues {
     fn remove(self: Box<Self>) -> Result<()> {
         Queues::remove(&self).context("removing the table of nf_tables")
-    }
-
-    fn figures(&self) -> Option<Figures> {
-        let queues = Arc::clone(self);
-        Some(Box::new(move || {
-            let (first, count) = queues.queues();
-            // What the kernel does not say is not on the page.
-            let counted = queue::counted(first, count).unwrap_or_default();
-            let by_queue = |name, help, read: fn(&Counted) -> u64| Figure {
-                name,
-                help,
-                label: "queue",
-                values: counted
-                    .iter()
-                    .map(|queue| (queue.queue.to_string(), read(queue)))
-                    .collect(),
-            };
-            let status = queues.status();
-            let events = [
-                ("carried", status.carried),
-                ("rewritten", status.rewritten),
-                ("sent", status.sent),
-                ("unsent", status.unsent),
-                ("lost", status.lost),
-                ("cut", status.cut),
-                ("unknown", status.unknown),
-                ("refused", status.refused),
-            ];
-            vec![
-                by_queue(
-                    "palisade_queue_waiting",
-                    "Packets that wait in a queue.",
-                    |queue| queue.waiting,
-                ),
-                by_queue(
-                    "palisade_queue_full_total",
-                    "Packets that the kernel dropped because a queue was full.",
-                    |queue| queue.full,
-                ),
-                by_queue(
-                    "palisade_queue_unread_total",
-                    "Packets that the kernel dropped because a queue was not read fast enough.",
-                    |queue| queue.unread,
-                ),
-                Figure {
-                    name: "palisade_queue_events_total",
-                    help: "What happened to packets at the queues beside verdicts.",
-                    label: "event",
-                    values: events.map(|(event, n)| (event.to_owned(), n)).into(),
-                },
-            ]
-        }))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use palisade_engine::conntrack::Stats;
+use palisade_live::Figures;
 use palisade_live::tally::{Histogram, STATES, VERDICTS};
 use palisade_rules::{Counters, Family, Ruleset};
 
@@ -16,18 +17,11 @@ pub fn page(service: &Service, rules: bool) -> String {
     let mut page = Page::default();
     process(&mut page, service);
     packets(&mut page, service);
-    table(&mut page, service);
-    for figure in service.figures.iter().flat_map(|figures| figures()) {
-        let kind = if figure.name.ends_with("_total") {
-            "counter"
-        } else {
-            "gauge"
-        };
-        let mut samples = page.family(figure.name, figure.help, kind);
-        for (label, value) in figure.values {
-            samples.value(&[(figure.label, &label)], value);
-        }
+    for figure in service.figures.iter().flat_map(Figures::now) {
+        page.gauge(&format!("palisade_backend_{}", figure.name), figure.help)
+            .value(&[], figure.value);
     }
+    table(&mut page, service);
     if rules {
         let both = service.gate.with(|engine, _| {
             [Family::V4, Family::V6].map(|family| engine.ruleset(family).map(|r| (family, r)))

@@ -69,6 +69,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     let Backends {
         workers,
         installation,
+        figures,
         beside,
     } = backends::open(arguments, &gate)?;
     for backend in &workers {
@@ -106,6 +107,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     }
     let asked = handle.clone();
     let answers = Control::new(Arc::clone(&gate), facts)
+        .figures(figures.clone())
         .protect(arguments.serve.protect.clone())
         .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
     let answers = Arc::new(answers);
@@ -120,13 +122,13 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     .context("threads for workers")?;
     let service = Arc::new(Service {
         backend: backend.unwrap_or("none"),
+        figures,
         policy: booted.policy,
         control: Some(answers),
         state,
         pulses: workers.pulses().cloned().collect(),
         messages: log.messages(),
         logged: Some(rule_log.counts()),
-        figures: installation.as_ref().and_then(|i| i.figures()),
         ..Service::new(gate)
     });
     if let Some(listener) = metrics {

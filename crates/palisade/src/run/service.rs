@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
-use palisade_live::Gate;
 use palisade_live::control::Control;
 use palisade_live::worker::Pulse;
+use palisade_live::{Figures, Gate};
 
-use super::backends::Figures;
 use super::boot::BootPolicy;
 use super::log::Messages;
 use super::rule_log::Counts;
@@ -18,6 +17,8 @@ use super::state::Store;
 pub struct Service {
     /// Who decides.
     pub gate: Arc<Gate>,
+    /// What the backend counts beside verdicts.
+    pub figures: Option<Figures>,
     /// When it began.
     pub began: SystemTime,
     /// The backend's name.
@@ -34,8 +35,6 @@ pub struct Service {
     pub refused: AtomicU64,
     /// What becomes of what rules log.
     pub logged: Option<Counts>,
-    /// What the backend counts.
-    pub figures: Option<Figures>,
     /// The file of connections.
     pub state: Option<Store>,
 }
@@ -45,6 +44,7 @@ impl Service {
     pub fn new(gate: Arc<Gate>) -> Self {
         Service {
             gate,
+            figures: None,
             began: SystemTime::now(),
             backend: "none",
             policy: None,
@@ -53,7 +53,6 @@ impl Service {
             messages: Messages::default(),
             refused: AtomicU64::new(0),
             logged: None,
-            figures: None,
             state: None,
         }
     }

@@ -154,10 +154,10 @@ fn figures_are_those_of_the_packets() {
 
 /// Names that only some services have.
 const ELSEWHERE: &[&str] = &[
-    "palisade_queue_waiting",
-    "palisade_queue_full_total",
-    "palisade_queue_unread_total",
-    "palisade_queue_events_total",
+    "palisade_backend_queue_waiting",
+    "palisade_backend_queue_full",
+    "palisade_backend_queue_unread",
+    "palisade_backend_…",
 ];
 
 #[test]
