@@ -28,6 +28,8 @@ pub mod drain;
 mod gate;
 #[cfg(target_os = "linux")]
 pub mod host;
+#[cfg(target_os = "linux")]
+mod leaving;
 pub mod metrics;
 #[cfg(target_os = "linux")]
 pub mod netlink;
@@ -40,6 +42,10 @@ pub mod seccomp;
 pub mod spool;
 pub mod tally;
 mod tap;
+#[cfg(target_os = "linux")]
+pub mod tun;
+#[cfg(target_os = "linux")]
+pub mod wire;
 pub mod worker;
 
 pub use backend::{Backend, Batch, Capabilities, Figure, Figures, Frame};

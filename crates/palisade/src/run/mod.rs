@@ -17,6 +17,8 @@ mod rule_log;
 mod service;
 mod state;
 mod supervise;
+mod tun;
+mod wire;
 
 use std::sync::Arc;
 
