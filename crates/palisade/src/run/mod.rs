@@ -1,8 +1,8 @@
 //! `palisade run`: rules over live traffic.
 //!
 //! # Life cycle
-//! In this order, so that nothing passes that was not judged: rules are read and compiled; sockets are bound; the backends
-//! are opened, by which packets begin to wait; what is not needed any more is given up; threads are made, the workers last;
+//! In this order, so that nothing passes that was not judged: rules are read and compiled; sockets are bound and files opened;
+//! connections of the last run are taken over; the backends are opened, by which packets begin to wait; what is not needed any more is given up; threads are made, the workers last;
 //! then whoever started it is told.
 //! An error on the way ends it; what backends made outside the process stays, which is a closed gate.
 
@@ -50,10 +50,6 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         return Ok(Exit::BadInput);
     };
     let gate = Arc::new(Gate::new(booted.engine));
-    let state = daemon.state.as_deref().map(Store::new);
-    if let Some(state) = &state {
-        restore(state, &gate);
-    }
     // Where somebody runs already, this is found before anything of theirs is touched.
     let control = crate::control::bind(&arguments.serve)?;
     let metrics = daemon
@@ -68,6 +64,10 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         daemon.log_rate,
     )?;
     gate.log_to(Arc::clone(rule_log.drain()));
+    let state = daemon.state.as_deref().map(Store::new);
+    if let Some(state) = &state {
+        restore(state, &gate);
+    }
     let Backends {
         workers,
         installation,
