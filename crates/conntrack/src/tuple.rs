@@ -223,6 +223,15 @@ impl Key {
     pub(crate) const V4: u8 = 4;
     pub(crate) const V6: u8 = 6;
 
+    /// The number of a family.
+    #[inline]
+    pub(crate) fn family(family: Family) -> u8 {
+        match family {
+            Family::V4 => Key::V4,
+            Family::V6 => Key::V6,
+        }
+    }
+
     #[inline]
     pub(crate) fn is_v4(&self) -> bool {
         self.family == Key::V4
