@@ -16,7 +16,7 @@ use crate::proto::udp;
 use crate::tuple::{Direction, Key, Tuple, Zone};
 
 /// Handle of an entry in the table. Old handles never reach a newer entry.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct ConnId {
     pub(crate) index: u32,
     pub(crate) generation: u32,
@@ -445,6 +445,17 @@ impl Connection {
     #[inline]
     pub(crate) fn set_tcp(&mut self, tcp: &TcpConnection) {
         self.part = packed::pack(tcp);
+    }
+
+    /// The words of the protocol's part.
+    pub(crate) fn part(&self) -> &[u32; 14] {
+        &self.part
+    }
+
+    /// Gives it zones.
+    pub(crate) fn set_zones(&mut self, zones: [Zone; 2]) {
+        self.family |= ZONED;
+        self.rare_mut().zones = zones;
     }
 
     /// The words of the protocol's part.

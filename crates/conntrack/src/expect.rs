@@ -303,6 +303,15 @@ impl Expectations {
         Ok(id)
     }
 
+    /// Keeps an expectation of a snapshot.
+    pub(crate) fn keep(&mut self, mut new: Expectation, master: ConnId) {
+        new.master = master;
+        self.next = self.next.max(new.id.0);
+        self.places.entry(new.place()).or_default().push(new.id);
+        self.parents.entry(new.master).or_default().push(new.id);
+        self.all.insert(new.id, new);
+    }
+
     /// What expectations of other tables say to a new one of this table, as [`add`](Self::add) would of its own,
     /// and what they leave of the limits. Ids are given in the order of all.
     pub(crate) fn beside(

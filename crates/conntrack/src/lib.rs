@@ -33,6 +33,7 @@
 pub mod config;
 pub mod connection;
 pub mod defrag;
+mod entries;
 mod entry;
 pub mod expect;
 mod extract;
@@ -45,12 +46,14 @@ pub mod jhash;
 #[cfg(test)]
 mod modelled;
 pub mod nat;
+mod next;
 pub mod parted;
 pub mod policy;
 pub mod print;
 pub mod proto;
 pub mod reason;
 mod slab;
+pub mod snapshot;
 pub mod table;
 mod track;
 pub mod tuple;

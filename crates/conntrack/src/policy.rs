@@ -374,6 +374,12 @@ impl Policies {
         Some(PolicyId(NonZeroU16::new(u16::try_from(at + 1).ok()?)?))
     }
 
+    /// The name of a policy.
+    pub(crate) fn name(&self, id: PolicyId) -> Option<&str> {
+        let policy = self.0.get(usize::from(id.0.get()) - 1);
+        policy.map(|(name, _)| name.as_str())
+    }
+
     /// The settings of a connection: its policy's, or the table's.
     #[inline]
     pub(crate) fn of<'a>(&'a self, policy: Option<PolicyId>, config: &'a Config) -> &'a Config {

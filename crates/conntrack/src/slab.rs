@@ -62,6 +62,14 @@ impl Slab {
         }
     }
 
+    /// Holds traffic from now on.
+    pub(crate) fn count_traffic(&mut self) {
+        if !self.counted {
+            self.counted = true;
+            self.traffic = vec![vec![Default::default(); CHUNK]; self.chunks.len()];
+        }
+    }
+
     /// Slots, free ones included.
     pub(crate) fn slots(&self) -> usize {
         self.slots
@@ -175,6 +183,15 @@ impl Slab {
         let (chunk, place) = place(index);
         let traffic = self.traffic.get(chunk).and_then(|c| c.get(place));
         traffic.copied().unwrap_or_default()
+    }
+
+    /// Sets what was counted, if traffic is counted.
+    pub(crate) fn set_traffic(&mut self, index: u32, counted: [Traffic; 2]) {
+        let (chunk, place) = place(index);
+        let traffic = self.traffic.get_mut(chunk).and_then(|c| c.get_mut(place));
+        if let Some(traffic) = traffic {
+            *traffic = counted;
+        }
     }
 
     /// Counts a packet of a direction, if traffic is counted (`nf_ct_acct_update`).

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use palisade_wire::{Timestamp, proto};
 
 use crate::config::Config;
-use crate::connection::{ConnId, Connection, Deadline, Status};
+use crate::connection::{ConnId, Connection, Deadline, Status, Traffic};
 use crate::entry::{Entry, Known, fits, link, link_hash, unlink};
 use crate::expect::{Expectation, Expectations};
 use crate::hash;
@@ -128,6 +128,13 @@ impl Conntrack {
     /// Settings.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Counts the traffic of connections from now on (kernel `nf_ct_set_acct`). Those that there are begin with nothing;
+    /// the kernel never counts theirs.
+    pub fn count_traffic(&mut self) {
+        self.config.acct = 1;
+        self.slab.count_traffic();
     }
 
     /// The timeout policy of a name, for a [`Template`].
@@ -350,6 +357,21 @@ impl Conntrack {
         self.stats.peak = self.stats.peak.max(self.live as u64);
     }
 
+    /// Puts a connection with a past into the slot that was reserved for it.
+    pub(crate) fn keep(
+        &mut self,
+        index: u32,
+        connection: Connection,
+        cold: Cold,
+        traffic: [Traffic; 2],
+    ) {
+        self.slab.put(index, connection, cold);
+        self.slab.set_traffic(index, traffic);
+        self.live += 1;
+        self.stats.peak = self.stats.peak.max(self.live as u64);
+        self.next_number = self.next_number.max(cold.number.saturating_add(1));
+    }
+
     /// Kernel `init_conntrack`.
     pub(crate) fn create(
         &mut self,
@@ -476,6 +498,27 @@ impl Conntrack {
         self.enter(hash, link(id.index, Direction::Original));
         self.confirmed(id, now);
         Ok(None)
+    }
+
+    /// Puts an entry that nobody asks about into the index.
+    pub(crate) fn enter_all(&mut self, id: ConnId) {
+        let Some(connection) = self.slab.get(id.index) else {
+            return;
+        };
+        let (zones, single) = (connection.zones(), connection.single());
+        let (key, reply) = (connection.key(), connection.tuple(Direction::Reply).key());
+        self.enter(
+            self.hash(&key, zones[0]),
+            link(id.index, Direction::Original),
+        );
+        if !single {
+            self.doubles += 1;
+            self.split += usize::from(zones[0] != zones[1]);
+            self.enter(
+                self.hash(&reply, zones[1]),
+                link(id.index, Direction::Reply),
+            );
+        }
     }
 
     /// As [`confirm`](Self::confirm), of a connection both of whose tuples stand under one hash, outside of any zone.

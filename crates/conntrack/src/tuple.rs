@@ -232,6 +232,20 @@ impl Key {
         }
     }
 
+    /// Of addresses of one family and both words of the protocol's part.
+    pub(crate) fn of_words(source: IpAddr, destination: IpAddr, protocol: u8, words: u32) -> Key {
+        let plain = Tuple {
+            source,
+            destination,
+            protocol,
+            proto: TupleProto::Generic,
+        };
+        Key {
+            words,
+            ..plain.key()
+        }
+    }
+
     #[inline]
     pub(crate) fn is_v4(&self) -> bool {
         self.family == Key::V4

@@ -113,7 +113,12 @@ impl Program {
 }
 
 /// A table that no ruleset mentions.
-fn empty(kind: TableKind, family: Family, config: &Config, states: &mut States) -> ProgramTable {
+pub(crate) fn empty(
+    kind: TableKind,
+    family: Family,
+    config: &Config,
+    states: &mut States,
+) -> ProgramTable {
     compile(&Table::new(kind), family, config, states, false)
 }
 

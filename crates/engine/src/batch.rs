@@ -52,6 +52,7 @@ pub struct Arrival<'a> {
 
 impl<'a> Arrival<'a> {
     /// A packet by a port.
+    #[inline(always)]
     pub fn new(bytes: &'a mut [u8], port: Port) -> Self {
         Arrival {
             bytes,
@@ -102,6 +103,7 @@ impl Judged {
 
 impl Default for Judged {
     /// Not judged yet: dropped.
+    #[inline(always)]
     fn default() -> Self {
         Judged {
             verdict: Verdict::Drop,

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use palisade_conntrack::{State, Track, TrackHook};
+use palisade_conntrack::reason::Invalid;
+use palisade_conntrack::{Reason, State, Track, TrackHook};
 use palisade_rules::targets::reject::Reject;
 use palisade_rules::{Hook, TableKind};
 use palisade_wire::{Buffer, Packet, Timestamp, complete::complete, link::PacketType};
@@ -14,8 +15,9 @@ use crate::matches::{Facts, Shared};
 use crate::observe::Observer;
 use crate::outcome::{Ended, Path, Reply, Verdict};
 use crate::path::{Journey, Step, Stop};
+use crate::reject::{self, Circumstances, Sum};
 use crate::socket::Sender;
-use crate::{Engine, Evaluator, compiled, reject};
+use crate::{Engine, Evaluator, Reassembly, compiled};
 
 /// Answers of REJECT to answers of REJECT: errors are not answered, so that two are the most there are.
 const DEEPEST_ANSWER: u8 = 3;
@@ -164,14 +166,16 @@ impl Engine {
         let by = decision.decider(table, journey.family);
         match decision.verdict {
             linear::Verdict::Reject(with) => {
-                let reply = reject::answer(
-                    with,
-                    &journey.buffer.packet(),
-                    journey.unfinished,
-                    &self.host,
-                    journey.link.packet_type,
-                    journey.in_interface.as_deref(),
-                );
+                let of = Circumstances {
+                    host: &self.host,
+                    now,
+                    hook: journey.hook,
+                    frame: journey.link.packet_type,
+                    in_interface: journey.in_interface.as_deref(),
+                    options: journey.options,
+                    sum: self.sum(journey),
+                };
+                let reply = reject::answer(with, &journey.buffer.packet(), &of);
                 if with == Reject::TcpReset
                     && reply.is_ok()
                     && let Some(id) = journey.track.as_ref().and_then(|t| t.connection)
@@ -237,6 +241,27 @@ impl Engine {
             linear::Verdict::Drop | linear::Verdict::Accept | linear::Verdict::Translate => {
                 Stop(Verdict::Drop, Ended::Dropped(by), None)
             }
+        }
+    }
+
+    /// What is known of a packet's transport checksum.
+    fn sum(&self, journey: &Journey<'_>) -> Sum {
+        if journey.unfinished {
+            return Sum::Unfinished;
+        }
+        let came = matches!(journey.path, Path::Input | Path::Forward) || journey.first.is_some();
+        let tracked = journey.track.as_ref();
+        // Who puts fragments together whatever the rules are tracks connections for somebody else.
+        let asked = self.programs[journey.family as usize].needs_tracking
+            || self.reassembly == Reassembly::Always;
+        let seen = tracked.is_some_and(|t| {
+            let wrong = matches!(t.reason, Reason::Invalid(Invalid::Checksum { .. }));
+            t.state != State::Untracked && !wrong
+        });
+        if came && asked && seen && self.conntrack.config().checksum != 0 {
+            Sum::Seen
+        } else {
+            Sum::Unknown
         }
     }
 

@@ -46,12 +46,15 @@ mod observe;
 mod options;
 mod outcome;
 mod path;
+mod preview;
 mod program;
 mod reject;
 mod remember;
 mod remembered;
+mod replace;
 mod routing;
 mod sets;
+mod settings;
 pub mod shards;
 pub mod socket;
 mod synproxy;
@@ -71,8 +74,10 @@ pub use input::{Bridge, Input, LinkInfo, Route};
 pub use matches::{Account, AccountQuota, Jiffies, Limits, RecentLists};
 pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
 pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
+pub use preview::{Difference, Differences, Foreseen, Preview, Session, SessionForeseen};
 pub use program::SetupError;
 pub use remembered::Remembered;
+pub use replace::{Counting, Exchange, Memory, Replaced, Replacement};
 pub use sets::Sets;
 pub use socket::{Owner, Socket};
 pub use tee::Copied;
@@ -160,22 +165,18 @@ impl Engine {
         }
         let config = &setup.conntrack;
         states.cookies = synproxy::Cookies::new(config.hash_seed);
-        let four = program::Program::new(setup.rules4, Family::V4, config, &mut states)?;
-        let six = program::Program::new(setup.rules6, Family::V6, config, &mut states)?;
-        if four.counts_traffic || six.counts_traffic {
+        let rules = [setup.rules4, setup.rules6];
+        let compiled = replace::Compiled::new(rules, config, &mut states)?;
+        if compiled.counts_traffic() {
             setup.conntrack.acct = 1;
         }
-        let reassemble = [&four, &six].map(|p| match setup.reassembly {
-            Reassembly::Always => true,
-            Reassembly::Never => false,
-            Reassembly::Auto => p.needs_tracking || p.needs_whole,
-        });
+        let reassemble = compiled.reassemble(setup.reassembly);
         Ok(Engine {
-            programs: [four, six],
+            programs: compiled.programs,
             host: setup.host,
             conntrack: Conntrack::new(setup.conntrack),
             defrag: Defrag::new(),
-            states,
+            states: compiled.states,
             reassembly: setup.reassembly,
             reassemble,
             stack: Vec::new(),

@@ -23,7 +23,7 @@ use crate::host::AddressKind;
 use crate::input::{Bridge, Input, LinkInfo};
 use crate::linear::{self, RawState};
 use crate::observe::Observer;
-use crate::options;
+use crate::options::{self, Options};
 use crate::outcome::{Ended, Outcome, Path, Reply, Verdict};
 use crate::routing::{martian, refused_at_once};
 use crate::socket::{Ends, Sender};
@@ -39,6 +39,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) out_interface: Option<Arc<str>>,
     pub(crate) link: LinkInfo,
     pub(crate) bridge: Bridge,
+    /// Its IPv4 options, once the IP layer has read them.
+    pub(crate) options: Options,
     /// Its transport checksum is still to be filled in.
     pub(crate) unfinished: bool,
     /// Who made it, while it is on its way out.
@@ -86,6 +88,7 @@ impl<'a> Journey<'a> {
             out_interface: None,
             link: LinkInfo::default(),
             bridge: Bridge::default(),
+            options: Options::default(),
             unfinished: false,
             sender: Sender::Nobody,
             socket: None,
@@ -306,6 +309,7 @@ impl Engine {
                     self.reachable(destination)?;
                     return self.forward(journey, now, observer);
                 }
+                self.read_options(journey, now)?;
                 self.input(journey, now, observer)
             }
             Path::Input | Path::Forward => {
@@ -338,25 +342,33 @@ impl Engine {
                 } else {
                     self.joined(journey)?;
                 }
-                let packet = journey.buffer.packet();
-                let (source, destination) = (packet.source(), packet.destination());
-                let own = if journey.path == Path::Forward {
-                    self.host.source_towards(destination)
-                } else if self.host.is_local(destination) {
-                    Some(destination)
-                } else {
-                    self.host.source_towards(source)
-                };
-                let forwarded = journey.path == Path::Forward;
-                if !options::finish(&mut journey.buffer, own, forwarded) {
-                    return Err(Stop(Verdict::Drop, Ended::Options, None));
-                }
+                self.read_options(journey, now)?;
                 match journey.path {
                     Path::Input => self.deliver(journey, now, observer),
                     _ => self.forward(journey, now, observer),
                 }
             }
         }
+    }
+
+    /// The IP layer reads the options of what came in, with the address that was asked for or else ours towards the
+    /// sender (kernel `ip_rcv_options`, `fib_compute_spec_dst`).
+    fn read_options(&self, journey: &mut Journey<'_>, now: Timestamp) -> Step {
+        let packet = journey.buffer.packet();
+        if !options::any(&packet) {
+            return Ok(());
+        }
+        let (source, destination) = (packet.source(), packet.destination());
+        let own = if self.host.is_local(destination) {
+            Some(destination)
+        } else {
+            self.host.source_towards(source)
+        };
+        let Some(said) = options::compile(&mut journey.buffer, own, &self.host, now) else {
+            return Err(Stop(Verdict::Drop, Ended::Options, None));
+        };
+        journey.options = said;
+        Ok(())
     }
 
     /// A connected socket of this host takes what is for it before anybody asks for the way (kernel
@@ -456,6 +468,11 @@ impl Engine {
         self.table(TableKind::Mangle, journey, now, observer)?;
         self.table(TableKind::Filter, journey, now, observer)?;
         self.table(TableKind::Security, journey, now, observer)?;
+        if options::any(&journey.buffer.packet()) {
+            let destination = journey.buffer.packet().destination();
+            let leaving = self.host.source_towards(destination);
+            options::forwarded(&mut journey.buffer, journey.options, leaving);
+        }
         self.postrouting(journey, now, observer)
     }
 
@@ -525,6 +542,7 @@ impl Engine {
             copy.link.packet_type = Some(PacketType::Broadcast);
             let _ = self
                 .prerouting(&mut copy, now, &mut ())
+                .and_then(|()| self.read_options(&mut copy, now))
                 .and_then(|()| self.input(&mut copy, now, &mut ()));
         }
     }

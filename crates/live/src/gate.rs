@@ -1,44 +1,25 @@
 //! Who decides: the engine behind a lock.
 
-use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
-use palisade_engine::{Arrival, Bridge, Engine, Judged, Port, Route, Verdict};
+use palisade_engine::{Arrival, Bridge, Engine, Judged, Port, Route};
 use palisade_wire::Timestamp;
 
-use crate::backend::{Backend, Batch};
+use crate::backend::Batch;
 use crate::clock::Clock;
-
-/// Packets and bytes by what became of them.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// By verdict, in the order of [`Verdict`]: packets, bytes.
-    counts: [[AtomicU64; 2]; 6],
-}
-
-impl Tally {
-    fn add(&self, verdict: Verdict, bytes: usize) {
-        let [packets, all] = &self.counts[verdict as usize];
-        packets.fetch_add(1, Ordering::Relaxed);
-        all.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// Packets and bytes with a verdict so far.
-    pub fn of(&self, verdict: Verdict) -> (u64, u64) {
-        let [packets, bytes] = &self.counts[verdict as usize];
-        (
-            packets.load(Ordering::Relaxed),
-            bytes.load(Ordering::Relaxed),
-        )
-    }
-}
+use crate::tally::{Counted, Tally};
+use crate::tap::Tap;
 
 /// The engine behind a lock, with its clock and what it has counted.
 #[derive(Debug)]
 pub struct Gate {
     engine: Mutex<Engine>,
+    /// What ports stand for, for who judges copies of packets.
+    ports: Mutex<HashMap<Port, (Route, Bridge)>>,
+    tap: Tap,
     clock: Clock,
     tally: Tally,
     stopping: AtomicBool,
@@ -49,6 +30,8 @@ impl Gate {
     pub fn new(engine: Engine) -> Self {
         Gate {
             engine: Mutex::new(engine),
+            ports: Mutex::default(),
+            tap: Tap::default(),
             clock: Clock::new(),
             tally: Tally::default(),
             stopping: AtomicBool::new(false),
@@ -77,7 +60,21 @@ impl Gate {
 
     /// A handle for packets that come or leave in one way.
     pub fn port(&self, route: Route, bridge: Bridge) -> Port {
-        self.lock().port(route, bridge)
+        let port = self.lock().port(route.clone(), bridge.clone());
+        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.insert(port, (route, bridge));
+        port
+    }
+
+    /// What a port stands for.
+    pub(crate) fn way(&self, port: Port) -> (Route, Bridge) {
+        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.get(&port).cloned().unwrap_or_default()
+    }
+
+    /// Where copies of packets can be had.
+    pub(crate) fn tap(&self) -> &Tap {
+        &self.tap
     }
 
     /// Something done with the engine between two batches.
@@ -89,6 +86,7 @@ impl Gate {
 
     /// Decides about the packets of a batch.
     pub fn judge(&self, batch: &mut Batch) {
+        let copies = self.tap.copies(batch);
         let mut arrivals: Vec<Arrival<'_>> = Vec::with_capacity(batch.frames().len());
         let mut judged: Vec<&mut Judged> = Vec::with_capacity(batch.frames().len());
         for frame in batch.frames_mut() {
@@ -104,36 +102,38 @@ impl Gate {
         }
         let mut engine = self.lock();
         let now = self.now();
+        if let Some(copies) = copies {
+            // Under the lock, so that copies are in the order in which packets are judged.
+            self.tap.hand_over(copies, now);
+        }
+        let begun = Instant::now();
+        #[cfg(test)]
+        assert!(arrivals.iter().all(|a| a.mark != FAULT), "a packet's fault");
         engine.process_batch(&mut arrivals, now);
+        let took = begun.elapsed();
         drop(engine);
+        let mut counted = Counted::default();
         for (arrival, judged) in arrivals.into_iter().zip(judged) {
             *judged = arrival.judged;
-            self.tally.add(judged.verdict, arrival.bytes.len());
+            counted.add(judged, arrival.bytes.len());
         }
+        self.tally.add(&counted, took);
     }
 
-    /// A panic in a worker leaves an engine whose invariants hold packet by packet: the next one is judged by it.
+    /// Counts a panic that left `lost` packets without a verdict.
+    pub(crate) fn panicked(&self, lost: usize) {
+        self.tally.panicked(lost);
+    }
+
+    /// A panic poisons the lock, which is passed over: safe Rust leaves an engine that is whole in memory, and at worst a
+    /// connection half made. The alternatives are to end (by one packet that finds a fault, again and again) or to begin
+    /// with an empty table, which ends all connections. How often workers may panic is bounded: see
+    /// [`worker`](crate::worker).
     fn lock(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How long a worker waits for packets before it looks whether it is to end.
-const WAIT: Duration = Duration::from_millis(200);
-
-/// Lets the packets of a backend be judged until the gate stops.
-///
-/// # Errors
-/// The backend cannot go on.
-pub fn work(gate: &Gate, backend: &mut dyn Backend) -> io::Result<()> {
-    let mut batch = Batch::new();
-    while !gate.stopping() {
-        batch.clear();
-        backend.receive(&mut batch, WAIT)?;
-        if !batch.is_empty() {
-            gate.judge(&mut batch);
-            backend.conclude(&mut batch)?;
-        }
-    }
-    Ok(())
-}
+/// The mark of a packet that panics.
+#[cfg(test)]
+pub(crate) const FAULT: u32 = 0xfa17;

@@ -1,7 +1,7 @@
 //! Palisade on live traffic.
 //!
 //! Three things, kept apart: where packets come from and what may be done with them ([`backend`]), who decides
-//! ([`Gate`], the engine behind one lock), and who may ask and change (the control socket).
+//! ([`Gate`], the engine behind one lock), and who may ask and change ([`control`]).
 //!
 //! ```text
 //! backend.receive -> Batch -> Gate::judge -> Batch -> backend.conclude
@@ -11,7 +11,7 @@
 //!
 //! # Life cycle
 //! A [`Gate`] is made from an engine and lives as long as the process. Each worker thread owns a backend and hands its
-//! batches to the gate ([`work`]). Rules are swapped in the gate between two batches, so that no packet is judged by half a
+//! batches to the gate ([`Workers`], [`work`]). Rules are swapped in the gate between two batches, so that no packet is judged by half a
 //! ruleset.
 //!
 //! # Locking
@@ -22,8 +22,27 @@
 
 pub mod backend;
 mod clock;
+#[cfg(target_os = "linux")]
+pub mod control;
 mod gate;
+#[cfg(target_os = "linux")]
+pub mod host;
+pub mod metrics;
+#[cfg(target_os = "linux")]
+pub mod netlink;
+#[cfg(target_os = "linux")]
+pub mod privileges;
+#[cfg(target_os = "linux")]
+pub mod queue;
+#[cfg(target_os = "linux")]
+pub mod seccomp;
+pub mod spool;
+pub mod tally;
+mod tap;
+pub mod worker;
 
 pub use backend::{Backend, Batch, Capabilities, Frame};
 pub use clock::Clock;
-pub use gate::{Gate, Tally, work};
+pub use gate::Gate;
+pub use tally::Tally;
+pub use worker::{Workers, work};

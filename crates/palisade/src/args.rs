@@ -27,21 +27,35 @@ pub enum Command {
     Bench(Box<BenchArguments>),
     /// Enforce rules on live traffic.
     Run(Box<crate::run::RunArguments>),
+    /// How a running palisade does: backend, packets by verdict, rules, connections.
+    Status(crate::control::StatusArguments),
+    /// The rules of a running palisade with their counters, as iptables-save -c.
+    Rules(crate::control::RulesArguments),
+    /// Other rules for a running palisade, all at once; connections stay.
+    Reload(Box<crate::control::ReloadArguments>),
+    /// Keep the rules of a reload that waits for it.
+    Confirm(crate::control::ConfirmArguments),
+    /// Write the rules of a running palisade to the files that they were read from.
+    Save(crate::control::SaveArguments),
+    /// Judge live packets by other rules too, without enforcing them, and tell the differences.
+    Shadow(Box<crate::control::ShadowArguments>),
+    /// Stop a running palisade.
+    Stop(crate::control::StopArguments),
     /// Help for a command, or for a match or target of the language: help match recent, help matches.
     Help(HelpArguments),
     /// Completions for a shell: palisade completions bash.
     Completions(CompletionsArguments),
-    /// iptables, on a file of rules: palisade iptables --rules FILE -L -n -v.
+    /// iptables, on a running palisade or a file of rules: palisade iptables --rules FILE -L -n -v.
     Iptables(ProgramArguments),
-    /// ip6tables, on a file of rules.
+    /// ip6tables, on a running palisade or a file of rules.
     Ip6tables(ProgramArguments),
-    /// iptables-save of a file of rules.
+    /// iptables-save of a running palisade or a file of rules.
     IptablesSave(ProgramArguments),
-    /// ip6tables-save of a file of rules.
+    /// ip6tables-save of a running palisade or a file of rules.
     Ip6tablesSave(ProgramArguments),
-    /// iptables-restore onto a file of rules.
+    /// iptables-restore onto a running palisade or a file of rules.
     IptablesRestore(ProgramArguments),
-    /// ip6tables-restore onto a file of rules.
+    /// ip6tables-restore onto a running palisade or a file of rules.
     Ip6tablesRestore(ProgramArguments),
 }
 
@@ -325,9 +339,12 @@ pub struct BenchArguments {
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, disable_version_flag = true)]
 pub struct ProgramArguments {
-    /// The file that holds the rules, as iptables-save writes them; made if it is not there.
+    /// A file that holds the rules, as iptables-save writes them; made if it is not there. Without it: those of the
+    /// running palisade.
     #[arg(long, value_name = "FILE", env = "PALISADE_RULES")]
     pub rules: Option<PathBuf>,
+    #[command(flatten)]
+    pub socket: crate::control::SocketArgument,
     /// Whose language it is: legacy or nft.
     #[arg(long = "as", value_name = "TOOLS", value_parser = ["legacy", "nft"], default_value = "legacy")]
     pub language: String,

@@ -2,6 +2,7 @@
 
 use anstyle::AnsiColor;
 use palisade_analysis::Finding;
+use palisade_live::control::message;
 use palisade_rules::{Diagnostic, Replacement, Severity};
 
 use crate::output::Paint;
@@ -15,7 +16,7 @@ pub struct Shown<'a> {
     /// How bad.
     pub severity: Severity,
     /// Short name, or the number of a lint.
-    pub code: &'static str,
+    pub code: &'a str,
     /// Whether a lint found it.
     pub lint: bool,
     /// What is wrong.
@@ -68,6 +69,24 @@ impl<'a> From<&'a Finding> for Shown<'a> {
             notes: &f.notes,
             help: Some(&f.help),
             replacement: f.replacement.as_ref(),
+        }
+    }
+}
+
+impl<'a> From<&'a message::Finding> for Shown<'a> {
+    fn from(f: &'a message::Finding) -> Self {
+        Shown {
+            severity: f.severity.into(),
+            code: &f.code,
+            lint: false,
+            message: &f.message,
+            line: f.line,
+            column: f.column,
+            start: f.start,
+            end: f.end,
+            notes: &[],
+            help: f.help.as_deref(),
+            replacement: None,
         }
     }
 }

@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod check;
 mod completions;
+mod control;
 mod diagnostics;
 mod expression;
 mod help;
@@ -53,6 +54,13 @@ fn main() -> ExitCode {
         Command::Fmt(fmt) => rules::fmt(fmt),
         Command::Bench(bench) => bench::run(bench),
         Command::Run(run) => run::run(run),
+        Command::Status(status) => control::status(status),
+        Command::Rules(rules) => control::rules(rules),
+        Command::Reload(reload) => control::reload(reload),
+        Command::Confirm(confirm) => control::confirm(confirm),
+        Command::Save(save) => control::save(save),
+        Command::Shadow(shadow) => control::shadow(shadow),
+        Command::Stop(stop) => control::stop(stop),
         Command::Help(words) => help::run(words),
         Command::Completions(shell) => completions::run(shell),
         Command::Iptables(line) => programs::run(line, Program::Tables, Family::V4),

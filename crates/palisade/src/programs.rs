@@ -1,5 +1,5 @@
 //! `palisade iptables`, `iptables-save`, `iptables-restore` and their siblings for IPv6: the commands people know,
-//! given to a file of rules.
+//! given to a running palisade or to a file of rules.
 //!
 //! The file is what `iptables-save` writes. A command that changes rules writes it anew, whole or not at all.
 
@@ -8,12 +8,14 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use palisade_rules::parse::session::{Called, call, restore};
+use palisade_live::control::message::{self, Answer, Finding, Findings, Request, Restoring};
+use palisade_rules::parse::session::{call, restore};
 use palisade_rules::parse::{self, Options};
-use palisade_rules::{Diagnostic, Family, Ruleset, Severity, TableKind, Tools, print};
+use palisade_rules::{Diagnostic, Family, Ruleset, TableKind, Tools, print};
 
 use crate::Exit;
 use crate::args::ProgramArguments;
+use crate::control;
 use crate::diagnostics;
 use crate::output::Paint;
 
@@ -57,13 +59,20 @@ pub fn by_name(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     line
 }
 
-/// Runs one of the programs on a file of rules.
+/// Where the rules are.
+#[derive(Clone, Copy, Debug)]
+enum Place<'a> {
+    /// In a file.
+    File(&'a Path),
+    /// In the palisade that runs behind a socket.
+    Running(&'a Path),
+}
+
+/// Runs one of the programs.
 pub fn run(arguments: &ProgramArguments, program: Program, family: Family) -> Result<Exit> {
-    let Some(path) = &arguments.rules else {
-        bail!(
-            "no palisade is running here; name a file of rules: palisade … --rules FILE …, or \
-             PALISADE_RULES=FILE"
-        );
+    let place = match &arguments.rules {
+        Some(path) => Place::File(path),
+        None => Place::Running(&arguments.socket.control),
     };
     let options = Options {
         family,
@@ -71,9 +80,9 @@ pub fn run(arguments: &ProgramArguments, program: Program, family: Family) -> Re
         ..Options::default()
     };
     match program {
-        Program::Tables => tables(path, &arguments.words, &options),
-        Program::Save => save(path, &arguments.words, &options),
-        Program::Restore => restored(path, &arguments.words, options),
+        Program::Tables => tables(place, &arguments.words, &options),
+        Program::Save => save(place, &arguments.words, &options),
+        Program::Restore => restored(place, &arguments.words, options),
     }
 }
 
@@ -95,16 +104,20 @@ fn read(path: &Path, options: &Options) -> Result<Option<Ruleset>> {
     Ok(Some(found.unwrap_or_else(|| Ruleset::new(options.family))))
 }
 
-/// Writes the rules in place of a file, by a file beside it that takes its name.
+/// Writes the rules in place of a file.
 fn write(path: &Path, ruleset: &Ruleset, tools: Tools) -> Result<()> {
+    write_text(path, &print::save_as(ruleset, true, tools))
+}
+
+/// Writes a text in place of a file, by a file beside it that takes its name.
+pub fn write_text(path: &Path, text: &str) -> Result<()> {
     let failed = || format!("cannot write {}", path.display());
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
         _ => PathBuf::from("."),
     };
     let mut file = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
-    file.write_all(print::save_as(ruleset, true, tools).as_bytes())
-        .with_context(failed)?;
+    file.write_all(text.as_bytes()).with_context(failed)?;
     file.as_file().sync_all().with_context(failed)?;
     if let Ok(old) = std::fs::metadata(path) {
         std::fs::set_permissions(file.path(), old.permissions()).with_context(failed)?;
@@ -114,23 +127,29 @@ fn write(path: &Path, ruleset: &Ruleset, tools: Tools) -> Result<()> {
 }
 
 fn tell(found: &[Diagnostic], text: &str, name: &str) {
+    let found: Vec<Finding> = found.iter().map(Finding::from).collect();
+    draw(&found, text, name);
+}
+
+fn draw(found: &[Finding], text: &str, name: &str) {
     let paint = Paint::stderr(crate::args::Color::Auto);
-    for d in found.iter().filter(|d| d.severity == Severity::Error) {
-        eprintln!("{}", diagnostics::draw(d, text, name, paint));
+    for f in found
+        .iter()
+        .filter(|f| f.severity == message::Severity::Error)
+    {
+        eprintln!("{}", diagnostics::draw_shown(&f.into(), text, name, paint));
     }
 }
 
 /// What a refused command says: the real program's words where they are known, then where and why. Its exit
 /// code is 1 for what the rules do not allow, 2 for what is no command.
-fn refused(called: &Called, program: &str) -> Exit {
+fn refused(findings: &Findings, program: &str) -> Exit {
     let errors = || {
-        called
-            .diagnostics
-            .iter()
-            .filter(|d| d.severity == Severity::Error)
+        let found = findings.found.iter();
+        found.filter(|f| f.severity == message::Severity::Error)
     };
     let mut code = Exit::No;
-    for said in errors().filter_map(|d| d.said.as_deref()) {
+    for said in errors().filter_map(|f| f.said.as_deref()) {
         if said.starts_with(program) {
             eprintln!("{said}");
         } else {
@@ -138,7 +157,7 @@ fn refused(called: &Called, program: &str) -> Exit {
             eprintln!("{program}: {said}");
         }
     }
-    tell(&called.diagnostics, &called.text, "command line");
+    draw(&findings.found, &findings.text, "command line");
     code
 }
 
@@ -149,7 +168,11 @@ fn name(family: Family) -> &'static str {
     }
 }
 
-fn tables(path: &Path, words: &[String], options: &Options) -> Result<Exit> {
+fn tables(place: Place<'_>, words: &[String], options: &Options) -> Result<Exit> {
+    let path = match place {
+        Place::File(path) => path,
+        Place::Running(socket) => return running_tables(socket, words, options),
+    };
     let Some(ruleset) = read(path, options)? else {
         return Ok(Exit::BadInput);
     };
@@ -157,12 +180,41 @@ fn tables(path: &Path, words: &[String], options: &Options) -> Result<Exit> {
     let called = call(ruleset, words, options);
     std::io::stdout().write_all(called.output.as_bytes())?;
     if !called.done {
-        return Ok(refused(&called, name(options.family)));
+        let findings = Findings {
+            found: called.diagnostics.iter().map(Finding::from).collect(),
+            text: called.text,
+            ..Findings::default()
+        };
+        return Ok(refused(&findings, name(options.family)));
     }
     if called.ruleset != before {
         write(path, &called.ruleset, options.tools)?;
     }
     Ok(Exit::Yes)
+}
+
+/// `iptables` on a running palisade.
+fn running_tables(socket: &Path, words: &[String], options: &Options) -> Result<Exit> {
+    let request = Request::Tables {
+        family: options.family.into(),
+        language: options.tools.into(),
+        words: words.to_vec(),
+        safety: control::safety_of_environment()?,
+    };
+    let mut findings = Findings::default();
+    let mut out = std::io::stdout().lock();
+    let exit = control::asked(socket, &request, |answer| {
+        match answer {
+            Answer::Text(text) => out.write_all(text.as_bytes())?,
+            Answer::Findings(more) => control::gather(&mut findings, more),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    match exit {
+        Exit::No if !findings.found.is_empty() => Ok(refused(&findings, name(options.family))),
+        exit => Ok(exit),
+    }
 }
 
 /// Options by letter with their values, and the words that are none.
@@ -205,7 +257,7 @@ fn table(name: &str) -> Result<TableKind> {
     TableKind::by_name(name).with_context(|| format!("there is no table '{name}'"))
 }
 
-fn save(path: &Path, words: &[String], options: &Options) -> Result<Exit> {
+fn save(place: Place<'_>, words: &[String], options: &Options) -> Result<Exit> {
     let known = [
         ("-c", "--counters", false),
         ("-t", "--table", true),
@@ -216,30 +268,48 @@ fn save(path: &Path, words: &[String], options: &Options) -> Result<Exit> {
     if let Some(word) = rest.first() {
         bail!("'{word}' belongs to no option");
     }
-    let Some(mut ruleset) = read(path, options)? else {
-        return Ok(Exit::BadInput);
-    };
-    let mut counters = false;
-    let mut out: Box<dyn Write> = Box::new(std::io::stdout().lock());
+    let (mut counters, mut only, mut to) = (false, None, None);
     for (option, value) in given {
         match option {
             'c' => counters = true,
-            't' => {
-                let kind = table(value)?;
-                ruleset.tables.retain(|t| t.kind == kind);
-            }
-            'f' => {
-                let file = std::fs::File::create(value);
-                out = Box::new(file.with_context(|| format!("cannot write {value}"))?);
-            }
+            't' => only = Some(table(value)?),
+            'f' => to = Some(value),
             _ => {}
         }
     }
-    out.write_all(print::save_as(&ruleset, counters, options.tools).as_bytes())?;
+    let text = match place {
+        Place::File(path) => {
+            let Some(mut ruleset) = read(path, options)? else {
+                return Ok(Exit::BadInput);
+            };
+            ruleset
+                .tables
+                .retain(|t| only.is_none_or(|kind| t.kind == kind));
+            print::save_as(&ruleset, counters, options.tools)
+        }
+        Place::Running(socket) => {
+            let request = Request::Rules {
+                family: options.family.into(),
+                language: options.tools.into(),
+                counters,
+                table: only.map(|kind| kind.name().to_string()),
+            };
+            match control::text(socket, &request)? {
+                (Exit::Yes, text) => text,
+                (exit, _) => return Ok(exit),
+            }
+        }
+    };
+    match to {
+        None => std::io::stdout().lock().write_all(text.as_bytes())?,
+        Some(file) => {
+            std::fs::write(file, text).with_context(|| format!("cannot write {file}"))?;
+        }
+    }
     Ok(Exit::Yes)
 }
 
-fn restored(path: &Path, words: &[String], mut options: Options) -> Result<Exit> {
+fn restored(place: Place<'_>, words: &[String], mut options: Options) -> Result<Exit> {
     let known = [
         ("-c", "--counters", false),
         ("-n", "--noflush", false),
@@ -267,6 +337,24 @@ fn restored(path: &Path, words: &[String], mut options: Options) -> Result<Exit>
         [_, more, ..] => bail!("'{more}' is one file too many"),
     };
     let text = String::from_utf8_lossy(&text).into_owned();
+    let path = match place {
+        Place::File(path) => path,
+        Place::Running(socket) => {
+            let request = Request::Restore {
+                family: options.family.into(),
+                language: options.tools.into(),
+                text,
+                how: Restoring {
+                    noflush: has('n'),
+                    counters: has('c'),
+                    test: has('t'),
+                    table: only.map(|kind| kind.name().to_string()),
+                },
+                safety: control::safety_of_environment()?,
+            };
+            return running_restore(socket, &request, &source);
+        }
+    };
     let Some(ruleset) = read(path, &options)? else {
         return Ok(Exit::BadInput);
     };
@@ -274,14 +362,42 @@ fn restored(path: &Path, words: &[String], mut options: Options) -> Result<Exit>
     options.counters = has('c');
     let called = restore(ruleset, &text, only, &options);
     if !called.done {
-        for said in called.diagnostics.iter().filter_map(|d| d.said.as_deref()) {
-            eprintln!("{said}");
-        }
-        tell(&called.diagnostics, &called.text, &source);
-        return Ok(Exit::BadInput);
+        let findings = Findings {
+            found: called.diagnostics.iter().map(Finding::from).collect(),
+            text,
+            ..Findings::default()
+        };
+        return Ok(not_restored(&findings, &source));
     }
     if !has('t') {
         write(path, &called.ruleset, options.tools)?;
     }
     Ok(Exit::Yes)
+}
+
+/// `iptables-restore` on a running palisade.
+fn running_restore(socket: &Path, request: &Request, source: &str) -> Result<Exit> {
+    let mut findings = Findings::default();
+    let exit = control::asked(socket, request, |answer| {
+        if let Answer::Findings(more) = answer {
+            control::gather(&mut findings, more);
+        }
+        Ok(())
+    })?;
+    if let Request::Restore { text, .. } = request {
+        findings.text.clone_from(text);
+    }
+    match exit {
+        Exit::No if !findings.found.is_empty() => Ok(not_restored(&findings, source)),
+        exit => Ok(exit),
+    }
+}
+
+/// What a refused text says: as [`refused`].
+fn not_restored(findings: &Findings, source: &str) -> Exit {
+    for said in findings.found.iter().filter_map(|f| f.said.as_deref()) {
+        eprintln!("{said}");
+    }
+    draw(&findings.found, &findings.text, source);
+    Exit::BadInput
 }

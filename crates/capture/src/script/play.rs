@@ -456,12 +456,14 @@ impl<'s> Player<'s> {
         }
     }
 
-    /// `In` by the sender's place; left to the engine for the firewall's own packets.
+    /// `In` by the sender's place, the first interface if it has none; left to the engine for the firewall's own
+    /// packets.
     fn way(&self, source: IpAddr) -> Way {
         if self.firewall.is_local(source) {
             return Way::ByAddress;
         }
-        match self.firewall.interface_towards(source) {
+        let first = self.firewall.interfaces.first().map(|i| i.name.as_str());
+        match self.firewall.interface_towards(source).or(first) {
             Some(name) => Way::In(name.to_owned()),
             None => Way::ByAddress,
         }

@@ -17,11 +17,32 @@ use palisade_wire::{SeqNumber, proto};
 use super::{Call, HelperState, Proposal, Word};
 use crate::State;
 use crate::expect::{Follow, Refused};
+use crate::snapshot::{In, Out};
 
 /// Positions just behind a newline, the last two of each direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FtpState {
     after_newline: [Positions; 2],
+}
+
+impl FtpState {
+    pub(super) fn save(&self, out: &mut Out) {
+        for positions in &self.after_newline {
+            out.byte(positions.known.min(2) as u8);
+            for at in positions.at {
+                out.u32(at.0);
+            }
+        }
+    }
+
+    pub(super) fn load(input: &mut In<'_>) -> Option<Self> {
+        let mut state = FtpState::default();
+        for positions in &mut state.after_newline {
+            positions.known = input.byte().filter(|known| *known <= 2)?.into();
+            positions.at = [SeqNumber(input.u32()?), SeqNumber(input.u32()?)];
+        }
+        Some(state)
+    }
 }
 
 /// Up to two sequence numbers (kernel `NUM_SEQ_TO_REMEMBER`).

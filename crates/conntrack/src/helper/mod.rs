@@ -15,6 +15,7 @@ mod irc;
 mod options;
 pub mod pptp;
 pub mod sane;
+mod saved;
 pub mod sip;
 mod snmp;
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::State;
 use crate::connection::Connection;
 use crate::expect::{Expectation, Follow};
 use crate::nat;
+use crate::snapshot::{In, Out};
 use crate::table::Conntrack;
 use crate::tuple::{Direction, Tuple, TupleProto, Zone};
 
@@ -67,6 +68,55 @@ pub struct PptpState {
     /// As the client sees them, if the connection is translated.
     own: Ids,
 }
+
+impl PptpState {
+    pub(super) fn save(&self, out: &mut Out) {
+        out.byte(self.session as u8);
+        out.byte(self.call as u8);
+        for ids in [self.ids, self.own] {
+            out.u16(ids.pns);
+            out.u16(ids.pac);
+        }
+    }
+
+    pub(super) fn load(input: &mut In<'_>) -> Option<Self> {
+        let session = *SESSIONS.get(usize::from(input.byte()?))?;
+        let call = *CALLS.get(usize::from(input.byte()?))?;
+        let mut ids = || {
+            Some(Ids {
+                pns: input.u16()?,
+                pac: input.u16()?,
+            })
+        };
+        let (ids, own) = (ids()?, ids()?);
+        Some(PptpState {
+            session,
+            call,
+            ids,
+            own,
+        })
+    }
+}
+
+/// All of them, in their order.
+const SESSIONS: [Session; 5] = [
+    Session::None,
+    Session::Error,
+    Session::StopRequested,
+    Session::Requested,
+    Session::Confirmed,
+];
+
+/// Likewise.
+const CALLS: [CallState; 7] = [
+    CallState::None,
+    CallState::OutRequested,
+    CallState::OutConfirmed,
+    CallState::InRequested,
+    CallState::InAnswered,
+    CallState::InConfirmed,
+    CallState::ClearRequested,
+];
 
 /// Packet header: length, type, cookie; then message type and two bytes of nothing.
 const HEADER: usize = 12;

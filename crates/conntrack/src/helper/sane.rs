@@ -11,6 +11,7 @@ use palisade_wire::proto;
 
 use super::{Call, HelperState, Proposal, Word};
 use crate::State;
+use crate::snapshot::{In, Out};
 use crate::tuple::Direction;
 
 /// Command NET_START.
@@ -24,6 +25,17 @@ const MESSAGE: usize = 8;
 pub struct SaneState {
     /// The last command was NET_START, and nothing was answered.
     start_requested: bool,
+}
+
+impl SaneState {
+    pub(super) fn save(self, out: &mut Out) {
+        out.byte(self.start_requested.into());
+    }
+
+    pub(super) fn load(input: &mut In<'_>) -> Option<Self> {
+        let start_requested = input.flag()?;
+        Some(SaneState { start_requested })
+    }
 }
 
 /// Reads one segment (kernel `help`).

@@ -265,7 +265,7 @@ impl Conntrack {
     }
 
     /// Puts a connection at the head of its source's chain.
-    fn link_source(&mut self, id: ConnId) {
+    pub(crate) fn link_source(&mut self, id: ConnId) {
         let Some(connection) = self.connection(id) else {
             return;
         };

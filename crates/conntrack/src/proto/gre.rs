@@ -9,13 +9,13 @@ use crate::tuple::Direction;
 
 /// A packet with this destination key belongs to a call whose other end uses that source key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
-    master: ConnId,
-    direction: Direction,
-    source: IpAddr,
-    destination: IpAddr,
-    destination_key: u16,
-    source_key: u16,
+pub(crate) struct Key {
+    pub(crate) master: ConnId,
+    pub(crate) direction: Direction,
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) destination_key: u16,
+    pub(crate) source_key: u16,
 }
 
 /// Keys of calls, two for each control connection at most (kernel `struct nf_ct_gre_keymap`).
@@ -67,6 +67,15 @@ impl GreKeys {
                 k.source == source && k.destination == destination && k.destination_key == key
             })
             .map_or(0, |k| k.source_key)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.list.iter()
+    }
+
+    /// Keeps a key of a snapshot.
+    pub(crate) fn keep(&mut self, key: Key, master: ConnId) {
+        self.list.push(Key { master, ..key });
     }
 
     /// Removes a control connection's keys (kernel `nf_ct_gre_keymap_destroy`).

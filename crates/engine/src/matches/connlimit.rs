@@ -177,6 +177,17 @@ impl Connlimits {
         (self.counts.len() - 1) as u32
     }
 
+    /// Goes on with what another counted.
+    pub(super) fn inherit(&mut self, to: u32, old: &mut Connlimits, from: u32) {
+        let counts = (
+            self.counts.get_mut(to as usize),
+            old.counts.get_mut(from as usize),
+        );
+        if let (Some(count), Some(old)) = counts {
+            std::mem::swap(count, old);
+        }
+    }
+
     /// Kernel `connlimit_mt`. A network without any connection drops the packet: so does the last packet of its
     /// only connection, which is closed and assured.
     pub(super) fn check(

@@ -27,6 +27,13 @@ impl Counts {
         }
     }
 
+    /// Goes on where another's count was left.
+    pub(super) fn inherit(&mut self, to: u32, old: &Counts, from: u32) {
+        if let (Some(count), Some(old)) = (self.0.get_mut(to as usize), old.0.get(from as usize)) {
+            *count = *old;
+        }
+    }
+
     /// Kernel `statistic_mt`, mode `nth`.
     pub(super) fn nth(&mut self, slot: u32, every: u32) -> bool {
         let Some(count) = self.0.get_mut(slot as usize) else {

@@ -260,6 +260,20 @@ impl Hashlimits {
         Some(slot)
     }
 
+    /// Tables of names that these, too, have go on as they were made. One that measured where these limit, or the other
+    /// way round, is another one.
+    pub(super) fn adopt(&mut self, old: &mut Hashlimits) {
+        for (name, slot) in &self.names {
+            let there = old.names.get(name);
+            let there = there.and_then(|slot| old.tables.get_mut(*slot as usize));
+            if let (Some(table), Some(old)) = (self.tables.get_mut(*slot as usize), there)
+                && table.made.rate_interval.is_some() == old.made.rate_interval.is_some()
+            {
+                std::mem::swap(table, old);
+            }
+        }
+    }
+
     /// Kernel `hashlimit_mt_common`.
     pub(crate) fn check(
         &mut self,

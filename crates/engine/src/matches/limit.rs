@@ -73,6 +73,17 @@ impl Limits {
         (self.buckets.len() - 1) as u32
     }
 
+    /// Goes on where another's bucket was left.
+    pub(super) fn inherit(&mut self, to: u32, old: &Limits, from: u32) {
+        let buckets = (
+            self.buckets.get_mut(to as usize),
+            old.buckets.get(from as usize),
+        );
+        if let (Some(bucket), Some(old)) = buckets {
+            bucket.clone_from(old);
+        }
+    }
+
     /// Kernel `limit_mt`.
     pub(crate) fn take(&mut self, slot: u32, now: Timestamp) -> bool {
         let tick = self.jiffies.of(now);

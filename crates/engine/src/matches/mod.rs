@@ -152,11 +152,14 @@ pub(crate) fn evaluate(
         Match::Conntrack(rule) => {
             connection::conntrack(rule, shared, packet.family(), context.now).into()
         }
-        Match::Limit(_) => slot
-            .is_some_and(|slot| shared.states.limits.take(slot, context.now))
-            .into(),
+        Match::Limit(_) => {
+            shared.states.touched.0 = true;
+            slot.is_some_and(|slot| shared.states.limits.take(slot, context.now))
+                .into()
+        }
         Match::Recent(rule) => {
             let forwarded = !context.out_interface.is_empty() && !context.made_here;
+            shared.states.touched.0 = true;
             let recent = &mut shared.states.recent;
             slot.is_some_and(|slot| recent.check(slot, rule, packet, forwarded, context.now))
                 .into()
@@ -181,7 +184,10 @@ pub(crate) fn evaluate(
             .is_some_and(|label| connection::label(rule, label, shared))
             .into(),
         Match::Set(rule) => match slot {
-            Some(slot) => sets::asked(rule, slot, context, shared).into(),
+            Some(slot) => {
+                shared.states.touched.0 = true;
+                sets::asked(rule, slot, context, shared).into()
+            }
             None => Answer::Unknown,
         },
         Match::Connmark(rule) => connection::mark(&rule.0, shared).into(),
@@ -193,18 +199,21 @@ pub(crate) fn evaluate(
                 track: shared.track,
                 now: context.now,
             };
+            shared.states.touched.0 = true;
             let counts = &mut shared.states.connlimits;
             slot.map_or(Answer::Unknown, |slot| {
                 counts.check(slot, rule, &asked, shared.conntrack)
             })
         }
         Match::Hashlimit(rule) => {
+            shared.states.touched.0 = true;
             let tables = &mut shared.states.hashlimits;
             slot.map_or(Answer::Unknown, |slot| {
                 tables.check(slot, rule, packet, context.now)
             })
         }
         Match::Statistic(rule) => {
+            shared.states.touched.0 = true;
             let hit = match rule.0.value {
                 Choice::Random(chance) => shared.states.draws.hits(chance),
                 Choice::Nth { every, .. } => {
@@ -215,16 +224,24 @@ pub(crate) fn evaluate(
         }
         Match::Quota(rule) => {
             let length = ip_length(packet) as u64;
+            shared.states.touched.0 = true;
             let enough = slot.is_some_and(|slot| shared.states.counts.spend(slot, length));
             rule.0.apply(enough).into()
         }
         Match::Nfacct(_) => {
+            shared.states.touched.0 = true;
             let length = ip_length(packet) as u64;
             slot.is_some_and(|slot| shared.states.accounts.count(slot, length))
                 .into()
         }
-        Match::Rateest(rule) => shared.states.estimators.compare(rule, context.now).into(),
-        Match::Time(rule) => time::time(rule, context.now, context.host.minutes_west).into(),
+        Match::Rateest(rule) => {
+            shared.states.touched.0 = true;
+            shared.states.estimators.compare(rule, context.now).into()
+        }
+        Match::Time(rule) => {
+            let wall = shared.states.wall(context.now);
+            time::time(rule, wall, context.host.minutes_west).into()
+        }
         Match::Cpu(rule) => match processor(rule.0.value, context.host.processors) {
             Some(here) => rule.0.apply(here).into(),
             None => Answer::Unknown,

@@ -96,6 +96,17 @@ impl Estimators {
         self.all.contains_key(name)
     }
 
+    /// Estimators of names that these, too, have go on.
+    pub(super) fn adopt(&mut self, old: &mut Estimators) {
+        for (name, estimator) in &mut self.all {
+            if let Some(old) = old.all.get_mut(name)
+                && (estimator.interval, estimator.ewma_log) == (old.interval, old.ewma_log)
+            {
+                std::mem::swap(estimator, old);
+            }
+        }
+    }
+
     /// Kernel `xt_rateest_tg`.
     pub(crate) fn feed(&mut self, name: &str, length: u64, now: Timestamp) {
         let tick = self.jiffies.of(now);

@@ -45,6 +45,16 @@ struct List {
     entries: Vec<Entry>,
 }
 
+impl List {
+    /// Has room for so many moments an entry; what was remembered with less is forgotten (kernel `recent_mt_check`).
+    fn remember(&mut self, stamp_mask: usize) {
+        if stamp_mask > self.stamp_mask {
+            self.entries.clear();
+            self.stamp_mask = stamp_mask;
+        }
+    }
+}
+
 /// All lists.
 #[derive(Clone, Debug, Default)]
 pub struct RecentLists {
@@ -63,8 +73,7 @@ impl RecentLists {
             hits.min(1 << 16).next_power_of_two() - 1
         } as usize;
         if let Some(&slot) = self.names.get(&rule.name) {
-            let list = &mut self.lists[slot as usize];
-            list.stamp_mask = list.stamp_mask.max(stamp_mask);
+            self.lists[slot as usize].remember(stamp_mask);
             return slot;
         }
         let slot = self.lists.len() as u32;
@@ -76,6 +85,20 @@ impl RecentLists {
         });
         self.names.insert(rule.name.clone(), slot);
         slot
+    }
+
+    /// Lists of names that these, too, have go on; what they are made like is their first rule's matter for good.
+    pub(super) fn adopt(&mut self, old: &mut RecentLists) {
+        for list in &mut self.lists {
+            let Some(slot) = old.names.get(&list.name) else {
+                continue;
+            };
+            if let Some(old) = old.lists.get_mut(*slot as usize) {
+                let stamp_mask = list.stamp_mask;
+                std::mem::swap(list, old);
+                list.remember(stamp_mask);
+            }
+        }
     }
 
     /// Kernel `recent_mt`.

@@ -7,6 +7,7 @@
 use palisade_conntrack::Config;
 use palisade_rules::matches::statistic::Choice;
 use palisade_rules::{Family, Match, Target};
+use palisade_wire::Timestamp;
 
 use super::connlimit::Connlimits;
 use super::count::{Accounts, Counts, Draws};
@@ -31,9 +32,56 @@ pub(crate) struct States {
     pub(crate) draws: Draws,
     pub(crate) estimators: Estimators,
     pub(crate) accounts: Accounts,
+    /// How far the wall's clock is ahead of packets' times, in nanoseconds.
+    pub(crate) wall_ahead: i64,
+    /// A rule used some of it.
+    pub(crate) touched: Touched,
+}
+
+/// Whether something was used; no part of what is remembered.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Touched(pub(crate) bool);
+
+impl std::fmt::Debug for Touched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("_")
+    }
 }
 
 impl States {
+    /// What does not hang on rules; of the rest nothing. The sets are left to the caller.
+    pub(crate) fn without_rules(&self) -> States {
+        States {
+            cookies: self.cookies.clone(),
+            draws: self.draws.clone(),
+            accounts: self.accounts.clone(),
+            wall_ahead: self.wall_ahead,
+            ..States::default()
+        }
+    }
+
+    /// Takes over what rules share by names that these, too, have.
+    pub(crate) fn adopt(&mut self, old: &mut States) {
+        self.recent.adopt(&mut old.recent);
+        self.hashlimits.adopt(&mut old.hashlimits);
+        self.estimators.adopt(&mut old.estimators);
+    }
+
+    /// Takes over what a match of a rule remembers for itself.
+    pub(crate) fn inherit(&mut self, m: &Match, to: u32, old: &mut States, from: u32) {
+        match m {
+            Match::Connlimit(_) => self.connlimits.inherit(to, &mut old.connlimits, from),
+            Match::Statistic(_) | Match::Quota(_) => self.counts.inherit(to, &old.counts, from),
+            Match::Limit(_) => self.limits.inherit(to, &old.limits, from),
+            _ => {}
+        }
+    }
+
+    /// What the wall's clock shows when a packet comes.
+    pub(crate) fn wall(&self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_add_signed(self.wall_ahead))
+    }
+
     /// Prepares a match; `None` if it needs nothing.
     pub(crate) fn prepare(&mut self, m: &Match, family: Family, config: &Config) -> Option<u32> {
         match m {

@@ -130,6 +130,11 @@ impl Sets {
         }
     }
 
+    /// The names of the sets, in the order in which they were made.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.sets.iter().map(|s| s.model.name.as_str())
+    }
+
     /// The number of a set.
     pub(crate) fn number(&self, name: &str) -> Option<u32> {
         self.names.get(name).copied()

@@ -52,6 +52,7 @@ pub(crate) fn apply(
         Target::Hmark(rule) => hmark::hmark(rule, &buffer.packet(), shared).into(),
         Target::Rateest(rule) => {
             let length = ip_length(&buffer.packet()) as u64;
+            shared.states.touched.0 = true;
             shared.states.estimators.feed(&rule.name, length, facts.now);
             Applied::Nothing
         }
@@ -73,11 +74,15 @@ pub(crate) fn apply(
         Target::Tproxy(rule) => Applied::Ends(host::tproxy(*rule, buffer, facts, shared)),
         Target::Synproxy(rule) => {
             let packet = buffer.packet();
+            shared.states.touched.0 = true;
             let cookies = &mut shared.states.cookies;
             synproxy::target(rule, &packet, facts.unfinished, cookies, facts.now)
                 .map_or(Applied::Nothing, Applied::Ends)
         }
-        Target::Set(rule) => sets::set(rule, buffer, facts, shared),
+        Target::Set(rule) => {
+            shared.states.touched.0 = true;
+            sets::set(rule, buffer, facts, shared)
+        }
         Target::Ttl(rule) => rewrite::ttl(rule.0, buffer),
         Target::Hl(rule) => rewrite::ttl(rule.0, buffer),
         Target::Tos(rule) => rewrite::tos(rule.value, rule.mask, buffer),

@@ -1,5 +1,8 @@
 //! Where packets come from, and what may be done with them.
 
+pub mod memory;
+
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -77,7 +80,7 @@ impl Batch {
 
     /// A frame more, as it was left; `None` of a batch that is full.
     pub fn add(&mut self) -> Option<&mut Frame> {
-        if self.filled == BATCH {
+        if self.is_full() {
             return None;
         }
         if self.filled == self.frames.len() {
@@ -105,6 +108,11 @@ impl Batch {
         &mut self.frames[..self.filled]
     }
 
+    /// Whether no more can be added.
+    pub fn is_full(&self) -> bool {
+        self.filled == BATCH
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.filled == 0
@@ -127,4 +135,12 @@ pub trait Backend: Send {
     /// # Errors
     /// As [`receive`](Self::receive).
     fn conclude(&mut self, batch: &mut Batch) -> io::Result<()>;
+}
+
+impl fmt::Debug for dyn Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Backend")
+            .field(&self.capabilities().name)
+            .finish()
+    }
 }

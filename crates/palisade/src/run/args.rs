@@ -1,9 +1,14 @@
 //! The command line of `palisade run`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use palisade_live::queue;
 
+use super::boot::BootPolicy;
+use super::log::{LogFormat, LogLevel};
+use super::supervise::OnStop;
 use crate::args::{Color, ToolsArgument};
 
 /// `palisade run`.
@@ -11,6 +16,12 @@ use crate::args::{Color, ToolsArgument};
 pub struct RunArguments {
     #[command(flatten)]
     pub backend: BackendArguments,
+    #[command(flatten)]
+    pub queue: QueueArguments,
+    #[command(flatten)]
+    pub daemon: DaemonArguments,
+    #[command(flatten)]
+    pub serve: crate::control::ServeArguments,
     /// Rules: an iptables-save file or a script of iptables and ip6tables commands.
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
@@ -47,4 +58,58 @@ pub struct BackendArguments {
     /// Packets of a tunnel interface.
     #[arg(long, value_name = "NAME")]
     pub tun: Option<String>,
+}
+
+/// How packets of this host are handed over (`--host`, `--router`).
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of --host and --router")]
+pub struct QueueArguments {
+    /// Name of the table of nf_tables (family inet) that hands packets over.
+    #[arg(long, value_name = "NAME", default_value = queue::TABLE)]
+    pub table: String,
+    /// Queues, and threads; 0: one a processor.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub queues: u16,
+    /// Number of the first queue; otherwise the first from 20000 on that are free.
+    #[arg(long = "queue", value_name = "NUMBER")]
+    pub first_queue: Option<u16>,
+    /// Packets that may wait in a queue.
+    #[arg(long, value_name = "NUMBER", default_value_t = queue::LENGTH)]
+    pub queue_length: u32,
+    /// Packets pass unseen when nobody listens to a queue, and when it is full.
+    #[arg(long)]
+    pub fail_open: bool,
+    /// Bit of the packet mark that is kept for packets that come back behind routing.
+    #[arg(long, value_name = "BIT", default_value_t = queue::MARK_BIT)]
+    pub mark_bit: u8,
+}
+
+/// How it runs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub struct DaemonArguments {
+    /// What to do when the rules cannot be read or have errors.
+    #[arg(long, value_enum, default_value = "refuse")]
+    pub boot_policy: BootPolicy,
+    /// What packets meet after a stop that was asked for.
+    #[arg(long, value_enum, default_value = "open")]
+    pub on_stop: OnStop,
+    /// Be this user, once everything is open. Files of --state and of logs must be this user's then.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Do not limit system calls: to find out which one was refused.
+    #[arg(long)]
+    pub no_seccomp: bool,
+    /// Serve figures for Prometheus at http://ADDRESS:PORT/metrics (docs/metrics.md).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Have each rule's counters among the figures.
+    #[arg(long, requires = "metrics")]
+    pub metrics_rules: bool,
+    /// How messages are written to standard error.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub log_format: LogFormat,
+    /// Which messages are written.
+    #[arg(long, value_enum, default_value = "info")]
+    pub log_level: LogLevel,
 }

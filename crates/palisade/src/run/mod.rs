@@ -1,79 +1,147 @@
 //! `palisade run`: rules over live traffic.
+//!
+//! # Life cycle
+//! In this order, so that nothing passes that was not judged: rules are read and compiled; sockets are bound; the backends
+//! are opened, by which packets begin to wait; what is not needed any more is given up; threads are made, the workers last;
+//! then whoever started it is told.
+//! An error on the way ends it; what backends made outside the process stays, which is a closed gate.
 
 mod args;
+mod backends;
+mod boot;
+mod log;
+mod metrics;
+mod notify;
+mod service;
+mod supervise;
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
-use palisade_engine::conntrack::Config;
-use palisade_engine::{Engine, Host, Setup};
-use palisade_live::{Backend, Gate, work};
-use palisade_rules::Family;
+use anyhow::{Context, Result};
+use palisade_live::control::message::Leave;
+use palisade_live::control::{Control, Facts};
+use palisade_live::metrics::Listener;
+use palisade_live::seccomp::{self, Whom};
+use palisade_live::{Capabilities, Gate, Workers, privileges};
 
 use crate::Exit;
-use crate::output::Paint;
-use crate::{rules, sets};
-use args::BackendArguments;
 pub use args::RunArguments;
+use backends::Backends;
+use log::Log;
+use notify::Manager;
+use service::Service;
+use supervise::{Event, Supervisor};
 
 /// Starts, and goes on until it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<Exit> {
-    let Some(setup) = setup(arguments)? else {
+    let daemon = &arguments.daemon;
+    // Before any thread.
+    supervise::block_signals()?;
+    let mut log = Log::new(daemon.log_format, daemon.log_level)?;
+    let manager = Manager::of_environment();
+    let Some(booted) = boot::engine(arguments)? else {
         return Ok(Exit::BadInput);
     };
-    let gate = Arc::new(Gate::new(Engine::new(setup)?));
-    let workers: Vec<_> = backends(&arguments.backend, &gate)?
-        .into_iter()
-        .map(|mut backend| {
-            let gate = Arc::clone(&gate);
-            std::thread::spawn(move || work(&gate, backend.as_mut()))
-        })
-        .collect();
-    for worker in workers {
-        match worker.join() {
-            Ok(ended) => ended?,
-            Err(_) => bail!("a worker died"),
+    let gate = Arc::new(Gate::new(booted.engine));
+    // Where somebody runs already, this is found before anything of theirs is touched.
+    let control = crate::control::bind(&arguments.serve)?;
+    let metrics = daemon
+        .metrics
+        .map(|address| Listener::bind(address).with_context(|| format!("--metrics {address}")));
+    let metrics = metrics.transpose()?;
+    let Backends {
+        workers,
+        installation,
+        beside,
+    } = backends::open(arguments, &gate)?;
+    for backend in &workers {
+        let capabilities = backend.capabilities();
+        tracing::debug!(backend = capabilities.name, "opened");
+    }
+    if let Some(backend) = workers.first() {
+        for note in backend.capabilities().notes {
+            tracing::warn!("{note}");
         }
+    }
+    // Threads have what their maker has: none is made before this.
+    privileges::limit(daemon.user.as_deref())?;
+    if !daemon.no_seccomp {
+        seccomp::limit(Whom::Process)?;
+    }
+    log.start().context("a thread for the log")?;
+    for (name, run) in beside {
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread
+            .spawn(run)
+            .with_context(|| format!("the thread {name}"))?;
+    }
+    let (handle, events) = supervise::events();
+    let facts = facts(
+        arguments,
+        workers.first().map(|b| b.capabilities()),
+        workers.len(),
+    );
+    let asked = handle.clone();
+    let answers = Control::new(Arc::clone(&gate), facts)
+        .protect(arguments.serve.protect.clone())
+        .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
+    let server = control.map(|bound| bound.start(answers)).transpose()?;
+    supervise::listen(handle.clone())?;
+    let backend = workers.first().map(|b| b.capabilities().name);
+    let ended = handle.clone();
+    let workers = Workers::start(&gate, workers, move |worker| {
+        ended.tell(Event::WorkerEnded(worker));
+    })
+    .context("threads for workers")?;
+    let service = Arc::new(Service {
+        backend: backend.unwrap_or("none"),
+        policy: booted.policy,
+        pulses: workers.pulses().cloned().collect(),
+        messages: log.messages(),
+        ..Service::new(gate)
+    });
+    if let Some(listener) = metrics {
+        let (service, rules) = (Arc::clone(&service), daemon.metrics_rules);
+        let started = listener.start(move || metrics::page(&service, rules));
+        started.context("a thread for the metrics")?;
+    }
+    privileges::check()?;
+    manager.ready();
+    tracing::info!(workers = workers.len(), "packets are judged");
+    let supervisor = Supervisor {
+        service,
+        workers,
+        installation,
+        events,
+        manager,
+        on_stop: daemon.on_stop,
+    };
+    supervisor.run()?;
+    if let Some(server) = server {
+        server.finish();
     }
     Ok(Exit::Yes)
 }
 
-/// What the engine is made of; `None` when the rules have errors, which were told.
-fn setup(arguments: &RunArguments) -> Result<Option<Setup>> {
-    let paint = Paint::stderr(arguments.color);
-    let mut conntrack = Config::default();
-    for setting in &arguments.sysctl {
-        let Some((name, value)) = setting.split_once('=') else {
-            bail!("--sysctl {setting}: NAME=VALUE is needed");
-        };
-        conntrack.set(name, value)?;
+/// What the control socket tells of the process.
+fn facts(arguments: &RunArguments, backend: Option<Capabilities>, workers: usize) -> Facts {
+    let name = backend.as_ref().map_or("none", |backend| backend.name);
+    Facts {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        backend: name.to_string(),
+        workers,
+        notes: backend.map(|backend| backend.notes).unwrap_or_default(),
+        // Who asks may stand elsewhere.
+        files: [&arguments.rules, &arguments.rules6]
+            .map(|file| std::path::absolute(file.as_ref()?).ok()),
     }
-    let Ok(ipsets) = sets::read(&arguments.ipset, paint)? else {
-        return Ok(None);
-    };
-    let mut setup = Setup {
-        conntrack,
-        host: Host::default(),
-        ipsets: ipsets.unwrap_or_default(),
-        ..Setup::default()
-    };
-    for (path, family) in [
-        (&arguments.rules, Family::V4),
-        (&arguments.rules6, Family::V6),
-    ] {
-        let Some(path) = path else { continue };
-        let file = rules::read(path, family)?;
-        rules::tell(&file, path, palisade_rules::Severity::Error, paint);
-        if file.parsed.has_errors() {
-            return Ok(None);
-        }
-        setup.rules4 = file.parsed.v4.or(setup.rules4);
-        setup.rules6 = file.parsed.v6.or(setup.rules6);
-    }
-    Ok(Some(setup))
 }
 
-/// The backends that were asked for, one a worker.
-fn backends(arguments: &BackendArguments, _gate: &Arc<Gate>) -> Result<Vec<Box<dyn Backend>>> {
-    bail!("not here yet: {arguments:?}")
+/// What `palisade stop` says, as the supervisor takes it.
+fn on_stop(leave: Leave) -> Option<supervise::OnStop> {
+    match leave {
+        Leave::AsTold => None,
+        Leave::Open => Some(supervise::OnStop::Open),
+        Leave::Closed => Some(supervise::OnStop::Closed),
+    }
 }

@@ -12,6 +12,7 @@
 pub mod edges;
 pub mod hunt;
 pub mod parted;
+pub mod resumed;
 pub mod shown;
 pub mod state;
 

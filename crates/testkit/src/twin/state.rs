@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 
-use palisade_conntrack::{Entry, Expectation, Stats};
+use palisade_conntrack::{Conntrack, Entry, Expectation, Stats};
 use palisade_engine::Engine;
 use palisade_engine::shards::Shards;
 use palisade_rules::{Family, Ruleset};
@@ -44,6 +44,15 @@ impl State {
             state.say(&format!("{family} fragments held"), debug(&held));
         }
         state.say("what rules remember", ordered(&engine.remembered(), &[]));
+        state
+    }
+
+    /// Of connections and expectations alone, wherever they stand; who announced one is told by its number.
+    pub fn of_connections(table: &Conntrack, now: Timestamp) -> State {
+        let mut state = State::default();
+        let names = (|c: &Entry<'_>| c.number().to_string(), nothing);
+        state.entries(table.connections(), names, now, &PLACES);
+        state.expectations(table.expectations(), &PLACES);
         state
     }
 

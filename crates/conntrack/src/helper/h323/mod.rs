@@ -36,6 +36,7 @@ use palisade_wire::Family;
 
 use super::{Call, HelperState, Proposal, Word};
 use crate::State;
+use crate::snapshot::{In, Out};
 use per::Value;
 
 pub(super) use nat::{call_forwarded, called};
@@ -54,6 +55,27 @@ pub struct H323State {
     lifetime: u32,
     /// Length of the frame whose header came alone, by direction.
     frame: [u16; 2],
+}
+
+impl H323State {
+    pub(super) fn save(&self, out: &mut Out) {
+        let words = self.signal.iter().chain(self.media.iter().flatten());
+        words.chain(&self.frame).for_each(|word| out.u16(*word));
+        out.u32(self.lifetime);
+    }
+
+    pub(super) fn load(input: &mut In<'_>) -> Option<Self> {
+        let mut state = H323State::default();
+        let words = state
+            .signal
+            .iter_mut()
+            .chain(state.media.iter_mut().flatten());
+        for word in words.chain(&mut state.frame) {
+            *word = input.u16()?;
+        }
+        state.lifetime = input.u32()?;
+        Some(state)
+    }
 }
 
 /// An expectation that could not be had, or a rewriting that failed: the packet is dropped.

@@ -28,6 +28,7 @@ use self::header::{Found, Kind, Uris, number};
 use super::{Call, Follower, HelperState, Proposal, Word};
 use crate::State;
 use crate::expect::Expectation;
+use crate::snapshot::{In, Out};
 
 /// Class of connections to a registered address.
 const SIGNALLING: u8 = 0;
@@ -53,6 +54,25 @@ pub struct SipState {
     invite_cseq: u32,
     /// Port that answers must go to, if the Via header names another than requests come from.
     forced_port: Option<u16>,
+}
+
+impl SipState {
+    pub(super) fn save(&self, out: &mut Out) {
+        out.u32(self.register_cseq);
+        out.u32(self.invite_cseq);
+        out.byte(self.forced_port.is_some().into());
+        out.u16(self.forced_port.unwrap_or(0));
+    }
+
+    pub(super) fn load(input: &mut In<'_>) -> Option<Self> {
+        let (register_cseq, invite_cseq) = (input.u32()?, input.u32()?);
+        let (forced, port) = (input.flag()?, input.u16()?);
+        Some(SipState {
+            register_cseq,
+            invite_cseq,
+            forced_port: forced.then_some(port),
+        })
+    }
 }
 
 /// One message in a packet, which may hold several (TCP).

@@ -364,12 +364,17 @@ fn prefixes(chance: &mut Chance, chain: &str) -> String {
         chance.pick(&["fd00:1::/64", "fd00:2::/64", "fd00::/16"]),
         chance.pick(&["fd00:99::/64", "fd00:2::/64", "fd00:1::/48"]),
     );
-    let target = if chain == "PREROUTING" {
-        "DNPT"
-    } else {
-        "SNPT"
+    let target = match chain {
+        "PREROUTING" => "-j DNPT",
+        // Errors with a header that a program wrote are not looked into (docs/differences.md).
+        "POSTROUTING" => chance.pick(&[
+            "-m addrtype ! --src-type LOCAL -j SNPT",
+            "-m addrtype ! --src-type LOCAL -j SNPT",
+            "-m u32 ! --u32 \"0x3&0xff=0x3a\" -j SNPT",
+        ]),
+        _ => "-j SNPT",
     };
-    format!("-j {target} --src-pfx {from} --dst-pfx {to}")
+    format!("{target} --src-pfx {from} --dst-pfx {to}")
 }
 
 fn connmark(chance: &mut Chance) -> String {

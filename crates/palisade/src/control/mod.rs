@@ -1,0 +1,124 @@
+//! What is asked of a running palisade over its control socket (docs/control.md), and how it answers.
+
+mod args;
+mod reload;
+mod save;
+mod serve;
+mod session;
+mod shadow;
+mod status;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use palisade_live::control::message::{Answer, Ended, Findings, Request};
+use palisade_live::control::{AskError, ask};
+
+use crate::Exit;
+use crate::args::Format;
+pub use args::{
+    ConfirmArguments, ReloadArguments, RulesArguments, SaveArguments, ServeArguments,
+    ShadowArguments, SocketArgument, StatusArguments, StopArguments,
+};
+pub use reload::{confirm, reload};
+pub use save::save;
+pub use serve::bind;
+pub use session::safety_of_environment;
+pub use shadow::shadow;
+pub use status::status;
+
+/// How long a palisade that was told to stop may take.
+const STOPPING: Duration = Duration::from_secs(30);
+
+impl From<Ended> for Exit {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Yes => Exit::Yes,
+            Ended::No => Exit::No,
+            Ended::BadInput => Exit::BadInput,
+        }
+    }
+}
+
+/// Asks, tells what is said, and hands over everything else.
+pub fn asked(
+    socket: &Path,
+    request: &Request,
+    mut take: impl FnMut(Answer) -> Result<()>,
+) -> Result<Exit> {
+    let ended = ask(socket, request)?.each(|answer| match answer {
+        Answer::Said(text) => {
+            eprintln!("palisade: {text}");
+            Ok(())
+        }
+        answer => take(answer),
+    })?;
+    Ok(ended.into())
+}
+
+/// Findings came in parts.
+pub fn gather(all: &mut Findings, more: Findings) {
+    let mut found = std::mem::take(&mut all.found);
+    found.extend(more.found.iter().cloned());
+    *all = Findings { found, ..more };
+}
+
+/// All text of an answer.
+pub fn text(socket: &Path, request: &Request) -> Result<(Exit, String)> {
+    let mut all = String::new();
+    let exit = asked(socket, request, |answer| {
+        if let Answer::Text(piece) = answer {
+            all.push_str(&piece);
+        }
+        Ok(())
+    })?;
+    Ok((exit, all))
+}
+
+/// `palisade rules`.
+pub fn rules(arguments: &RulesArguments) -> Result<Exit> {
+    let family = args::family(arguments.v6);
+    let request = Request::Rules {
+        family,
+        language: arguments.tools.into(),
+        counters: !arguments.no_counters,
+        table: arguments.table.clone(),
+    };
+    let (exit, text) = text(&arguments.socket.control, &request)?;
+    let mut out = std::io::stdout().lock();
+    match arguments.format {
+        Format::Human => out.write_all(text.as_bytes())?,
+        Format::Json if exit == Exit::Yes => {
+            writeln!(
+                out,
+                "{}",
+                serde_json::json!({"family": family, "rules": text})
+            )?;
+        }
+        Format::Json => {}
+    }
+    Ok(exit)
+}
+
+/// `palisade stop`: returns when the process is gone.
+pub fn stop(arguments: &StopArguments) -> Result<Exit> {
+    let request = Request::Stop {
+        leave: arguments.leave(),
+    };
+    let mut asked = ask(&arguments.socket.control, &request)?;
+    let ended = asked.each(|answer| {
+        if let Answer::Said(text) = answer {
+            eprintln!("palisade: {text}");
+        }
+        Ok::<(), AskError>(())
+    })?;
+    if ended == Ended::Yes && !asked.wait_for_end(STOPPING) {
+        anyhow::bail!(
+            "it was told to stop, and after {} seconds still runs",
+            STOPPING.as_secs()
+        );
+    }
+    Ok(ended.into())
+}
