@@ -175,7 +175,7 @@ pub(crate) struct Rare {
     pub(crate) master: Option<u64>,
     pub(crate) master_id: Option<ConnId>,
     pub(crate) master_helper: Option<&'static str>,
-    pub(crate) master_source: Option<IpAddr>,
+    pub(crate) master_tuple: Option<Tuple>,
     pub(crate) masquerade: Option<Arc<str>>,
     pub(crate) policy: Option<PolicyId>,
     /// The helper that announced it, and the announcing bytes as text.
@@ -194,7 +194,7 @@ static NOTHING_RARE: Rare = Rare {
     master: None,
     master_id: None,
     master_helper: None,
-    master_source: None,
+    master_tuple: None,
     masquerade: None,
     policy: None,
     announced: None,
@@ -538,6 +538,11 @@ impl Connection {
         self.rare().master
     }
 
+    /// The original tuple of the connection that announced this one, which the kernel shows even when that one is gone.
+    pub fn master_tuple(&self) -> Option<Tuple> {
+        self.rare().master_tuple
+    }
+
     /// The helper of the connection that announced this one: known even when that one is gone, as the
     /// kernel keeps it for as long as this one lives.
     pub fn master_helper(&self) -> Option<&'static str> {
@@ -572,8 +577,9 @@ impl Connection {
     /// The original source of the connection that announced this one, and without one its own.
     pub fn first_source(&self) -> IpAddr {
         self.rare()
-            .master_source
-            .unwrap_or_else(|| self.tuple(Direction::Original).source)
+            .master_tuple
+            .unwrap_or_else(|| self.tuple(Direction::Original))
+            .source
     }
 
     /// Whether the entry is in the table.
@@ -623,6 +629,13 @@ impl Connection {
     pub fn set_labels(&mut self, bits: u128) {
         if bits != 0 {
             self.rare_mut().labels |= bits;
+        }
+    }
+
+    /// Gives it other labels.
+    pub(crate) fn replace_labels(&mut self, bits: u128) {
+        if bits != self.labels() {
+            self.rare_mut().labels = bits;
         }
     }
 

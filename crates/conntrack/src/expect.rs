@@ -200,6 +200,17 @@ pub(crate) struct Limits {
     pub(crate) skip_master: bool,
 }
 
+/// What became of expectations (kernel `expect_new`, `expect_create`, `expect_delete`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections that came as expected.
+    pub fulfilled: u64,
+    /// Expectations made.
+    pub made: u64,
+    /// Expectations removed, in whatever way.
+    pub removed: u64,
+}
+
 /// All expectations, bounded by `nf_conntrack_expect_max`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expectations {
@@ -207,6 +218,7 @@ pub(crate) struct Expectations {
     places: HashMap<Place, Vec<ExpectId>>,
     parents: HashMap<ConnId, Vec<ExpectId>>,
     next: u64,
+    counts: Counts,
 }
 
 impl Expectations {
@@ -219,6 +231,19 @@ impl Expectations {
     /// Oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Expectation> {
         self.all.values()
+    }
+
+    /// What became of them.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Takes all back.
+    pub(crate) fn clear(&mut self) {
+        let all: Vec<ExpectId> = self.all.keys().copied().collect();
+        for id in all {
+            self.remove(id);
+        }
     }
 
     pub(crate) fn get(&self, id: ExpectId) -> Option<&Expectation> {
@@ -300,6 +325,7 @@ impl Expectations {
         self.parents.entry(new.master).or_default().push(new.id);
         let id = new.id;
         self.all.insert(id, new);
+        self.counts.made += 1;
         Ok(id)
     }
 
@@ -395,6 +421,7 @@ impl Expectations {
             return None;
         }
         let (id, permanent) = (found.id, found.permanent);
+        self.counts.fulfilled += 1;
         if permanent {
             self.all.get(&id).cloned()
         } else {
@@ -404,6 +431,7 @@ impl Expectations {
 
     pub(crate) fn remove(&mut self, id: ExpectId) -> Option<Expectation> {
         let gone = self.all.remove(&id)?;
+        self.counts.removed += 1;
         let place = gone.place();
         if let Some(list) = self.places.get_mut(&place) {
             list.retain(|other| *other != id);

@@ -43,6 +43,7 @@ mod hash;
 pub mod helper;
 mod index;
 pub mod jhash;
+pub mod manual;
 #[cfg(test)]
 mod modelled;
 pub mod nat;
@@ -55,6 +56,7 @@ pub mod reason;
 mod slab;
 pub mod snapshot;
 pub mod table;
+pub mod tool;
 mod track;
 pub mod tuple;
 

@@ -209,6 +209,15 @@ impl Slab {
         }
     }
 
+    /// Counts an entry's traffic anew.
+    pub(crate) fn zero_traffic(&mut self, index: u32) {
+        let (chunk, place) = place(index);
+        let traffic = self.traffic.get_mut(chunk).and_then(|c| c.get_mut(place));
+        if let Some(traffic) = traffic {
+            *traffic = Default::default();
+        }
+    }
+
     /// The neighbours of a connection among those with its source.
     pub(crate) fn sources(&self, index: u32) -> [u32; 2] {
         let (chunk, place) = place(index);

@@ -68,6 +68,8 @@ pub struct Stats {
     pub expired: u64,
     /// Most entries at a time.
     pub peak: u64,
+    /// Connections made by hand.
+    pub made: u64,
 }
 
 /// A connection table.
@@ -306,7 +308,7 @@ impl Conntrack {
 
     /// Collects what ended, and makes sure that an entry more has a place.
     #[inline]
-    fn make_room(&mut self, hash: impl FnOnce(&Self) -> u64, now: Timestamp) -> bool {
+    pub(crate) fn make_room(&mut self, hash: impl FnOnce(&Self) -> u64, now: Timestamp) -> bool {
         self.sweep(SWEEP_STEP, now);
         let max = self.config.max as usize;
         if self.counts_one_more(max) {
@@ -347,7 +349,7 @@ impl Conntrack {
 
     /// Puts a new connection into the slot that was reserved for it.
     #[inline]
-    fn hold(&mut self, index: u32, connection: Connection, now: Timestamp) {
+    pub(crate) fn hold(&mut self, index: u32, connection: Connection, now: Timestamp) {
         let cold = Cold {
             number: self.number(),
             created: now,
@@ -410,13 +412,13 @@ impl Conntrack {
             connection.status.set(Status::EXPECTED);
             let master = self.connection(expectation.master);
             connection.mark = master.map_or(0, |master| master.mark);
-            let source = master.map(|master| master.tuple(Direction::Original).source);
+            let tuple = master.map(|master| master.tuple(Direction::Original));
             let helper = master.and_then(|master| master.helper());
             let rare = connection.rare_mut();
             rare.master = Some(expectation.parent);
             rare.master_id = Some(expectation.master);
             rare.master_helper = helper;
-            rare.master_source = source;
+            rare.master_tuple = tuple;
             rare.helper = expectation.assign;
             let text = Arc::from(expectation.announced.as_str());
             rare.announced = Some((expectation.helper, text));

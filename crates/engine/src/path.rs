@@ -310,7 +310,7 @@ impl Engine {
                     return self.forward(journey, now, observer);
                 }
                 self.read_options(journey, now)?;
-                self.input(journey, now, observer)
+                self.deliver(journey, now, observer)
             }
             Path::Input | Path::Forward => {
                 let out = journey.out_interface.take();
@@ -539,7 +539,7 @@ impl Engine {
         }
         if out.is_ok() {
             copy.in_interface = copy.out_interface.take();
-            copy.link.packet_type = Some(PacketType::Broadcast);
+            copy.link.packet_type = Some(PacketType::Loopback);
             let _ = self
                 .prerouting(&mut copy, now, &mut ())
                 .and_then(|()| self.read_options(&mut copy, now))

@@ -54,7 +54,7 @@ pub(crate) fn answer(
     // Only resets ask no more than the addresses.
     let to_all = matches!(
         of.frame,
-        Some(PacketType::Broadcast | PacketType::Multicast)
+        Some(PacketType::Broadcast | PacketType::Multicast | PacketType::Loopback)
     );
     let loopback = if host.is_local(packet.destination()) {
         packet.destination().is_loopback()

@@ -41,7 +41,7 @@ pub mod tally;
 mod tap;
 pub mod worker;
 
-pub use backend::{Backend, Batch, Capabilities, Frame};
+pub use backend::{Backend, Batch, Capabilities, Figure, Figures, Frame};
 pub use clock::Clock;
 pub use gate::Gate;
 pub use tally::Tally;

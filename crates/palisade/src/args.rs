@@ -39,6 +39,9 @@ pub enum Command {
     Save(crate::control::SaveArguments),
     /// Judge live packets by other rules too, without enforcing them, and tell the differences.
     Shadow(Box<crate::control::ShadowArguments>),
+    /// conntrack, on the connections of a running palisade: palisade conntrack -L -p tcp.
+    #[command(disable_help_flag = true)]
+    Conntrack(crate::control::ConntrackArguments),
     /// Stop a running palisade.
     Stop(crate::control::StopArguments),
     /// Help for a command, or for a match or target of the language: help match recent, help matches.

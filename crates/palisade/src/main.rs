@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         Command::Confirm(confirm) => control::confirm(confirm),
         Command::Save(save) => control::save(save),
         Command::Shadow(shadow) => control::shadow(shadow),
+        Command::Conntrack(conntrack) => control::conntrack(conntrack),
         Command::Stop(stop) => control::stop(stop),
         Command::Help(words) => help::run(words),
         Command::Completions(shell) => completions::run(shell),

@@ -43,6 +43,16 @@ pub fn by_name(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
             name.contains("-nft-"),
         ),
     };
+    if name == "conntrack" {
+        let called = all.first().cloned().unwrap_or_default();
+        let mut line = ["palisade", "conntrack", "--called"]
+            .map(OsString::from)
+            .to_vec();
+        line.push(called);
+        line.push(OsString::from("--"));
+        line.extend(all.into_iter().skip(1));
+        return line;
+    }
     let known = ["iptables", "ip6tables"].iter().any(|program| {
         plain
             .strip_prefix(program)

@@ -80,6 +80,12 @@ pub(crate) fn protocol_by_name(name: &str) -> Option<u8> {
     PROTOCOLS.iter().find(|(n, _)| *n == lower).map(|(_, p)| *p)
 }
 
+/// Name that the system has for a protocol number.
+pub fn protocol_named(number: u8) -> Option<&'static str> {
+    let found = PROTOCOLS.iter().find(|(_, p)| *p == number);
+    found.map(|(name, _)| *name)
+}
+
 /// Name that iptables-save prints for a protocol number.
 pub fn protocol_name(number: u8) -> String {
     // The program's own table comes first, then the system's.

@@ -364,7 +364,7 @@ impl Counted for EngineSubject {
         let confirmed = |c: &Entry<'_>| self.track && c.confirmed();
         for connection in table.connections().filter(confirmed) {
             let key = connection_key(&connection.tuple(Direction::Original), connection.zones());
-            let parent = connection.master().and_then(parent);
+            let parent = connection.master_tuple();
             let entry = of_connection(connection, parent.as_ref(), self.counted, now);
             tables.connections.insert(key, entry);
         }

@@ -72,6 +72,8 @@ pub enum PacketType {
     OtherHost,
     /// Sent by this host.
     Outgoing,
+    /// The copy, for this host itself, of what it sends to all or to a group.
+    Loopback,
 }
 
 /// Ethertypes used here.

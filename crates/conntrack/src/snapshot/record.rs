@@ -47,7 +47,7 @@ mod field {
     pub(super) const HELPER_STATE: u8 = 13;
     pub(super) const MASTER: u8 = 14;
     pub(super) const MASTER_HELPER: u8 = 15;
-    pub(super) const MASTER_SOURCE: u8 = 16;
+    pub(super) const MASTER_TUPLE: u8 = 16;
     pub(super) const MASQUERADE: u8 = 17;
     pub(super) const POLICY: u8 = 18;
     pub(super) const ANNOUNCED: u8 = 19;
@@ -124,8 +124,8 @@ pub(super) fn connection(entry: Entry<'_>, policy: Option<&str>, now: Timestamp,
     if let Some(master) = rare.master {
         out.field(field::MASTER, |out| out.u64(master));
     }
-    if let Some(source) = rare.master_source {
-        out.field(field::MASTER_SOURCE, |out| out.address(source));
+    if let Some(tuple) = &rare.master_tuple {
+        out.field(field::MASTER_TUPLE, |out| out.tuple(tuple));
     }
     if let Some((helper, text)) = &rare.announced {
         out.field(field::ANNOUNCED, |out| {
@@ -250,7 +250,7 @@ fn rare(
         field::HELPER_STATE => connection.rare_mut().helper_state = HelperState::load(value)?,
         field::MASTER => connection.rare_mut().master = Some(value.u64()?),
         field::MASTER_HELPER => connection.rare_mut().master_helper = Some(value.helper()?),
-        field::MASTER_SOURCE => connection.rare_mut().master_source = Some(value.address()?),
+        field::MASTER_TUPLE => connection.rare_mut().master_tuple = Some(value.tuple()?),
         field::MASQUERADE => connection.rare_mut().masquerade = Some(value.text()?.into()),
         // One that the settings do not have any more has no say.
         field::POLICY => connection.rare_mut().policy = table.policy(value.text()?),

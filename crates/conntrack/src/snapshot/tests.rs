@@ -63,12 +63,13 @@ fn table() -> Conntrack {
     connection.mark = 0x1234;
     connection.set_labels(1 << 100 | 1);
     connection.shift(Direction::Reply, -3);
+    let tuple = connection.tuple(Direction::Original);
     let rare = connection.rare_mut();
     rare.helper_state = HelperState::Ftp(Box::default());
     rare.masquerade = Some("wan0".into());
     rare.master = Some(3);
     rare.master_helper = Some("sip");
-    rare.master_source = Some([1, 2, 3, 4].into());
+    rare.master_tuple = Some(tuple);
     rare.announced = Some(("sip", "m=audio".into()));
     connection.status.set(Status::EXPECTED);
     table

@@ -161,6 +161,7 @@ fn fact(which: u32, a: u32, x: u32, context: &Context<'_>, mark: u32) -> Result<
             Some(PacketType::Multicast) => Ok(2),
             Some(PacketType::OtherHost) => Ok(3),
             Some(PacketType::Outgoing) => Ok(4),
+            Some(PacketType::Loopback) => Ok(5),
             None => Err(Fault::Unknown),
         },
         // Number and kind of the interface: a packet made here has none at OUTPUT, which ends the program.

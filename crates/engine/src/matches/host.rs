@@ -11,7 +11,7 @@ use palisade_rules::matches::physdev::Physdev;
 use palisade_rules::matches::realm::Realm;
 use palisade_rules::matches::rpfilter::Rpfilter;
 use palisade_rules::matches::socket::Socket as SocketMatch;
-use palisade_wire::{proto, tcp::Tcp, tcp::flags};
+use palisade_wire::{link::PacketType, proto, tcp::Tcp, tcp::flags};
 
 use super::{Answer, Context, Shared};
 use crate::host::Routed;
@@ -204,7 +204,8 @@ pub(super) fn rpfilter(rule: &Rpfilter, context: &Context<'_>, mark: u32) -> Ans
         (IpAddr::V6(source), _) => source.is_unspecified(),
         _ => false,
     };
-    if came == "lo" || at_rest {
+    let looped = came == "lo" || context.link.packet_type == Some(PacketType::Loopback);
+    if looped || at_rest {
         return yes;
     }
     let mark = if rule.mark { mark } else { 0 };

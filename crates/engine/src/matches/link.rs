@@ -32,6 +32,8 @@ pub(super) fn pkttype(not: &Not<Kind>, context: &Context<'_>) -> bool {
         Some(PacketType::Broadcast) => Kind::Broadcast,
         Some(PacketType::Multicast) => Kind::Multicast,
         Some(PacketType::Host) => Kind::Unicast,
+        Some(PacketType::Loopback) if destination.is_multicast() => Kind::Multicast,
+        Some(PacketType::Loopback) => Kind::Broadcast,
         _ if context.in_interface.is_empty() => Kind::Unicast,
         _ => by_address(),
     };

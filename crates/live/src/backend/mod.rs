@@ -4,6 +4,7 @@ pub mod memory;
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use palisade_engine::{Judged, LinkInfo, Owner, Port};
@@ -116,6 +117,39 @@ impl Batch {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.filled == 0
+    }
+}
+
+/// Something that a backend counts beside packets by verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// What it is called: small letters and `_`.
+    pub name: &'static str,
+    /// What it says, in a sentence.
+    pub help: &'static str,
+    /// How many so far.
+    pub value: u64,
+}
+
+/// Asks a backend for its figures.
+#[derive(Clone)]
+pub struct Figures(Arc<dyn Fn() -> Vec<Figure> + Send + Sync>);
+
+impl Figures {
+    /// By asking so.
+    pub fn new(ask: impl Fn() -> Vec<Figure> + Send + Sync + 'static) -> Self {
+        Figures(Arc::new(ask))
+    }
+
+    /// The figures of now.
+    pub fn now(&self) -> Vec<Figure> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.now()).finish()
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use palisade_engine::conntrack::tool;
 use palisade_engine::rules::{self, Diagnostic, Family, Tools};
 use serde::{Deserialize, Serialize};
 
@@ -194,12 +195,24 @@ pub enum Request {
         #[serde(default)]
         leave: Leave,
     },
+    /// `conntrack` and its arguments, its name first: [`Answer::Text`], [`Answer::Errors`].
+    Conntrack {
+        /// The command line.
+        words: Vec<String>,
+        /// What the file holds that `-R` names.
+        #[serde(default)]
+        file: Option<String>,
+        /// How many seconds the client's clock is ahead of UTC.
+        #[serde(default)]
+        east: i32,
+    },
 }
 
 impl Request {
     /// Whether it only asks.
     pub fn only_asks(&self) -> bool {
         match self {
+            Request::Conntrack { words, .. } => tool::only_asks(words),
             // What a command of these would change is looked at when it is known.
             Request::Status {} | Request::Rules { .. } | Request::Tables { .. } => true,
             Request::Restore { .. }
@@ -429,6 +442,8 @@ pub enum Answer {
     Text(String),
     /// How it goes.
     Status(Box<Status>),
+    /// What a program says on standard error.
+    Errors(String),
     /// Findings about a text.
     Findings(Findings),
     /// A live flow that other rules judge differently.
@@ -472,6 +487,9 @@ pub struct Status {
     pub notes: Vec<String>,
     /// By verdict.
     pub packets: Vec<VerdictCount>,
+    /// What the backend counts beside: its name for it, and how many.
+    #[serde(default)]
+    pub figures: Vec<(String, u64)>,
     /// By family.
     pub rules: Vec<RulesInUse>,
     /// How often rules were changed since it began.

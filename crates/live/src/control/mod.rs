@@ -22,6 +22,7 @@ mod access;
 mod carry;
 mod change;
 mod client;
+mod conntrack;
 pub mod frame;
 mod judgement;
 pub mod message;

@@ -28,8 +28,9 @@ impl Head {
             bytes: [0; HEAD],
             length: bytes.len().min(HEAD),
         };
-        for (to, from) in head.bytes.iter_mut().zip(bytes) {
-            *to = *from;
+        match bytes.first_chunk::<HEAD>() {
+            Some(all) => head.bytes = *all,
+            None => head.bytes[..bytes.len()].copy_from_slice(bytes),
         }
         head
     }

@@ -75,6 +75,19 @@ pub struct RulesArguments {
     pub format: Format,
 }
 
+/// `palisade conntrack`.
+#[derive(Debug, Args)]
+pub struct ConntrackArguments {
+    #[command(flatten)]
+    pub socket: SocketArgument,
+    /// The name that it was called by.
+    #[arg(long, hide = true, default_value = "conntrack")]
+    pub called: String,
+    /// The program's own arguments (docs/conntrack.md).
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
 /// `palisade stop`.
 #[derive(Debug, Args)]
 pub struct StopArguments {

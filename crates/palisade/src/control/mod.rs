@@ -1,6 +1,7 @@
 //! What is asked of a running palisade over its control socket (docs/control.md), and how it answers.
 
 mod args;
+mod conntrack;
 mod reload;
 mod save;
 mod serve;
@@ -19,9 +20,10 @@ use palisade_live::control::{AskError, ask};
 use crate::Exit;
 use crate::args::Format;
 pub use args::{
-    ConfirmArguments, ReloadArguments, RulesArguments, SaveArguments, ServeArguments,
-    ShadowArguments, SocketArgument, StatusArguments, StopArguments,
+    ConfirmArguments, ConntrackArguments, ReloadArguments, RulesArguments, SaveArguments,
+    ServeArguments, ShadowArguments, SocketArgument, StatusArguments, StopArguments,
 };
+pub use conntrack::conntrack;
 pub use reload::{confirm, reload};
 pub use save::save;
 pub use serve::bind;

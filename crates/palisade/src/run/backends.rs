@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use palisade_live::queue::{self, Follower, Mode, Queues};
-use palisade_live::{Backend, Gate};
+use palisade_live::{Backend, Figures, Gate};
 
 use super::args::{QueueArguments, RunArguments};
 
@@ -27,6 +27,8 @@ pub struct Backends {
     pub workers: Vec<Box<dyn Backend>>,
     /// What stays if it is not taken away.
     pub installation: Option<Box<dyn Installation>>,
+    /// What is counted beside verdicts.
+    pub figures: Option<Figures>,
     /// What runs beside the workers until the gate stops, each in a thread of this name.
     pub beside: Vec<(&'static str, Beside)>,
 }
@@ -66,6 +68,7 @@ fn queues(mode: Mode, arguments: &QueueArguments, gate: &Arc<Gate>) -> Result<Ba
     let follower = queues.follower().map(follow);
     Ok(Backends {
         workers: queues.backends(),
+        figures: Some(queues.figures()),
         installation: Some(Box::new(queues)),
         beside: follower.map(|f| ("interfaces", f)).into_iter().collect(),
     })

@@ -139,12 +139,11 @@ impl<'c> Teller<'c> {
             Some((before, _)) if own => before.to_owned(),
             _ => text,
         };
-        // IPv6 datagrams that the firewall sends to itself are cut again on their way (docs/differences.md).
+        // Datagrams that the firewall sends to itself are cut again on their way, those of IPv4 when they are not tracked
+        // (docs/differences.md); and what it answers may be for itself.
         let pieces = [" fragments ", " pieces ", " fragment-at "];
         let text = match pieces.iter().find_map(|p| text.split_once(p)) {
-            Some((before, _)) if own && self.six && before.starts_with("answer") => {
-                before.to_owned()
-            }
+            Some((before, _)) if own && before.starts_with("answer") => before.to_owned(),
             Some((before, _)) if own && self.six => format!("{before} ip6"),
             _ => text,
         };

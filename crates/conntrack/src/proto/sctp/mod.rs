@@ -35,7 +35,7 @@ pub struct SctpAssociation {
 }
 
 impl SctpAssociation {
-    fn new(tags: [u32; 2]) -> Self {
+    pub(crate) fn new(tags: [u32; 2]) -> Self {
         SctpAssociation {
             state: SctpState::None,
             tags,

@@ -119,7 +119,7 @@ impl std::fmt::Debug for PeerFlags {
 }
 
 impl TcpConnection {
-    fn new(peers: [Peer; 2]) -> Self {
+    pub(crate) fn new(peers: [Peer; 2]) -> Self {
         TcpConnection {
             state: TcpState::None,
             peers,
