@@ -390,6 +390,7 @@ impl Engine {
         self.evaluator == Evaluator::Compiled
             && self.lane.base < LAST_BASE
             && !self.conntrack.explains()
+            && !self.conntrack.watched()
             && !self.programs[family as usize].proxies
     }
 
