@@ -43,7 +43,7 @@ pub(crate) fn wide(sum: u64, data: &[u8]) -> u64 {
     match data.last_chunk() {
         // Of the last eight bytes those that are left, the others moved out.
         Some(last) => {
-            let left = 8 * rest.len() as u32 & 63;
+            let left = (8 * rest.len() as u32) & 63;
             add(sum, (u64::from_le_bytes(*last) >> 1) >> (63 - left))
         }
         None => {
@@ -59,7 +59,7 @@ pub(crate) fn wide(sum: u64, data: &[u8]) -> u64 {
 /// Whether a [`wide`] sum over everything, the checksum included, is that of something right. It must not be 0.
 #[inline]
 pub(crate) fn wide_ok(sum: u64) -> bool {
-    sum % 0xffff == 0
+    sum.is_multiple_of(0xffff)
 }
 
 /// Folds a running sum and complements it: the value for a checksum field, or 0 when the
