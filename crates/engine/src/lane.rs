@@ -80,15 +80,10 @@ struct Trodden {
     mark: u32,
     verdict: Verdict,
     path: Path,
+    /// Whether a router passes its packets on, which lowers the time to live.
+    routed: bool,
     /// Whether there is a way at all.
     leads: bool,
-}
-
-impl Trodden {
-    #[inline]
-    fn forwards(&self) -> bool {
-        self.path == Path::Forward
-    }
 }
 
 /// All ways.
@@ -248,7 +243,7 @@ impl Engine {
                     if way.came != came || way.connection_mark.is_some_and(marked) {
                         return Err(record);
                     }
-                    if !way.leads || way.forwards() && plain.ttl <= 1 {
+                    if !way.leads || way.routed && plain.ttl <= 1 {
                         return Err(Long::Unknown);
                     }
                     let hook = match way.path {
@@ -280,7 +275,7 @@ impl Engine {
             changed: Changed::default(),
             detail: None,
         };
-        if way.forwards() && way.verdict == Verdict::Accept {
+        if way.routed && way.verdict == Verdict::Accept {
             build::set_ttl(arrival.bytes, plain.ttl - 1);
         }
         Ok(())
@@ -369,15 +364,16 @@ impl Engine {
         if self.lane.ways.len() >= MOST_WAYS {
             self.settle();
         }
-        let way = key.way.as_ref();
+        let (way, came) = (key.way.as_ref(), key.came);
         self.lane.ways.push(Trodden {
             packets: 0,
             bytes: 0,
-            came: key.came,
+            came,
             connection_mark: way.and_then(|w| w.connection_mark),
             mark: way.map_or(0, |w| w.mark),
             verdict: way.map_or(Verdict::Drop, |w| w.verdict),
             path: key.path,
+            routed: key.path == Path::Forward && !self.wired(came.port),
             leads: way.is_some(),
         });
         let number = self.lane.base + self.lane.ways.len() as u32;

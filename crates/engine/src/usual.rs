@@ -19,6 +19,7 @@ use crate::changed::Changed;
 use crate::compiled;
 use crate::conclude::Pieces;
 use crate::host::{AddressKind, Host};
+use crate::input::Route;
 use crate::lane::{Ready, Recorded};
 use crate::linear::{self, Decision, RawState};
 use crate::matches::{Facts, Shared};
@@ -100,7 +101,14 @@ impl Engine {
         let ends = (source, destination);
         let (path, came, leaves) = way_of(&self.host, ends, target, route, link.packet_type);
         let own = path == Path::Output;
-        if !goes(&self.host, path, (ends, target), (came, leaves), plain.ttl) {
+        let wired = matches!(route, Route::Wire(..));
+        if !goes(
+            &self.host,
+            path,
+            (ends, target),
+            (came, leaves),
+            (plain.ttl, wired),
+        ) {
             return false;
         }
         if own {
@@ -157,7 +165,7 @@ impl Engine {
                         Some(_) => {}
                     }
                 }
-                if hook == Hook::Forward && on.hook != Hook::Forward {
+                if hook == Hook::Forward && on.hook != Hook::Forward && !wired {
                     buffer.set_ttl(plain.ttl - 1);
                 }
                 on.hook = hook;
@@ -248,6 +256,7 @@ impl Engine {
                     visited: on.visited,
                     unfinished: arrival.unfinished,
                     raw,
+                    wired,
                     ..Journey::new(buffer, on.path)
                 };
                 journey.track = on.track;
@@ -308,7 +317,7 @@ fn goes(
     path: Path,
     ((source, destination), target): ((IpAddr, IpAddr), AddressKind),
     (came, leaves): (Option<&str>, Option<&str>),
-    ttl: u8,
+    (ttl, wired): (u8, bool),
 ) -> bool {
     let usual = |address: IpAddr| !address.is_loopback() && !address.is_multicast();
     if !usual(source) || !usual(destination) || source.is_unspecified() {
@@ -316,6 +325,7 @@ fn goes(
     }
     match path {
         Path::Input => target == AddressKind::Local && martian(host, source, destination).is_ok(),
+        Path::Forward if wired => true,
         Path::Forward => {
             let stays = match source {
                 IpAddr::V6(source) => came != leaves && source.segments()[0] & 0xffc0 == 0xfe80,

@@ -34,6 +34,8 @@ pub enum Exit {
     No,
     /// The input is wrong; what is wrong has been told.
     BadInput,
+    /// As the program that it stands in for ends.
+    As(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -42,6 +44,7 @@ impl From<Exit> for ExitCode {
             Exit::Yes => 0,
             Exit::No => 1,
             Exit::BadInput => 2,
+            Exit::As(code) => code,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -360,6 +360,35 @@ fn addresses_are_translated_with_every_length_of_packet() {
     }
 }
 
+#[test]
+fn datagrams_that_are_cut_late_are_translated_with_right_checksums() {
+    let Some(firewall) = Firewall::with(&["--router"], NAT4, NAT6) else {
+        return;
+    };
+    for family in FAMILIES {
+        let far = firewall.address(Machine::Server, family, 53);
+        let near = firewall.address(Machine::Firewall, family, 5300);
+        let listener = firewall.on(Machine::Server, || UdpSocket::bind(far).unwrap());
+        listener.set_read_timeout(Some(PATIENCE)).unwrap();
+        // Source alone, and both ends.
+        for to in [far, near] {
+            let any = SocketAddr::new(
+                if to.is_ipv4() { "0.0.0.0" } else { "::" }.parse().unwrap(),
+                0,
+            );
+            let sender = firewall.on(Machine::Client, || UdpSocket::bind(any).unwrap());
+            setsockopt(&sender, sockopt::UdpGsoSegment, &1000).unwrap();
+            let data: Vec<u8> = (0..5000u32).map(|n| (n / 1000) as u8).collect();
+            sender.send_to(&data, to).unwrap();
+            let mut buffer = [0; 2000];
+            for part in data.chunks(1000) {
+                let length = listener.recv(&mut buffer).expect("a part");
+                assert_eq!(&buffer[..length], part, "{to}");
+            }
+        }
+    }
+}
+
 const INWARD4: &str = "*filter\n:INPUT DROP\n:FORWARD DROP\n:OUTPUT ACCEPT\n\
     -A INPUT -p udp --dport 7001 -j ACCEPT\n-A INPUT -i lo -p udp --dport 7002 -j ACCEPT\nCOMMIT\n";
 
@@ -389,6 +418,78 @@ fn what_the_host_sends_to_itself_and_to_all_comes_in_once() {
             assert_eq!(came, times, "{mode} {port} {to}");
         }
     }
+}
+
+/// The namespaces of `examples/live/try`, as long as this lives.
+struct Try(String);
+
+impl Try {
+    fn script(&self, arguments: &[&str]) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/live/try");
+        let mut command = Command::new(script);
+        command.args(arguments).env("TRY_PREFIX", &self.0);
+        command
+    }
+}
+
+impl Drop for Try {
+    fn drop(&mut self) {
+        let _ = self.script(&["down"]).status();
+    }
+}
+
+#[test]
+fn the_example_works_as_its_page_says() {
+    if !asked("THE KERNEL WAS") {
+        return;
+    }
+    let place = Try(format!("plq-{}", std::process::id()));
+    assert!(place.script(&["up"]).status().unwrap().success());
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/webserver.v4");
+    let directory = tempfile::tempdir().unwrap();
+    let control = directory.path().join("control");
+    let mut palisade = place
+        .script(&[
+            "in",
+            "router",
+            env!("CARGO_BIN_EXE_palisade"),
+            "run",
+            "--router",
+        ])
+        .arg("--rules")
+        .arg(rules)
+        .arg("--control")
+        .arg(&control)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let within = |machine: &str| {
+        let namespace = format!("/run/netns/{}-{machine}", place.0);
+        let namespace = std::fs::File::open(namespace).unwrap();
+        nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+    };
+    let port = |port| SocketAddr::new("192.0.2.2".parse().unwrap(), port);
+    std::thread::scope(|scope| {
+        let served = scope.spawn(|| {
+            within("server");
+            TcpListener::bind(port(80)).unwrap()
+        });
+        let listener = served.join().unwrap();
+        scope.spawn(|| {
+            within("client");
+            let end = Instant::now() + PATIENCE;
+            // Before the gate is there everything passes, and nobody listens on the port of ssh.
+            let connect = |to| TcpStream::connect_timeout(&to, PATIENCE).map_err(|e| e.kind());
+            while connect(port(22)).err() != Some(ErrorKind::HostUnreachable) {
+                assert!(Instant::now() < end, "ssh is not refused");
+            }
+            connect(port(80)).unwrap();
+        });
+        listener.accept().unwrap();
+    });
+    let pid = Pid::from_raw(i32::try_from(palisade.id()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    assert!(palisade.wait().unwrap().success());
 }
 
 const MARKS4: &str = "*mangle\n-A PREROUTING -p tcp --dport 81 -j MARK --set-mark 1\n\

@@ -54,6 +54,7 @@ struct Meta {
     mark: u32,
     /// Interface by which it came or leaves.
     interface: u32,
+    several: bool,
     head: Head,
 }
 
@@ -183,6 +184,7 @@ impl QueueBackend {
             hook: waiting.hook,
             mark: waiting.mark,
             interface: waiting.came.max(waiting.leaves),
+            several: waiting.several,
             head: Head::of(bytes),
         };
         let port = self.port(&waiting);
@@ -315,6 +317,9 @@ impl QueueBackend {
             }
             None => frame.bytes.get_mut(frame.offset..).unwrap_or_default(),
         };
+        if meta.several {
+            rewrite::before_cutting(bytes);
+        }
         if meta.hook == hook::PREROUTING {
             let forwarded = path == Some(Path::Forward);
             if let Some(source) = rewrite::before_routing(&meta.head, bytes, forwarded) {

@@ -68,11 +68,11 @@ const PRIORITY: i32 = -450;
 /// The loopback interface has this number in every namespace (kernel `LOOPBACK_IFINDEX`).
 const LOOPBACK: u32 = 1;
 
-/// Broadcast and multicast, of these.
-const TO_MANY: [u32; 2] = [3, 5];
-
 /// What the kernel holds for its own: local, broadcast, anycast, multicast (kernel `rtnetlink.h`).
 const OWN: [u32; 4] = [2, 3, 4, 5];
+
+/// The key of a frame's kind in expressions `meta`, which is one byte.
+const FRAME: u32 = 19;
 
 /// The key of security marks in expressions `meta`.
 const SECURITY: u32 = 14;
@@ -384,18 +384,24 @@ fn write(message: &mut Message, socket: &mut Socket, layout: &Layout, how: Queue
     };
     let by_loopback = Part::InterfaceIs(LOOPBACK);
     rule("prerouting", &[by_loopback, Part::Accept]);
-    for family in [libc::NFPROTO_IPV4, libc::NFPROTO_IPV6] {
-        for kind in TO_MANY {
-            rule(
-                "prerouting",
-                &[
-                    Part::Sourced(OWN[0]),
-                    Part::Destined(kind),
-                    Part::Routed(family),
-                    Part::Accept,
-                ],
-            );
-        }
+    if layout.mode == Mode::Router {
+        // Most packets need not be asked what follows.
+        rule("prerouting", &[Part::Frame(libc::PACKET_HOST), queue]);
+    }
+    for (family, frame) in [
+        (libc::NFPROTO_IPV4, libc::PACKET_BROADCAST),
+        (libc::NFPROTO_IPV4, libc::PACKET_MULTICAST),
+        (libc::NFPROTO_IPV6, libc::PACKET_MULTICAST),
+    ] {
+        rule(
+            "prerouting",
+            &[
+                Part::Frame(frame),
+                Part::Sourced(OWN[0]),
+                Part::Routed(family),
+                Part::Accept,
+            ],
+        );
     }
     rule("input", &[by_loopback, Part::Accept]);
     rule("input", &[carried, back]);
@@ -436,7 +442,9 @@ enum Part {
     },
     /// Routing holds its destination for this kind of address.
     Destined(u32),
-    /// Likewise, its source.
+    /// It came in a frame of this kind, a copy of this host's own as its destination says.
+    Frame(u8),
+    /// As `Destined`, its source.
     Sourced(u32),
     /// It is of this family and has a route already.
     Routed(libc::c_int),
@@ -485,6 +493,14 @@ impl Part {
             Part::Sign(value) => {
                 immediate(message, value);
                 set_meta(message, SECURITY);
+            }
+            Part::Frame(kind) => {
+                meta(message, FRAME);
+                expression(message, "cmp", |m| {
+                    m.be32(1, REGISTER).be32(2, 0).nest(3, |m| {
+                        m.put(1, &[kind]);
+                    });
+                });
             }
             Part::Sourced(kind) => {
                 // As `Destined`, of the source (flag 1).
@@ -626,7 +642,7 @@ mod tests {
         let mut socket = Socket::open(Protocol::Netfilter, 0).unwrap();
         for (mode, how, rules) in [
             (Mode::Router, Queueing::Own, 14),
-            (Mode::Host, Queueing::Extension, 22),
+            (Mode::Host, Queueing::Extension, 21),
         ] {
             let mut message = Message::new();
             begin(&mut message, &mut socket);

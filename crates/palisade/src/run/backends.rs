@@ -7,6 +7,7 @@ use palisade_live::queue::{self, Follower, Mode, Queues};
 use palisade_live::{Backend, Figures, Gate};
 
 use super::args::{QueueArguments, RunArguments};
+use super::{tun, wire};
 
 /// What a backend has made outside the process, by which packets come to it. It stays when it is dropped, so that
 /// whatever ends the process leaves the gate closed.
@@ -42,7 +43,11 @@ pub fn open(arguments: &RunArguments, gate: &Arc<Gate>) -> Result<Backends> {
     match (backend.host, backend.router) {
         (true, _) => queues(Mode::Host, &arguments.queue, gate),
         (_, true) => queues(Mode::Router, &arguments.queue, gate),
-        _ => bail!("not here yet: {backend:?}"),
+        _ if !backend.wire.is_empty() => wire::open(&backend.wire, &arguments.wire, gate),
+        _ if !backend.tun.is_empty() => tun::open(&backend.tun, gate),
+        _ => bail!(
+            "where packets come from has to be said: --host, --router, --wire A,B or --tun NAME"
+        ),
     }
 }
 

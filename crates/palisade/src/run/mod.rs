@@ -14,6 +14,8 @@ mod metrics;
 mod notify;
 mod service;
 mod supervise;
+mod tun;
+mod wire;
 
 use std::sync::Arc;
 
