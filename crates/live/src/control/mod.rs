@@ -36,6 +36,7 @@ mod socket;
 mod tests;
 
 pub use access::{Access, Peer, Rights};
+pub use change::Refusal;
 pub use client::{AskError, Asked, ask};
 pub use server::{Bounds, Server};
 pub use service::{Control, Facts};
