@@ -207,7 +207,6 @@ impl Engine {
             evaluator: self.evaluator,
             ports: vec![Default::default()],
             lane: Default::default(),
-            ready: Vec::new(),
         }
     }
 }
