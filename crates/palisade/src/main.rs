@@ -64,6 +64,7 @@ fn main() -> ExitCode {
         Command::Save(save) => control::save(save),
         Command::Shadow(shadow) => control::shadow(shadow),
         Command::Conntrack(conntrack) => control::conntrack(conntrack),
+        Command::Log(log) => control::log(log),
         Command::Stop(stop) => control::stop(stop),
         Command::Help(words) => help::run(words),
         Command::Completions(shell) => completions::run(shell),
