@@ -34,6 +34,7 @@ mod shadow;
 mod socket;
 #[cfg(test)]
 mod tests;
+pub mod top;
 
 pub use access::{Access, Peer, Rights};
 pub use client::{AskError, Asked, ask};

@@ -224,6 +224,10 @@ impl Control {
                 shadow::watch(self, rules, time, replies)?
             }
             Request::Stop { leave } => return Ok((Ended::Yes, After::Stop(leave))),
+            Request::Top {
+                interval_ms,
+                frames,
+            } => super::top::tell(self, interval_ms, frames, replies)?,
             Request::Conntrack { words, file, east } => {
                 super::conntrack::answer(&self.gate, &words, file.as_deref(), east, replies)?
             }
