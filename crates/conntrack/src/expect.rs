@@ -21,6 +21,8 @@ use palisade_wire::Timestamp;
 
 use crate::config::Config;
 use crate::connection::ConnId;
+use crate::events::ExpectationEvents;
+use crate::tool::Kind;
 use crate::tuple::{Direction, Tuple, TupleProto, Zone};
 
 /// Handle of an expectation; never used for another one.
@@ -219,6 +221,8 @@ pub(crate) struct Expectations {
     parents: HashMap<ConnId, Vec<ExpectId>>,
     next: u64,
     counts: Counts,
+    /// While somebody watches.
+    pub(crate) events: Option<Box<ExpectationEvents>>,
 }
 
 impl Expectations {
@@ -324,6 +328,9 @@ impl Expectations {
         self.places.entry(new.place()).or_default().push(new.id);
         self.parents.entry(new.master).or_default().push(new.id);
         let id = new.id;
+        if let Some(events) = &mut self.events {
+            events.add(Kind::New, &new);
+        }
         self.all.insert(id, new);
         self.counts.made += 1;
         Ok(id)
@@ -431,6 +438,9 @@ impl Expectations {
 
     pub(crate) fn remove(&mut self, id: ExpectId) -> Option<Expectation> {
         let gone = self.all.remove(&id)?;
+        if let Some(events) = &mut self.events {
+            events.add(Kind::Destroy, &gone);
+        }
         self.counts.removed += 1;
         let place = gone.place();
         if let Some(list) = self.places.get_mut(&place) {

@@ -204,6 +204,9 @@ impl Conntrack {
     ) -> Resolved {
         let mut tcp =
             (self.explain && packet.protocol() == proto::TCP).then(|| Box::new(TcpStep::default()));
+        if self.watched() {
+            self.meets(index);
+        }
         let stepped = self.advance(packet, (index, direction), verify, now, tcp.as_deref_mut());
         let (id, replied, ignored, kill) = match stepped {
             Stepped::Valid {
@@ -493,8 +496,12 @@ impl Conntrack {
             leave.drop = Some(DropReason::Options);
             return leave;
         }
-        if track.fresh && !track.dying && track.direction == Direction::Original {
+        let fresh = track.fresh && !track.dying && track.direction == Direction::Original;
+        if fresh {
             leave.drop = entered(track, self.confirm(id, now)).err();
+        }
+        if self.watched() && leave.drop.is_none() {
+            self.passed(id, fresh, now);
         }
         leave
     }

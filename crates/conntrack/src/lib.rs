@@ -35,6 +35,7 @@ pub mod connection;
 pub mod defrag;
 mod entries;
 mod entry;
+pub mod events;
 pub mod expect;
 mod extract;
 mod flow;

@@ -10,6 +10,7 @@ use crate::nat::Range;
 use crate::proto::sctp::{SctpAssociation, machine::SctpState};
 use crate::proto::tcp::{Peer, PeerFlags, TcpConnection, TcpState};
 use crate::table::Conntrack;
+use crate::tool::Kind;
 use crate::tuple::{Direction, Tuple, Zone};
 
 /// Status bits that only the table itself changes, whatever is asked for (kernel `IPS_UNCHANGEABLE_MASK`).
@@ -137,6 +138,7 @@ impl Conntrack {
         }
         self.slab.hasten(index);
         self.stats.made += 1;
+        self.changed_by_hand(Kind::New, id, now);
         Ok(id)
     }
 
@@ -152,6 +154,7 @@ impl Conntrack {
     ) -> Result<(), ManualError> {
         self.apply(id, change, false, now)?;
         self.slab.hasten(id.index);
+        self.changed_by_hand(Kind::Update, id, now);
         Ok(())
     }
 

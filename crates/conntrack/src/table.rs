@@ -30,6 +30,7 @@ use palisade_wire::{Timestamp, proto};
 use crate::config::Config;
 use crate::connection::{ConnId, Connection, Deadline, Status, Traffic};
 use crate::entry::{Entry, Known, fits, link, link_hash, unlink};
+use crate::events::Events;
 use crate::expect::{Expectation, Expectations};
 use crate::hash;
 use crate::helper::{self, Follower};
@@ -96,6 +97,8 @@ pub struct Conntrack {
     pub(crate) gre_keys: GreKeys,
     pub(crate) policies: Policies,
     pub(crate) part: Option<Box<Part>>,
+    /// While somebody watches.
+    pub(crate) events: Option<Box<Events>>,
     /// The others, while they are at hand.
     pub(crate) others: Vec<Conntrack>,
 }
@@ -123,6 +126,7 @@ impl Conntrack {
             chance,
             gre_keys: GreKeys::default(),
             part: None,
+            events: None,
             others: Vec::new(),
         }
     }
@@ -202,6 +206,7 @@ impl Conntrack {
 
     /// Removes everything that ended by `now`.
     pub fn expire(&mut self, now: Timestamp) {
+        self.latest = self.latest.max(now);
         self.sweep(self.slab.slots(), now);
         self.expectations.expire(now);
     }
@@ -582,6 +587,9 @@ impl Conntrack {
         };
         if connection.confirmed() && !connection.status.has(Status::DYING) {
             self.unlink(index);
+        }
+        if self.watched() {
+            self.goes(index);
         }
         self.unlink_source(index);
         self.leaves_part(index);

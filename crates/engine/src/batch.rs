@@ -193,6 +193,12 @@ impl Engine {
         info.map(|info| info.bridge.clone()).unwrap_or_default()
     }
 
+    /// Whether a port's packets pass without being routed.
+    pub(crate) fn wired(&self, port: Port) -> bool {
+        let info = self.ports.get(port.0 as usize);
+        info.is_some_and(|info| matches!(info.route, Route::Wire(..)))
+    }
+
     /// A packet by the route that every packet can take.
     pub(crate) fn long_way(
         &mut self,

@@ -43,6 +43,7 @@ impl Engine {
             further,
             copies,
             unfinished,
+            wired,
             ..
         } = journey;
         // A packet that came all the way is told by its way's own hook.
@@ -98,7 +99,8 @@ impl Engine {
         }
         let mut changed = Changed::default();
         if passes && buffer.changed() {
-            changed = Changed::between(buffer.original(), buffer.bytes(), path == Path::Forward);
+            let routed = path == Path::Forward && !wired;
+            changed = Changed::between(buffer.original(), buffer.bytes(), routed);
             // Nobody but who changed it knows that the sum in it stands for something else now.
             if unfinished && changed.any() {
                 complete(buffer.edit());
@@ -157,6 +159,7 @@ impl Engine {
             },
             visited,
             reassembled: None,
+            largest_piece: 0,
             output,
             changed,
             copies: copies.unwrap_or_default(),
@@ -190,6 +193,7 @@ impl Outcome {
             },
             visited: 0,
             reassembled: None,
+            largest_piece: 0,
             output: None,
             changed: Changed::default(),
             copies: Vec::new(),

@@ -38,6 +38,9 @@ pub enum Route {
     Out(Arc<str>),
     /// Through this host.
     Forward(Arc<str>, Arc<str>),
+    /// Through this host without being routed, as through a bridge that asks iptables (kernel `br_netfilter`): FORWARD,
+    /// with the time to live and the IPv4 options as they are, whatever the addresses are, and for frames to groups too.
+    Wire(Arc<str>, Arc<str>),
 }
 
 /// One packet.

@@ -255,8 +255,10 @@ impl Engine {
         let asked = self.programs[journey.family as usize].needs_tracking
             || self.reassembly == Reassembly::Always;
         let seen = tracked.is_some_and(|t| {
-            let wrong = matches!(t.reason, Reason::Invalid(Invalid::Checksum { .. }));
-            t.state != State::Untracked && !wrong
+            !matches!(
+                t.reason,
+                Reason::NotTracked | Reason::Invalid(Invalid::Checksum { .. })
+            )
         });
         if came && asked && seen && self.conntrack.config().checksum != 0 {
             Sum::Seen

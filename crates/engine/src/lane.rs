@@ -71,6 +71,8 @@ struct Trodden {
     mark: u32,
     verdict: Verdict,
     path: Path,
+    /// Whether a router passes its packets on, which lowers the time to live.
+    routed: bool,
     /// Whether there is a way at all.
     leads: bool,
 }
@@ -191,7 +193,7 @@ impl Engine {
             Path::Output | Path::Loopback => TrackHook::Output,
             Path::Input | Path::Forward => TrackHook::Prerouting,
         };
-        let (plain, forwarded) = (ready.flow.plain(), way.path == Path::Forward);
+        let (plain, forwarded) = (ready.flow.plain(), way.routed);
         if forwarded && plain.ttl <= 1 {
             return Err(Long::Unknown);
         }
@@ -282,15 +284,16 @@ impl Engine {
         if self.lane.ways.len() >= MOST_WAYS {
             self.settle();
         }
-        let way = key.way.as_ref();
+        let (way, came) = (key.way.as_ref(), key.came);
         self.lane.ways.push(Trodden {
             packets: 0,
             bytes: 0,
-            came: key.came,
+            came,
             connection_mark: way.and_then(|w| w.connection_mark),
             mark: way.map_or(0, |w| w.mark),
             verdict: way.map_or(Verdict::Drop, |w| w.verdict),
             path: key.path,
+            routed: key.path == Path::Forward && !self.wired(came.port),
             leads: way.is_some(),
         });
         let number = self.lane.base + self.lane.ways.len() as u32;
@@ -303,6 +306,7 @@ impl Engine {
         self.evaluator == Evaluator::Compiled
             && self.lane.base < LAST_BASE
             && !self.conntrack.explains()
+            && !self.conntrack.watched()
             && !self.programs[family as usize].proxies
     }
 

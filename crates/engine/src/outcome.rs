@@ -362,6 +362,9 @@ pub struct Outcome {
     pub visited: u32,
     /// The datagram that this packet completed, as it was put together.
     pub reassembled: Option<Vec<u8>>,
+    /// Length of the largest fragment that datagram came in, IP header included: what it may be cut into again. 0 of a
+    /// packet that came whole.
+    pub largest_piece: usize,
     /// The packet as it leaves or is delivered, when that is not how it came: put together from
     /// fragments, translated, its time to live lowered. `None` too when it does not pass.
     pub output: Option<Vec<u8>>,

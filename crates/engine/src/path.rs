@@ -20,7 +20,7 @@ use palisade_wire::{Buffer, Packet, Timestamp, link::PacketType, proto};
 use crate::Engine;
 use crate::conclude::Pieces;
 use crate::host::AddressKind;
-use crate::input::{Bridge, Input, LinkInfo};
+use crate::input::{Bridge, Input, LinkInfo, Route};
 use crate::linear::{self, RawState};
 use crate::observe::Observer;
 use crate::options::{self, Options};
@@ -59,6 +59,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) redirected: bool,
     /// It came in a frame to everybody or to a group.
     pub(crate) to_group: bool,
+    /// It passes without being routed ([`Route::Wire`](crate::Route::Wire)).
+    pub(crate) wired: bool,
     /// A second packet that SYNPROXY made.
     pub(crate) further: Option<Box<Reply>>,
     /// An answer of REJECT to an answer of REJECT: how deep.
@@ -100,6 +102,7 @@ impl<'a> Journey<'a> {
             announced: None,
             redirected: false,
             to_group: false,
+            wired: false,
             further: None,
             depth: 0,
             accepted: None,
@@ -178,15 +181,15 @@ impl Engine {
         if from_network && let Some(ended) = refused_at_once(&packet, &input.link) {
             return Outcome::unseen(Some(&packet), ended);
         }
-        let mut whole = Vec::new();
+        let (mut whole, mut largest) = (Vec::new(), 0);
         let gathered = match gathered {
             Some(gathered) => gathered,
             None => self.reassemble(&packet, from_network, input.time),
         };
         let (packet, pieces) = match gathered {
             Reassembled::Whole => (packet, Pieces::One),
-            Reassembled::Complete(bytes, pieces) => {
-                whole = bytes;
+            Reassembled::Complete(bytes, pieces, size) => {
+                (whole, largest) = (bytes, size);
                 match Packet::parse(&whole) {
                     Ok(packet) => (packet, Pieces::Many(pieces)),
                     Err(error) => return Outcome::unseen(None, Ended::NotIp(error)),
@@ -217,6 +220,7 @@ impl Engine {
             sender,
             mark: input.mark,
             foretold,
+            wired: matches!(input.route, Route::Wire(..)),
             ..Journey::new(Buffer::new(packet, spare), path)
         };
         let step = self.travel(&mut journey, input.time, observer);
@@ -224,6 +228,7 @@ impl Engine {
         let mut outcome = self.conclude(journey, step, pieces, input.time);
         if pieces != Pieces::One {
             outcome.reassembled = Some(whole);
+            outcome.largest_piece = largest;
         }
         outcome
     }
@@ -253,7 +258,11 @@ impl Engine {
             Defragged::Dropped(fault) => {
                 Reassembled::Stop(Verdict::Drop, Ended::FragmentFault(fault))
             }
-            Defragged::Complete { bytes, pieces, .. } => Reassembled::Complete(bytes, pieces),
+            Defragged::Complete {
+                bytes,
+                pieces,
+                largest,
+            } => Reassembled::Complete(bytes, pieces, largest),
         }
     }
 
@@ -325,6 +334,9 @@ impl Engine {
                 journey.to_group = matches!(kind, PacketType::Broadcast | PacketType::Multicast);
                 self.prerouting(journey, now, observer)?;
                 journey.out_interface = out;
+                if journey.wired {
+                    return self.forward(journey, now, observer);
+                }
                 // Translated by a connection or by prefix: routing sees only what is there now.
                 journey.redirected = false;
                 if journey.buffer.packet().destination() != asked {
@@ -442,8 +454,24 @@ impl Engine {
         now: Timestamp,
         observer: &mut O,
     ) -> Step {
+        if !journey.wired {
+            Self::pass_on(journey)?;
+        }
+        journey.hook = Hook::Forward;
+        self.table(TableKind::Mangle, journey, now, observer)?;
+        self.table(TableKind::Filter, journey, now, observer)?;
+        self.table(TableKind::Security, journey, now, observer)?;
+        if !journey.wired && options::any(&journey.buffer.packet()) {
+            let destination = journey.buffer.packet().destination();
+            let leaving = self.host.source_towards(destination);
+            options::forwarded(&mut journey.buffer, journey.options, leaving);
+        }
+        self.postrouting(journey, now, observer)
+    }
+
+    /// What a router asks first of what it forwards, and does to it (kernel `ip_forward` and `ip6_forward`).
+    fn pass_on(journey: &mut Journey<'_>) -> Step {
         let packet = journey.buffer.packet();
-        // Kernel `ip_forward` and `ip6_forward`, the first things that they ask.
         if journey.to_group {
             return Err(Stop(Verdict::Drop, Ended::FrameToAll, None));
         }
@@ -464,16 +492,7 @@ impl Engine {
         }
         // FORWARD sees the time to live lowered already, and REJECT quotes that packet.
         journey.buffer.set_ttl(ttl - 1);
-        journey.hook = Hook::Forward;
-        self.table(TableKind::Mangle, journey, now, observer)?;
-        self.table(TableKind::Filter, journey, now, observer)?;
-        self.table(TableKind::Security, journey, now, observer)?;
-        if options::any(&journey.buffer.packet()) {
-            let destination = journey.buffer.packet().destination();
-            let leaving = self.host.source_towards(destination);
-            options::forwarded(&mut journey.buffer, journey.options, leaving);
-        }
-        self.postrouting(journey, now, observer)
+        Ok(())
     }
 
     fn output<O: Observer>(
@@ -563,6 +582,7 @@ impl Engine {
 /// What reassembly does with a packet.
 pub(crate) enum Reassembled {
     Whole,
-    Complete(Vec<u8>, usize),
+    /// The datagram, its number of pieces, and the length of the largest.
+    Complete(Vec<u8>, usize, usize),
     Stop(Verdict, Ended),
 }

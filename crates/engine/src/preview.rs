@@ -130,6 +130,7 @@ struct Dry {
 impl Dry {
     fn new(mut engine: Engine) -> Self {
         engine.states.touched.0 = false;
+        engine.states.logs = Default::default();
         Dry {
             states: engine.states.clone(),
             engine,

@@ -28,7 +28,10 @@ impl Engine {
             Route::In(given) | Route::Out(given) | Route::Forward(given, _) if **given == *name => {
                 Arc::clone(given)
             }
-            Route::Forward(_, given) if **given == *name => Arc::clone(given),
+            Route::Wire(given, _) if **given == *name => Arc::clone(given),
+            Route::Forward(_, given) | Route::Wire(_, given) if **given == *name => {
+                Arc::clone(given)
+            }
             _ => Arc::from(name),
         };
         (path, came.map(shared), leaves.map(shared))
@@ -127,7 +130,7 @@ pub(crate) fn way_of<'n>(
             };
             (path, None, Some(interface))
         }
-        Route::Forward(from, to) => (Path::Forward, Some(from), Some(to)),
+        Route::Forward(from, to) | Route::Wire(from, to) => (Path::Forward, Some(from), Some(to)),
         Route::In(interface) => {
             if inward(destination) {
                 (Path::Input, Some(interface), None)

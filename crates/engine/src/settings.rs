@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use palisade_conntrack::events::Taken;
 use palisade_conntrack::{ConnId, Conntrack, Direction};
 use palisade_wire::Timestamp;
 
@@ -67,6 +68,17 @@ impl Engine {
             self.conntrack.kill(*id);
         }
         before.saturating_sub(self.conntrack.len())
+    }
+
+    /// Records what happens to connections and expectations from now on, or no longer; see
+    /// [`conntrack::events`](palisade_conntrack::events). While it does, all packets take the long way.
+    pub fn set_events(&mut self, on: bool) {
+        self.conntrack.set_events(on);
+    }
+
+    /// Hands out what happened to connections and expectations since the last time.
+    pub fn take_events(&mut self) -> Taken {
+        self.conntrack.take_events()
     }
 
     /// The connection table, to be changed by hand.

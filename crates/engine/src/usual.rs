@@ -19,6 +19,7 @@ use crate::changed::Changed;
 use crate::compiled;
 use crate::conclude::Pieces;
 use crate::host::{AddressKind, Host};
+use crate::input::Route;
 use crate::lane::{Ready, Recorded};
 use crate::linear::{self, Decision, RawState};
 use crate::matches::{Facts, Shared};
@@ -93,12 +94,14 @@ impl Engine {
         let (path, came, leaves) =
             way_of(&self.host, (source, destination), route, link.packet_type);
         let own = path == Path::Output;
+        let wired = matches!(route, Route::Wire(..));
         if !goes(
             &self.host,
             path,
             (source, destination),
             (came, leaves),
             plain.ttl,
+            wired,
         ) {
             return false;
         }
@@ -156,7 +159,7 @@ impl Engine {
                         Some(_) => {}
                     }
                 }
-                if hook == Hook::Forward && on.hook != Hook::Forward {
+                if hook == Hook::Forward && on.hook != Hook::Forward && !wired {
                     buffer.set_ttl(plain.ttl - 1);
                 }
                 on.hook = hook;
@@ -244,6 +247,7 @@ impl Engine {
                     visited: on.visited,
                     unfinished: arrival.unfinished,
                     raw,
+                    wired,
                     ..Journey::new(buffer, on.path)
                 };
                 journey.track = on.track;
@@ -305,6 +309,7 @@ fn goes(
     (source, destination): (IpAddr, IpAddr),
     (came, leaves): (Option<&str>, Option<&str>),
     ttl: u8,
+    wired: bool,
 ) -> bool {
     let usual = |address: IpAddr| !address.is_loopback() && !address.is_multicast();
     if !usual(source) || !usual(destination) || source.is_unspecified() {
@@ -315,6 +320,7 @@ fn goes(
             host.kind(destination) == AddressKind::Local
                 && martian(host, source, destination).is_ok()
         }
+        Path::Forward if wired => true,
         Path::Forward => {
             let stays = match source {
                 IpAddr::V6(source) => came != leaves && source.segments()[0] & 0xffc0 == 0xfe80,

@@ -78,6 +78,8 @@ impl Machine {
             route_localnet: self.route_localnet,
             groups: groups.map(|link| (link.name.clone(), link.group)).collect(),
             realms: self.realms.clone(),
+            // No other program can take packets from here: rules of NFQUEUE find nobody listening.
+            queues: Some(Vec::new()),
             ..Host::new([], interfaces)
         }
     }

@@ -27,6 +27,8 @@ pub mod control;
 mod gate;
 #[cfg(target_os = "linux")]
 pub mod host;
+#[cfg(target_os = "linux")]
+mod leaving;
 pub mod metrics;
 #[cfg(target_os = "linux")]
 pub mod netlink;
@@ -39,9 +41,13 @@ pub mod seccomp;
 pub mod spool;
 pub mod tally;
 mod tap;
+#[cfg(target_os = "linux")]
+pub mod tun;
+#[cfg(target_os = "linux")]
+pub mod wire;
 pub mod worker;
 
-pub use backend::{Backend, Batch, Capabilities, Frame};
+pub use backend::{Backend, Batch, Capabilities, Figure, Figures, Frame};
 pub use clock::Clock;
 pub use gate::Gate;
 pub use tally::Tally;

@@ -64,8 +64,15 @@ pub struct Pulse {
     turns: AtomicU64,
 }
 
+impl Default for Pulse {
+    fn default() -> Self {
+        Pulse::new()
+    }
+}
+
 impl Pulse {
-    fn new() -> Self {
+    /// Of a worker that begins now.
+    pub fn new() -> Self {
         Pulse {
             start: Instant::now(),
             last: AtomicU64::new(0),

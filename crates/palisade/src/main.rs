@@ -35,6 +35,8 @@ pub enum Exit {
     No,
     /// The input is wrong; what is wrong has been told.
     BadInput,
+    /// As the program that it stands in for ends.
+    As(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -43,6 +45,7 @@ impl From<Exit> for ExitCode {
             Exit::Yes => 0,
             Exit::No => 1,
             Exit::BadInput => 2,
+            Exit::As(code) => code,
         })
     }
 }

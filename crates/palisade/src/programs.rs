@@ -89,6 +89,10 @@ pub fn run(arguments: &ProgramArguments, program: Program, family: Family) -> Re
         tools: arguments.tools(),
         ..Options::default()
     };
+    let waits = |word: &String| word.starts_with("-W") || word.starts_with("--wait-i");
+    if program != Program::Save && arguments.words.iter().any(waits) {
+        eprintln!("Ignoring deprecated --wait-interval option.");
+    }
     match program {
         Program::Tables => tables(place, &arguments.words, &options),
         Program::Save => save(place, &arguments.words, &options),
@@ -151,24 +155,38 @@ fn draw(found: &[Finding], text: &str, name: &str) {
     }
 }
 
-/// What a refused command says: the real program's words where they are known, then where and why. Its exit
-/// code is 1 for what the rules do not allow, 2 for what is no command.
+/// What a refused command says: the real program's words where they are known, then where and why.
 fn refused(findings: &Findings, program: &str) -> Exit {
-    let errors = || {
-        let found = findings.found.iter();
-        found.filter(|f| f.severity == message::Severity::Error)
-    };
-    let mut code = Exit::No;
-    for said in errors().filter_map(|f| f.said.as_deref()) {
+    let found = findings.found.iter();
+    let errors = found.filter(|f| f.severity == message::Severity::Error);
+    let mut exit = Exit::No;
+    for said in errors.filter_map(|f| f.said.as_deref()) {
+        exit = ended(said, program);
         if said.starts_with(program) {
             eprintln!("{said}");
         } else {
-            code = Exit::BadInput;
             eprintln!("{program}: {said}");
         }
     }
     draw(&findings.found, &findings.text, "command line");
-    code
+    exit
+}
+
+/// The exit code of the real programs that goes with their words: 1 for what the rules do not allow, 2 for what is no
+/// command, 3 for a table that the kernel does not have, 4 for what nf_tables refuses (iptables `enum xtables_exittype`).
+fn ended(said: &str, program: &str) -> Exit {
+    let by_nft = ["_DEL", "_APPEND", "_INSERT", "_REPLACE"].map(|what| format!("{what} failed ("));
+    if said.starts_with(&format!("{program}: ")) {
+        Exit::No
+    } else if said.starts_with("can't initialize ")
+        || said.starts_with("table '") && said.ends_with("' does not exist")
+    {
+        Exit::As(3)
+    } else if by_nft.iter().any(|what| said.contains(what)) {
+        Exit::As(4)
+    } else {
+        Exit::BadInput
+    }
 }
 
 fn name(family: Family) -> &'static str {
@@ -230,11 +248,19 @@ fn running_tables(socket: &Path, words: &[String], options: &Options) -> Result<
 /// Options by letter with their values, and the words that are none.
 type Given<'a> = (Vec<(char, &'a str)>, Vec<&'a str>);
 
-/// The options of `iptables-save` or `iptables-restore`: `known` has their short and long names, and whether they
-/// take a value.
-fn options_of<'a>(words: &'a [String], known: &[(&str, &str, bool)]) -> Result<Given<'a>> {
+/// What an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    Value,
+    /// A number, if one follows.
+    Number,
+}
+
+/// The options of `iptables-save` or `iptables-restore`: `known` has their short and long names, and what they take.
+fn options_of<'a>(words: &'a [String], known: &[(&str, &str, Takes)]) -> Result<Given<'a>> {
     let (mut found, mut rest) = (Vec::new(), Vec::new());
-    let mut words = words.iter().map(String::as_str);
+    let mut words = words.iter().map(String::as_str).peekable();
     while let Some(word) = words.next() {
         if !word.starts_with('-') || word == "-" {
             rest.push(word);
@@ -247,16 +273,19 @@ fn options_of<'a>(words: &'a [String], known: &[(&str, &str, bool)]) -> Result<G
         let row = known
             .iter()
             .find(|(short, long, _)| option == *short || option == *long);
-        let Some((short, _, valued)) = row else {
+        let Some((short, _, takes)) = row else {
             bail!("unknown option '{word}'");
         };
-        let value = match (valued, joined) {
-            (false, _) => "",
-            (true, Some(value)) => value,
-            (true, None) => match words.next() {
+        let value = match (takes, joined) {
+            (Takes::Nothing, _) => "",
+            (_, Some(value)) => value,
+            (Takes::Value, None) => match words.next() {
                 Some(value) => value,
                 None => bail!("option '{word}' needs a value"),
             },
+            (Takes::Number, None) => words
+                .next_if(|next| next.bytes().all(|b| b.is_ascii_digit()))
+                .unwrap_or(""),
         };
         found.push((short.chars().nth(1).unwrap_or('-'), value));
     }
@@ -269,10 +298,10 @@ fn table(name: &str) -> Result<TableKind> {
 
 fn save(place: Place<'_>, words: &[String], options: &Options) -> Result<Exit> {
     let known = [
-        ("-c", "--counters", false),
-        ("-t", "--table", true),
-        ("-M", "--modprobe", true),
-        ("-f", "--file", true),
+        ("-c", "--counters", Takes::Nothing),
+        ("-t", "--table", Takes::Value),
+        ("-M", "--modprobe", Takes::Value),
+        ("-f", "--file", Takes::Value),
     ];
     let (given, rest) = options_of(words, &known)?;
     if let Some(word) = rest.first() {
@@ -321,14 +350,14 @@ fn save(place: Place<'_>, words: &[String], options: &Options) -> Result<Exit> {
 
 fn restored(place: Place<'_>, words: &[String], mut options: Options) -> Result<Exit> {
     let known = [
-        ("-c", "--counters", false),
-        ("-n", "--noflush", false),
-        ("-t", "--test", false),
-        ("-v", "--verbose", false),
-        ("-w", "--wait", false),
-        ("-W", "--wait-interval", true),
-        ("-T", "--table", true),
-        ("-M", "--modprobe", true),
+        ("-c", "--counters", Takes::Nothing),
+        ("-n", "--noflush", Takes::Nothing),
+        ("-t", "--test", Takes::Nothing),
+        ("-v", "--verbose", Takes::Nothing),
+        ("-w", "--wait", Takes::Number),
+        ("-W", "--wait-interval", Takes::Value),
+        ("-T", "--table", Takes::Value),
+        ("-M", "--modprobe", Takes::Value),
     ];
     let (given, rest) = options_of(words, &known)?;
     let has = |letter| given.iter().any(|(o, _)| *o == letter);
@@ -403,11 +432,18 @@ fn running_restore(socket: &Path, request: &Request, source: &str) -> Result<Exi
     }
 }
 
-/// What a refused text says: as [`refused`].
+/// What a refused text says; its exit code is 1 for what the kernel refuses and for a table that is not committed.
 fn not_restored(findings: &Findings, source: &str) -> Exit {
+    let mut exit = Exit::BadInput;
     for said in findings.found.iter().filter_map(|f| f.said.as_deref()) {
         eprintln!("{said}");
+        let first = said.split(": ").last().unwrap_or(said);
+        if first.starts_with("COMMIT expected")
+            || first.starts_with("line ") && first.contains(" failed")
+        {
+            exit = Exit::No;
+        }
     }
     draw(&findings.found, &findings.text, source);
-    Exit::BadInput
+    exit
 }

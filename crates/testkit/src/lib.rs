@@ -10,6 +10,7 @@
 //! - [`protocol`]: what a packet is called in the sums.
 //! - [`tables`]: what a firewall remembers, and how two such memories differ.
 //! - [`real`]: whether the kernel and the real programs can be asked, and a namespace for it.
+//! - [`live`]: real programs through a firewall that is the kernel's, or ours.
 //! - [`machine`]: a script on both.
 //! - [`twin`]: the evaluators of the engine, held equal.
 //! - [`compare`]: what a subject showed in a whole script, and how two such records differ.
@@ -23,6 +24,7 @@ pub mod fuzz;
 pub mod generate;
 pub mod hunt;
 pub mod kernel;
+pub mod live;
 pub mod machine;
 pub mod protocol;
 pub mod real;

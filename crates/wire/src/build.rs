@@ -303,6 +303,30 @@ pub fn fragments(bytes: &[u8], size: usize, id: u32) -> Vec<Vec<u8>> {
     fragments_at(bytes, &cuts, id)
 }
 
+/// Splits a packet so that no fragment is longer than `length` bytes, its IP header included (kernel `ip_do_fragment`,
+/// `ip6_fragment`); IPv4's "don't fragment" stays. One that is no longer, or whose headers leave no room, is given back as it
+/// is.
+pub fn fragments_within(bytes: &[u8], length: usize, id: u32) -> Vec<Vec<u8>> {
+    let Ok(packet) = Packet::parse(bytes) else {
+        return vec![bytes.to_vec()];
+    };
+    let head = match packet.family() {
+        crate::Family::V4 => packet.header_len(),
+        crate::Family::V6 => unfragmentable_end(packet.bytes()) + 8,
+    };
+    if packet.bytes().len() <= length || length < head + 8 {
+        return vec![packet.bytes().to_vec()];
+    }
+    let mut pieces = fragments(packet.bytes(), length - head, id);
+    if packet.family() == crate::Family::V4 && packet.dont_fragment() {
+        for piece in &mut pieces {
+            piece[6] |= 0x40;
+            finish_v4_header(piece);
+        }
+    }
+    pieces
+}
+
 /// One fragment of `packet`: `data` at byte `offset` of the fragmentable part.
 fn one_fragment(
     packet: &Packet<'_>,

@@ -14,6 +14,7 @@ use super::count::{Accounts, Counts, Draws};
 use super::hashlimit::Hashlimits;
 use super::rates::Estimators;
 use super::{Limits, Patterns, RecentLists};
+use crate::log::Logs;
 use crate::sets::Sets;
 use crate::synproxy::Cookies;
 
@@ -34,6 +35,8 @@ pub(crate) struct States {
     pub(crate) accounts: Accounts,
     /// How far the wall's clock is ahead of packets' times, in nanoseconds.
     pub(crate) wall_ahead: i64,
+    /// What rules said that log.
+    pub(crate) logs: Logs,
     /// A rule used some of it.
     pub(crate) touched: Touched,
 }
@@ -65,6 +68,7 @@ impl States {
         self.recent.adopt(&mut old.recent);
         self.hashlimits.adopt(&mut old.hashlimits);
         self.estimators.adopt(&mut old.estimators);
+        self.logs = std::mem::take(&mut old.logs);
     }
 
     /// Takes over what a match of a rule remembers for itself.

@@ -311,7 +311,7 @@ impl Shards {
         if let Ok(packet) = &parsed {
             if packet.fragment().is_some() && !input.snapped {
                 gathered = all[0].gather(input);
-                if let Some(Reassembled::Complete(bytes, _)) = &gathered
+                if let Some(Reassembled::Complete(bytes, ..)) = &gathered
                     && let Ok(whole) = Packet::parse(bytes)
                 {
                     shard = self.choose(all, &whole, now);

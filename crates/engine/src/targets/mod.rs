@@ -15,6 +15,7 @@ use palisade_rules::{Match, Target};
 use palisade_wire::Buffer;
 
 use crate::linear::Verdict;
+use crate::log::Said;
 use crate::matches::{Facts, Shared, ip_length};
 use crate::npt;
 use crate::observe::Effect;
@@ -63,8 +64,20 @@ pub(crate) fn apply(
             }
             None => Applied::Nothing,
         },
-        Target::Log(log) => Applied::Effect(Effect::Logged(log.prefix.clone())),
-        Target::Nflog(nflog) => Applied::Effect(Effect::Logged(nflog.prefix.clone())),
+        Target::Log(rule) => {
+            if shared.states.logs.on() {
+                let said = said(buffer, facts, shared);
+                shared.states.logs.log(rule, &said);
+            }
+            Applied::Effect(Effect::Logged(rule.prefix.clone()))
+        }
+        Target::Nflog(rule) => {
+            if shared.states.logs.on() {
+                let said = said(buffer, facts, shared);
+                shared.states.logs.nflog(rule, &said);
+            }
+            Applied::Effect(Effect::Logged(rule.prefix.clone()))
+        }
         Target::Snpt(rule) => translated(npt::source(buffer, rule.from, rule.to), buffer, false),
         Target::Dnpt(rule) => {
             translated(npt::destination(buffer, rule.from, rule.to), buffer, true)
@@ -101,6 +114,17 @@ pub(crate) fn apply(
                 "target {name} is not evaluated yet"
             )))
         }
+    }
+}
+
+/// What is known of a packet that a rule logs.
+fn said<'a>(buffer: &'a Buffer<'_>, facts: &'a Facts<'_>, shared: &Shared<'_>) -> Said<'a> {
+    Said {
+        packet: buffer.packet(),
+        facts,
+        mark: shared.mark,
+        socket: shared.socket,
+        wall: shared.states.wall(facts.now),
     }
 }
 

@@ -4,9 +4,10 @@ pub mod memory;
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use palisade_engine::{Judged, LinkInfo, Owner, Port};
+use palisade_engine::{Judged, LinkInfo, Owner, Port, Verdict};
 
 /// Packets of a batch, at most.
 pub const BATCH: usize = 64;
@@ -28,6 +29,21 @@ pub struct Capabilities {
     pub local: bool,
     /// Worth telling whoever starts it: why a slower way was taken, what is not seen.
     pub notes: Vec<String>,
+}
+
+impl Capabilities {
+    /// Of a backend that can do nothing but let packets pass or not.
+    pub fn new(name: &'static str) -> Self {
+        Capabilities {
+            name,
+            rewrites: false,
+            injects: false,
+            marks: false,
+            owners: false,
+            local: false,
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// A packet in a batch.
@@ -57,6 +73,25 @@ impl Frame {
     /// The IP packet.
     pub fn packet(&self) -> &[u8] {
         self.bytes.get(self.offset..).unwrap_or_default()
+    }
+
+    /// The packet as it leaves, if it was judged to. A datagram that came in fragments leaves whole, and may be too long for
+    /// where it goes.
+    pub fn passing(&self) -> Option<&[u8]> {
+        if self.judged.verdict != Verdict::Accept {
+            return None;
+        }
+        let detail = self.judged.detail.as_deref();
+        let other = detail.and_then(|detail| detail.output.as_deref());
+        Some(other.unwrap_or(self.packet()))
+    }
+
+    /// Packets of our own making that leave for it: answers of REJECT, and what SYNPROXY says.
+    pub fn answers(&self) -> impl Iterator<Item = &[u8]> {
+        let detail = self.judged.detail.as_deref();
+        let replies = detail.map(|detail| [&detail.reply, &detail.further]);
+        let replies = replies.into_iter().flatten().flatten();
+        replies.filter_map(|reply| reply.sent.as_deref())
     }
 }
 
@@ -116,6 +151,39 @@ impl Batch {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.filled == 0
+    }
+}
+
+/// Something that a backend counts beside packets by verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// What it is called: small letters and `_`.
+    pub name: &'static str,
+    /// What it says, in a sentence.
+    pub help: &'static str,
+    /// How many so far.
+    pub value: u64,
+}
+
+/// Asks a backend for its figures.
+#[derive(Clone)]
+pub struct Figures(Arc<dyn Fn() -> Vec<Figure> + Send + Sync>);
+
+impl Figures {
+    /// By asking so.
+    pub fn new(ask: impl Fn() -> Vec<Figure> + Send + Sync + 'static) -> Self {
+        Figures(Arc::new(ask))
+    }
+
+    /// The figures of now.
+    pub fn now(&self) -> Vec<Figure> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.now()).finish()
     }
 }
 

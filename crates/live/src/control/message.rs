@@ -499,6 +499,9 @@ pub struct Status {
     pub notes: Vec<String>,
     /// By verdict.
     pub packets: Vec<VerdictCount>,
+    /// What the backend counts beside: its name for it, and how many.
+    #[serde(default)]
+    pub figures: Vec<(String, u64)>,
     /// By family.
     pub rules: Vec<RulesInUse>,
     /// How often rules were changed since it began.

@@ -18,8 +18,8 @@ use super::message::{
 use super::protect::Judged;
 use super::server::{After, Replies};
 use super::shadow;
-use crate::Gate;
 use crate::tally::VERDICTS;
+use crate::{Figures, Gate};
 
 /// What is known of the process when it begins.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,7 @@ pub struct Facts {
 pub struct Control {
     gate: Arc<Gate>,
     facts: Facts,
+    figures: Option<Figures>,
     begun: Instant,
     generation: AtomicU64,
     pub(crate) changing: Changing,
@@ -69,6 +70,7 @@ impl Control {
         Control {
             gate,
             facts,
+            figures: None,
             begun: Instant::now(),
             generation: AtomicU64::new(0),
             changing: Changing::default(),
@@ -80,6 +82,12 @@ impl Control {
     /// Has somebody else told of a stop; without this the gate is.
     pub fn on_stop(mut self, stop: impl Fn(Leave) + Send + Sync + 'static) -> Self {
         self.stop = Box::new(stop);
+        self
+    }
+
+    /// Tells, of whoever asks for the state, what a backend counts beside verdicts too.
+    pub fn figures(mut self, figures: Option<Figures>) -> Self {
+        self.figures = figures;
         self
     }
 
@@ -295,6 +303,12 @@ impl Control {
             workers: self.facts.workers,
             notes: self.facts.notes.clone(),
             packets: packets.into(),
+            figures: self
+                .figures
+                .iter()
+                .flat_map(Figures::now)
+                .map(|figure| (figure.name.to_owned(), figure.value))
+                .collect(),
             rules: rules.into(),
             generation: self.generation(),
             confirm_seconds: self.waits().map(|left| left.as_secs()),

@@ -54,6 +54,7 @@ struct Meta {
     mark: u32,
     /// Interface by which it came or leaves.
     interface: u32,
+    several: bool,
     head: Head,
 }
 
@@ -78,6 +79,8 @@ pub(super) struct QueueBackend {
     entries: Vec<Entry>,
     verdicts: Verdicts,
     fragments: Fragments,
+    /// The last packet of a batch whose verdicts were not all sent.
+    open: Option<u32>,
 }
 
 impl QueueBackend {
@@ -91,7 +94,22 @@ impl QueueBackend {
             entries: Vec::new(),
             verdicts: Verdicts::default(),
             fragments: Fragments::default(),
+            open: None,
         }
+    }
+
+    /// Drops everything that waits after a panic: verdicts of its batch may not have been sent, and what has none would wait for ever.
+    fn give_up(&mut self, last: u32) -> io::Result<()> {
+        self.entries.clear();
+        self.fragments = Fragments::default();
+        self.verdicts = Verdicts::default();
+        let drop = Decision {
+            verdict: DROP,
+            mark: None,
+        };
+        let message = &mut self.verdicts.message;
+        message::verdict_up_to(message, self.socket.queue(), last, &drop);
+        self.flush()
     }
 
     /// The engine's handle for packets that come as this one.
@@ -148,6 +166,7 @@ impl QueueBackend {
             verdict: DROP,
             mark: None,
         };
+        self.open = Some(waiting.id);
         let bytes = self.socket.datagram(index).get(waiting.payload.clone());
         let bytes = bytes.unwrap_or_default();
         if waiting.cut || bytes.is_empty() {
@@ -165,6 +184,7 @@ impl QueueBackend {
             hook: waiting.hook,
             mark: waiting.mark,
             interface: waiting.came.max(waiting.leaves),
+            several: waiting.several,
             head: Head::of(bytes),
         };
         let port = self.port(&waiting);
@@ -198,9 +218,10 @@ impl QueueBackend {
         match source {
             Some(source) if rewrite::write_source(&mut bytes, source) => {
                 count(&counters.carried);
+                let mark = waiting.mark & !self.shared.bit;
                 let decision = Decision {
                     verdict: ACCEPT,
-                    mark: Some(waiting.mark & !self.shared.bit),
+                    mark: (mark != waiting.mark).then_some(mark),
                 };
                 Entry::Decided(waiting.id, decision, Some(bytes))
             }
@@ -296,6 +317,9 @@ impl QueueBackend {
             }
             None => frame.bytes.get_mut(frame.offset..).unwrap_or_default(),
         };
+        if meta.several {
+            rewrite::before_cutting(bytes);
+        }
         if meta.hook == hook::PREROUTING {
             let forwarded = path == Some(Path::Forward);
             if let Some(source) = rewrite::before_routing(&meta.head, bytes, forwarded) {
@@ -497,6 +521,9 @@ impl Backend for QueueBackend {
     }
 
     fn receive(&mut self, batch: &mut Batch, wait: Duration) -> io::Result<()> {
+        if let Some(last) = self.open.take() {
+            self.give_up(last)?;
+        }
         let received = self.socket.receive(wait)?;
         let generation = self.shared.generation.load(Ordering::Acquire);
         if self.generation != generation {
@@ -532,6 +559,8 @@ impl Backend for QueueBackend {
             let over = self.fragments.expired(Instant::now());
             self.drop_all(over)?;
         }
-        self.flush()
+        self.flush()?;
+        self.open = None;
+        Ok(())
     }
 }

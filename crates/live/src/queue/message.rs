@@ -14,8 +14,11 @@ const VERDICT_BATCH: u16 = SUBSYSTEM << 8 | 3;
 /// Bytes between the beginning of a datagram and its first attribute.
 const FIXED: usize = HEADER + 4;
 
-/// Checksums are still to be filled in, or were not looked at; or the packet is several (`NFQA_SKB_INFO`).
-const UNFINISHED: u32 = 1 | 2;
+/// Checksums are still to be filled in (`NFQA_SKB_INFO`).
+const UNFINISHED: u32 = 1;
+
+/// The packet is several that are still to be cut, each with checksums of its own (`NFQA_SKB_INFO`).
+const SEVERAL: u32 = 2;
 
 /// A packet that waits for a verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub(super) struct Waiting {
     pub(super) owner: Option<(u32, u32)>,
     /// Its checksums are still to be filled in.
     pub(super) unfinished: bool,
+    /// It is several that are still to be cut.
+    pub(super) several: bool,
     /// The kernel had more of it than it gave.
     pub(super) cut: bool,
     /// Where its bytes stand in the datagram.
@@ -95,7 +100,10 @@ pub(super) fn read(datagram: &[u8]) -> Said {
             }
             10 => waiting.payload = at + 4..at + 4 + value.len(),
             13 => waiting.cut = true,
-            14 => waiting.unfinished = number() & UNFINISHED != 0,
+            14 => {
+                waiting.several = number() & SEVERAL != 0;
+                waiting.unfinished = number() & (UNFINISHED | SEVERAL) != 0;
+            }
             16 => user = be32(value),
             17 => group = be32(value),
             _ => {}

@@ -42,7 +42,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Figure, Figures};
 use crate::gate::Gate;
 use crate::host::{Machine, Mirror};
 use backend::QueueBackend;
@@ -50,7 +50,7 @@ use carried::Carried;
 use inject::Injector;
 use message::Settings;
 use socket::QueueSocket;
-use table::Layout;
+use table::{Layout, Sign};
 
 pub use status::{Counted, counted};
 
@@ -174,6 +174,71 @@ impl Shared {
         let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
         machine.name(index).map(str::to_owned)
     }
+
+    /// What was counted so far.
+    fn figures(&self, first: u16, count: u16) -> Vec<Figure> {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let queues = counted(first, count).unwrap_or_default();
+        let sum = |of: fn(&Counted) -> u64| queues.iter().map(of).sum::<u64>();
+        let (sent, unsent) = self.injector.counted();
+        let counters = &self.counters;
+        [
+            (
+                "queue_waiting",
+                "Packets that wait for a verdict in the kernel's queues now.",
+                sum(|q| q.waiting),
+            ),
+            (
+                "queue_full",
+                "Packets that the kernel dropped, or let pass with --fail-open, because a queue was full.",
+                sum(|q| q.full),
+            ),
+            (
+                "queue_unread",
+                "Packets that the kernel dropped, or let pass with --fail-open, because a socket's buffer was full (ENOBUFS).",
+                sum(|q| q.unread),
+            ),
+            (
+                "queue_cut",
+                "Packets dropped because they were too long to be handed over.",
+                read(&counters.cut),
+            ),
+            (
+                "rewritten",
+                "Packets that passed with other bytes.",
+                read(&counters.rewritten),
+            ),
+            (
+                "carried",
+                "Packets that came back behind routing to have their source written.",
+                read(&counters.carried),
+            ),
+            (
+                "lost",
+                "Packets dropped behind routing: only routing was to refuse them, or their source was forgotten.",
+                read(&counters.lost),
+            ),
+            ("sent", "Packets of our own that were sent.", sent),
+            (
+                "unsent",
+                "Packets of our own that could not be sent.",
+                unsent,
+            ),
+            (
+                "unknown",
+                "Packets dropped because a rule would decide that is not evaluated.",
+                read(&counters.unknown),
+            ),
+            (
+                "verdicts_refused",
+                "Verdicts that the kernel did not take.",
+                read(&counters.refused),
+            ),
+        ]
+        .into_iter()
+        .map(|(name, help, value)| Figure { name, help, value })
+        .collect()
+    }
 }
 
 /// What is counted beside verdicts.
@@ -190,27 +255,6 @@ struct Counters {
 /// Adds one.
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// What the backend has counted beside verdicts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Packets that came back to have their source written.
-    pub carried: u64,
-    /// Packets that left with other bytes.
-    pub rewritten: u64,
-    /// Packets of our own sent.
-    pub sent: u64,
-    /// Packets of our own that could not be sent.
-    pub unsent: u64,
-    /// Packets that came back and nobody knew: dropped.
-    pub lost: u64,
-    /// Packets that were too long to be handed over: dropped.
-    pub cut: u64,
-    /// Packets for which a rule would decide that is not evaluated: dropped.
-    pub unknown: u64,
-    /// Verdicts that the kernel refused.
-    pub refused: u64,
 }
 
 /// The queues of a running process.
@@ -268,6 +312,11 @@ pub fn open(options: Options, gate: &Arc<Gate>) -> Result<Queues, Error> {
         queues: (first, count),
         own,
         carried: bit,
+        sign: if std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+            Sign::Mark
+        } else {
+            Sign::Security(own.max(1))
+        },
         fail_open: options.fail_open,
     };
     let notes = notes(&options, &machine)?;
@@ -349,6 +398,14 @@ fn notes(options: &Options, machine: &Machine) -> io::Result<Vec<String>> {
             machine.rules
         ));
     }
+    for family in ["iptables", "ip6tables"] {
+        let path = format!("/proc/sys/net/bridge/bridge-nf-call-{family}");
+        if std::fs::read_to_string(&path).is_ok_and(|value| value.trim() == "1") {
+            notes.push(format!(
+                "{path} is 1: frames that a bridge only carries come here too, and are judged as if they were routed"
+            ));
+        }
+    }
     if options.mode == Mode::Host {
         notes.push(
             "packets that this host forwards are not looked at (--router looks at them)".into(),
@@ -386,21 +443,10 @@ impl Queues {
         self.layout.queues
     }
 
-    /// What was counted here; what the kernel counts of the queues says [`counted`].
-    pub fn status(&self) -> Status {
-        let counters = &self.shared.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (sent, unsent) = self.shared.injector.counted();
-        Status {
-            carried: read(&counters.carried),
-            rewritten: read(&counters.rewritten),
-            sent,
-            unsent,
-            lost: read(&counters.lost),
-            cut: read(&counters.cut),
-            unknown: read(&counters.unknown),
-            refused: read(&counters.refused),
-        }
+    /// What is counted beside verdicts, here and by the kernel.
+    pub fn figures(&self) -> Figures {
+        let (shared, (first, count)) = (Arc::clone(&self.shared), self.layout.queues);
+        Figures::new(move || shared.figures(first, count))
     }
 
     /// What follows changes of this machine; it is given once.

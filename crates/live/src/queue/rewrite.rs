@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use palisade_wire::{Family, Packet, build};
+use palisade_wire::{Family, Packet, build, checksum, proto};
 
 /// Where the addresses stand: of IPv4 at 12, of IPv6 at 8.
 const SOURCES: [usize; 2] = [12, 8];
@@ -28,8 +28,9 @@ impl Head {
             bytes: [0; HEAD],
             length: bytes.len().min(HEAD),
         };
-        for (to, from) in head.bytes.iter_mut().zip(bytes) {
-            *to = *from;
+        match bytes.first_chunk::<HEAD>() {
+            Some(all) => head.bytes = *all,
+            None => head.bytes[..bytes.len()].copy_from_slice(bytes),
         }
         head
     }
@@ -97,6 +98,22 @@ pub(super) fn before_routing(came: &Head, leaves: &mut [u8], forwarded: bool) ->
     other.then_some(source)
 }
 
+/// Makes the checksum of a UDP datagram that the kernel is still to cut (`__udp_gso_segment`) what it begins with: the sum of
+/// the pseudo-header alone. Of TCP it begins anew, whatever stands there.
+pub(super) fn before_cutting(bytes: &mut [u8]) {
+    let Ok(packet) = Packet::parse_truncated(bytes) else {
+        return;
+    };
+    if packet.protocol() != proto::UDP {
+        return;
+    }
+    let (transport, length) = (packet.transport_offset(), packet.transport_len());
+    let sum = checksum::pseudo_header(packet.source(), packet.destination(), proto::UDP, length);
+    if let Some(field) = bytes.get_mut(transport + 6..transport + 8) {
+        field.copy_from_slice(&(!checksum::finish(sum)).to_be_bytes());
+    }
+}
+
 /// Writes a source address, and nothing else but the sum over an IPv4 header. Whether it could.
 pub(super) fn write_source(bytes: &mut [u8], source: IpAddr) -> bool {
     let v6 = bytes.first().is_some_and(|b| b >> 4 == 6);
@@ -118,7 +135,7 @@ pub(super) fn write_source(bytes: &mut [u8], source: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use palisade_wire::{proto, tcp::flags, translate};
+    use palisade_wire::{tcp::flags, translate};
 
     use super::*;
 

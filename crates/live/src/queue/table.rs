@@ -4,12 +4,18 @@
 //! ```text
 //! table inet palisade {
 //!     chain prerouting  { type filter hook prerouting  priority -450; iif lo accept; queue … }
-//!     chain input       { type filter hook input       priority -450; mark & carried == carried queue … }
+//!     chain input       { type filter hook input       priority -450; carried? queue … }
 //!     chain output      { type route  hook output      priority -450; mark == own mark set 0 accept; queue … }
-//!     chain postrouting { type filter hook postrouting priority -450; mark & carried == carried queue … }
+//!     chain postrouting { type filter hook postrouting priority -450; carried? queue … }
 //! }
 //! ```
-//! Before reassembly and connection tracking of the kernel, which are neither needed nor disturbed. With
+//! Before reassembly and connection tracking of the kernel, which are neither needed nor disturbed. A packet that is to come
+//! back behind routing is let go with one bit of its mark; a chain directly behind ours turns that into a security mark
+//! ([`Sign::Security`]), so that routing by marks sees the mark that rules gave. Where security marks belong to somebody, the bit
+//! stays.
+//!
+//! A copy of a broadcast that this host sent comes in again by the interface that it left by; it is told by having a route already, and
+//! was judged when it was made. With
 //! [`Mode::Host`] only what the kernel holds for its own is handed over in `prerouting`, and what comes to `input`
 //! all the same is dropped there.
 //!
@@ -65,6 +71,12 @@ const LOOPBACK: u32 = 1;
 /// What the kernel holds for its own: local, broadcast, anycast, multicast (kernel `rtnetlink.h`).
 const OWN: [u32; 4] = [2, 3, 4, 5];
 
+/// The key of a frame's kind in expressions `meta`, which is one byte.
+const FRAME: u32 = 19;
+
+/// The key of security marks in expressions `meta`.
+const SECURITY: u32 = 14;
+
 /// The first general register.
 const REGISTER: u32 = 8;
 /// The register of verdicts.
@@ -81,8 +93,19 @@ pub(super) struct Layout {
     pub(super) own: u32,
     /// The bit of the mark of packets that are to come back before they leave.
     pub(super) carried: u32,
+    /// What they are told by between.
+    pub(super) sign: Sign,
     /// Packets pass when nobody listens.
     pub(super) fail_open: bool,
+}
+
+/// What packets that are to come back are told by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// The bit of their mark.
+    Mark,
+    /// This security mark, which the bit is turned into.
+    Security(u32),
 }
 
 /// What stands in a table's comment before the queues.
@@ -95,7 +118,15 @@ const COMMENT: &str = "palisade, queues ";
 pub(super) fn install(layout: &Layout, stale: bool) -> Result<(), Error> {
     let mut socket = Socket::open(Protocol::Netfilter, 0)?;
     let mut made = Ok(());
-    for how in [Queueing::Own, Queueing::Extension] {
+    // What this kernel may lack comes first.
+    let ways = [Queueing::Own, Queueing::Extension]
+        .into_iter()
+        .flat_map(|how| [(how, layout.sign), (how, Sign::Mark)]);
+    for (how, sign) in ways {
+        let layout = &Layout {
+            sign,
+            ..layout.clone()
+        };
         let mut message = Message::new();
         begin(&mut message, &mut socket);
         if stale {
@@ -103,9 +134,9 @@ pub(super) fn install(layout: &Layout, stale: bool) -> Result<(), Error> {
         }
         write(&mut message, &mut socket, layout, how);
         made = finish(&mut message, &mut socket);
-        // The kernel has no such expression.
-        match &made {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+        // The kernel has no such expression, or no such key of one.
+        match made.as_ref().map_err(io::Error::raw_os_error) {
+            Err(Some(libc::ENOENT | libc::EOPNOTSUPP)) => {}
             _ => break,
         }
     }
@@ -280,13 +311,21 @@ fn write(message: &mut Message, socket: &mut Socket, layout: &Layout, how: Queue
         .text(1, &layout.name)
         .be32(2, 0)
         .put(6, &data);
-    for (name, kind, hook) in [
-        ("prerouting", "filter", hook::PREROUTING),
-        ("input", "filter", hook::INPUT),
+    let chains = [
+        ("prerouting", "filter", hook::PREROUTING, PRIORITY),
+        ("input", "filter", hook::INPUT, PRIORITY),
         // Where a changed mark has the way asked for anew.
-        ("output", "route", hook::OUTPUT),
-        ("postrouting", "filter", hook::POSTROUTING),
-    ] {
+        ("output", "route", hook::OUTPUT, PRIORITY),
+        ("postrouting", "filter", hook::POSTROUTING, PRIORITY),
+        ("sign", "filter", hook::PREROUTING, PRIORITY + 1),
+        ("clear_input", "filter", hook::INPUT, PRIORITY + 1),
+        ("clear_output", "filter", hook::POSTROUTING, PRIORITY + 1),
+    ];
+    let wanted = match layout.sign {
+        Sign::Mark => 4,
+        Sign::Security(_) => chains.len(),
+    };
+    for (name, kind, hook, priority) in chains.into_iter().take(wanted) {
         message
             .begin(
                 NEW_CHAIN,
@@ -297,7 +336,7 @@ fn write(message: &mut Message, socket: &mut Socket, layout: &Layout, how: Queue
             .text(1, &layout.name)
             .text(3, name)
             .nest(4, |m| {
-                m.be32(1, u32::from(hook)).be32(2, PRIORITY as u32);
+                m.be32(1, u32::from(hook)).be32(2, priority as u32);
             })
             .text(7, kind);
     }
@@ -326,12 +365,44 @@ fn write(message: &mut Message, socket: &mut Socket, layout: &Layout, how: Queue
         bypass: false,
         how,
     };
-    let carried = Part::Marked {
+    let bit = Part::Marked {
         mask: layout.carried,
         value: layout.carried,
     };
+    let carried = match layout.sign {
+        Sign::Mark => bit,
+        Sign::Security(value) => {
+            rule(
+                "sign",
+                &[bit, Part::Clear(layout.carried), Part::Sign(value)],
+            );
+            for chain in ["clear_input", "clear_output"] {
+                rule(chain, &[Part::Signed(value), Part::Sign(0)]);
+            }
+            Part::Signed(value)
+        }
+    };
     let by_loopback = Part::InterfaceIs(LOOPBACK);
     rule("prerouting", &[by_loopback, Part::Accept]);
+    if layout.mode == Mode::Router {
+        // Most packets need not be asked what follows.
+        rule("prerouting", &[Part::Frame(libc::PACKET_HOST), queue]);
+    }
+    for (family, frame) in [
+        (libc::NFPROTO_IPV4, libc::PACKET_BROADCAST),
+        (libc::NFPROTO_IPV4, libc::PACKET_MULTICAST),
+        (libc::NFPROTO_IPV6, libc::PACKET_MULTICAST),
+    ] {
+        rule(
+            "prerouting",
+            &[
+                Part::Frame(frame),
+                Part::Sourced(OWN[0]),
+                Part::Routed(family),
+                Part::Accept,
+            ],
+        );
+    }
     rule("input", &[by_loopback, Part::Accept]);
     rule("input", &[carried, back]);
     match layout.mode {
@@ -371,6 +442,18 @@ enum Part {
     },
     /// Routing holds its destination for this kind of address.
     Destined(u32),
+    /// It came in a frame of this kind, a copy of this host's own as its destination says.
+    Frame(u8),
+    /// As `Destined`, its source.
+    Sourced(u32),
+    /// It is of this family and has a route already.
+    Routed(libc::c_int),
+    /// These bits of the mark become zero.
+    Clear(u32),
+    /// It has this security mark.
+    Signed(u32),
+    /// It gets this security mark.
+    Sign(u32),
     /// The mark becomes zero.
     Unmark,
     Counter,
@@ -394,17 +477,44 @@ impl Part {
             Part::Marked { mask, value } => {
                 meta(message, 3);
                 if mask != u32::MAX {
-                    expression(message, "bitwise", |m| {
-                        m.be32(1, REGISTER).be32(2, REGISTER).be32(3, 4);
-                        m.nest(4, |m| {
-                            m.put(1, &mask.to_ne_bytes());
-                        });
-                        m.nest(5, |m| {
-                            m.put(1, &[0; 4]);
-                        });
-                    });
+                    and(message, mask);
                 }
                 equal(message, value);
+            }
+            Part::Clear(bits) => {
+                meta(message, 3);
+                and(message, !bits);
+                set_meta(message, 3);
+            }
+            Part::Signed(value) => {
+                meta(message, SECURITY);
+                equal(message, value);
+            }
+            Part::Sign(value) => {
+                immediate(message, value);
+                set_meta(message, SECURITY);
+            }
+            Part::Frame(kind) => {
+                meta(message, FRAME);
+                expression(message, "cmp", |m| {
+                    m.be32(1, REGISTER).be32(2, 0).nest(3, |m| {
+                        m.put(1, &[kind]);
+                    });
+                });
+            }
+            Part::Sourced(kind) => {
+                // As `Destined`, of the source (flag 1).
+                expression(message, "fib", |m| {
+                    m.be32(1, REGISTER).be32(2, 3).be32(3, 1);
+                });
+                equal(message, kind);
+            }
+            Part::Routed(family) => {
+                // Loading the next hop of a packet without one ends the rule.
+                let key = if family == libc::NFPROTO_IPV4 { 1 } else { 2 };
+                expression(message, "rt", |m| {
+                    m.be32(1, REGISTER).be32(2, key);
+                });
             }
             Part::Destined(kind) => {
                 // The kind of address (result 3) of the destination (flag 2).
@@ -414,14 +524,8 @@ impl Part {
                 equal(message, kind);
             }
             Part::Unmark => {
-                expression(message, "immediate", |m| {
-                    m.be32(1, REGISTER).nest(2, |m| {
-                        m.put(1, &[0; 4]);
-                    });
-                });
-                expression(message, "meta", |m| {
-                    m.be32(2, 3).be32(3, REGISTER);
-                });
+                immediate(message, 0);
+                set_meta(message, 3);
             }
             Part::Counter => expression(message, "counter", |_| {}),
             Part::Accept => verdict(message, libc::NF_ACCEPT as u32),
@@ -467,6 +571,35 @@ fn meta(message: &mut Message, key: u32) {
     });
 }
 
+/// Puts what was loaded there.
+fn set_meta(message: &mut Message, key: u32) {
+    expression(message, "meta", |m| {
+        m.be32(2, key).be32(3, REGISTER);
+    });
+}
+
+/// Loads a number.
+fn immediate(message: &mut Message, value: u32) {
+    expression(message, "immediate", |m| {
+        m.be32(1, REGISTER).nest(2, |m| {
+            m.put(1, &value.to_ne_bytes());
+        });
+    });
+}
+
+/// Leaves these bits of what was loaded.
+fn and(message: &mut Message, mask: u32) {
+    expression(message, "bitwise", |m| {
+        m.be32(1, REGISTER).be32(2, REGISTER).be32(3, 4);
+        m.nest(4, |m| {
+            m.put(1, &mask.to_ne_bytes());
+        });
+        m.nest(5, |m| {
+            m.put(1, &[0; 4]);
+        });
+    });
+}
+
 /// Goes on if what was loaded is this.
 fn equal(message: &mut Message, value: u32) {
     expression(message, "cmp", |m| {
@@ -498,6 +631,7 @@ mod tests {
             queues: (100, 2),
             own: 0x1234_5678,
             carried: 1 << 31,
+            sign: Sign::Security(5),
             fail_open: false,
         }
     }
@@ -507,8 +641,8 @@ mod tests {
         // Needs no rights: nothing is sent.
         let mut socket = Socket::open(Protocol::Netfilter, 0).unwrap();
         for (mode, how, rules) in [
-            (Mode::Router, Queueing::Own, 7),
-            (Mode::Host, Queueing::Extension, 15),
+            (Mode::Router, Queueing::Own, 14),
+            (Mode::Host, Queueing::Extension, 21),
         ] {
             let mut message = Message::new();
             begin(&mut message, &mut socket);
@@ -518,7 +652,7 @@ mod tests {
                 .collect();
             assert_eq!(kinds.first(), Some(&BATCH_BEGIN));
             assert_eq!(kinds.iter().filter(|k| **k == NEW_TABLE).count(), 1);
-            assert_eq!(kinds.iter().filter(|k| **k == NEW_CHAIN).count(), 4);
+            assert_eq!(kinds.iter().filter(|k| **k == NEW_CHAIN).count(), 7);
             assert_eq!(kinds.iter().filter(|k| **k == NEW_RULE).count(), rules);
             for message in crate::netlink::messages(message.bytes()) {
                 let read: usize = attributes(&message.body[4..])

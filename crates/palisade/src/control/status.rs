@@ -129,6 +129,9 @@ fn human(status: &Status, paint: Paint) -> String {
             &format!("{} packets, {}", count.packets, size(count.bytes)),
         );
     }
+    for (name, value) in status.figures.iter().filter(|(_, value)| *value > 0) {
+        row("", &format!("{name} {value}"));
+    }
     for note in &status.notes {
         row("note", note);
     }

@@ -17,6 +17,8 @@ pub struct RunArguments {
     #[command(flatten)]
     pub backend: BackendArguments,
     #[command(flatten)]
+    pub wire: WireArguments,
+    #[command(flatten)]
     pub queue: QueueArguments,
     #[command(flatten)]
     pub daemon: DaemonArguments,
@@ -55,9 +57,46 @@ pub struct BackendArguments {
     /// Packets between two interfaces, as a bump in the wire.
     #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1)]
     pub wire: Vec<String>,
-    /// Packets of a tunnel interface.
-    #[arg(long, value_name = "NAME")]
-    pub tun: Option<String>,
+    /// Packets of a tunnel interface: what the host sends into it comes out of it again, or out of another (docs/live-wire.md).
+    #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',', num_args = 1)]
+    pub tun: Vec<String>,
+}
+
+/// How a wire is made (`--wire`).
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of --wire")]
+pub struct WireArguments {
+    /// By what frames are taken.
+    #[arg(long, value_enum, default_value = "best")]
+    pub wire_by: ByArgument,
+    /// What passes that is not IP.
+    #[arg(long, value_enum, default_value = "arp")]
+    pub non_ip: NonIpArgument,
+    /// Tell both interfaces to leave VLAN tags in frames and not to put segments together (rxvlan, lro and gro of ethtool).
+    #[arg(long)]
+    pub offloads_off: bool,
+}
+
+/// By what frames are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ByArgument {
+    /// AF_XDP where the driver has it and nothing is lost by it, else AF_PACKET.
+    Best,
+    /// AF_XDP.
+    Xdp,
+    /// AF_PACKET.
+    Packet,
+}
+
+/// What passes that is not IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum NonIpArgument {
+    /// ARP.
+    Arp,
+    /// Everything, LLDP, 802.1X and spanning tree too.
+    All,
+    /// Nothing.
+    None,
 }
 
 /// How packets of this host are handed over (`--host`, `--router`).

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use palisade_live::queue::{self, Follower, Mode, Queues};
-use palisade_live::{Backend, Gate};
+use palisade_live::{Backend, Figures, Gate};
 
 use super::args::{QueueArguments, RunArguments};
+use super::{tun, wire};
 
 /// What a backend has made outside the process, by which packets come to it. It stays when it is dropped, so that
 /// whatever ends the process leaves the gate closed.
@@ -27,6 +28,8 @@ pub struct Backends {
     pub workers: Vec<Box<dyn Backend>>,
     /// What stays if it is not taken away.
     pub installation: Option<Box<dyn Installation>>,
+    /// What is counted beside verdicts.
+    pub figures: Option<Figures>,
     /// What runs beside the workers until the gate stops, each in a thread of this name.
     pub beside: Vec<(&'static str, Beside)>,
 }
@@ -40,7 +43,11 @@ pub fn open(arguments: &RunArguments, gate: &Arc<Gate>) -> Result<Backends> {
     match (backend.host, backend.router) {
         (true, _) => queues(Mode::Host, &arguments.queue, gate),
         (_, true) => queues(Mode::Router, &arguments.queue, gate),
-        _ => bail!("not here yet: {backend:?}"),
+        _ if !backend.wire.is_empty() => wire::open(&backend.wire, &arguments.wire, gate),
+        _ if !backend.tun.is_empty() => tun::open(&backend.tun, gate),
+        _ => bail!(
+            "where packets come from has to be said: --host, --router, --wire A,B or --tun NAME"
+        ),
     }
 }
 
@@ -66,6 +73,7 @@ fn queues(mode: Mode, arguments: &QueueArguments, gate: &Arc<Gate>) -> Result<Ba
     let follower = queues.follower().map(follow);
     Ok(Backends {
         workers: queues.backends(),
+        figures: Some(queues.figures()),
         installation: Some(Box::new(queues)),
         beside: follower.map(|f| ("interfaces", f)).into_iter().collect(),
     })

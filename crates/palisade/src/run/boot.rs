@@ -54,6 +54,10 @@ impl BootPolicy {
                 for kind in 133..=136 {
                     text += &format!("-A INPUT -p icmpv6 --icmpv6-type {kind} -j ACCEPT\n");
                     text += &format!("-A OUTPUT -p icmpv6 --icmpv6-type {kind} -j ACCEPT\n");
+                    // Through a wire too; what a router forwards has not come with this hop limit.
+                    text += &format!(
+                        "-A FORWARD -m hl --hl-eq 255 -p icmpv6 --icmpv6-type {kind} -j ACCEPT\n"
+                    );
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use palisade_engine::conntrack::Stats;
+use palisade_live::Figures;
 use palisade_live::tally::{Histogram, STATES, VERDICTS};
 use palisade_rules::{Counters, Family, Ruleset};
 
@@ -15,6 +16,10 @@ pub fn page(service: &Service, rules: bool) -> String {
     let mut page = Page::default();
     process(&mut page, service);
     packets(&mut page, service);
+    for figure in service.figures.iter().flat_map(Figures::now) {
+        page.gauge(&format!("palisade_backend_{}", figure.name), figure.help)
+            .value(&[], figure.value);
+    }
     table(&mut page, service);
     if rules {
         let both = service.gate.with(|engine, _| {

@@ -14,6 +14,8 @@ mod metrics;
 mod notify;
 mod service;
 mod supervise;
+mod tun;
+mod wire;
 
 use std::sync::Arc;
 
@@ -52,6 +54,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     let Backends {
         workers,
         installation,
+        figures,
         beside,
     } = backends::open(arguments, &gate)?;
     for backend in &workers {
@@ -83,6 +86,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     );
     let asked = handle.clone();
     let answers = Control::new(Arc::clone(&gate), facts)
+        .figures(figures.clone())
         .protect(arguments.serve.protect.clone())
         .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
     let server = control.map(|bound| bound.start(answers)).transpose()?;
@@ -95,6 +99,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
     .context("threads for workers")?;
     let service = Arc::new(Service {
         backend: backend.unwrap_or("none"),
+        figures,
         policy: booted.policy,
         pulses: workers.pulses().cloned().collect(),
         messages: log.messages(),

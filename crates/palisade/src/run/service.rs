@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use palisade_live::Gate;
 use palisade_live::worker::Pulse;
+use palisade_live::{Figures, Gate};
 
 use super::boot::BootPolicy;
 use super::log::Messages;
@@ -15,6 +15,8 @@ use super::log::Messages;
 pub struct Service {
     /// Who decides.
     pub gate: Arc<Gate>,
+    /// What the backend counts beside verdicts.
+    pub figures: Option<Figures>,
     /// When it began.
     pub began: SystemTime,
     /// The backend's name.
@@ -36,6 +38,7 @@ impl Service {
     pub fn new(gate: Arc<Gate>) -> Self {
         Service {
             gate,
+            figures: None,
             began: SystemTime::now(),
             backend: "none",
             policy: None,

@@ -36,6 +36,15 @@ fn one_or_all(parser: &mut Parser<'_>, command: &Command, place: Place) -> Optio
 }
 
 pub(crate) fn list(parser: &mut Parser<'_>, command: &Command, place: Place) -> Option<()> {
+    let name = command.arguments.first();
+    if let (Some(name), Tools::Nft) = (name, parser.options.tools) {
+        let said = format!(
+            "chain `{}' in table `{}' is incompatible, use 'nft' tool",
+            name.text,
+            place.kind.name()
+        );
+        return chain_or(parser, name, place, &said).map(|_| ());
+    }
     one_or_all(parser, command, place).map(|_| ())
 }
 

@@ -144,6 +144,8 @@ impl Working {
         for (at, chain) in table.chains.iter().enumerate() {
             let mut slot = Slot::new(&chain.name, chain.builtin);
             (slot.policy, slot.counters) = (chain.policy, chain.counters);
+            // That nf_tables lacks a chain of the table is not told by a ruleset.
+            slot.made = true;
             working.names.insert(chain.name.clone(), at);
             working.slots.push(Some(slot));
         }

@@ -29,7 +29,7 @@ mod namespace;
 mod netlink;
 mod options;
 mod shown;
-mod socket;
+pub(crate) mod socket;
 mod tables;
 pub mod watch;
 
@@ -50,8 +50,8 @@ use palisade_rules::ipset;
 use palisade_wire::{Packet, Timestamp, checksum, proto, tcp::Tcp, tcp::flags};
 
 pub(crate) use self::namespace::Hardware;
-pub use self::namespace::Tools;
 use self::namespace::{Device, Namespace};
+pub use self::namespace::{Tools, find};
 use self::shown::{Connection, Rule};
 use self::watch::Line;
 use crate::compare::{Counted, CounterName, Counters, Extras};

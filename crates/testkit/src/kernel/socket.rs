@@ -27,7 +27,7 @@ fn owned<T>((user, group): (u32, u32), run: impl FnOnce() -> T) -> T {
 ///
 /// # Errors
 /// Without the right to open them.
-pub(super) fn raw(owner: (u32, u32)) -> Result<[OwnedFd; 2]> {
+pub(crate) fn raw(owner: (u32, u32)) -> Result<[OwnedFd; 2]> {
     let open = |family| {
         socket(
             family,

@@ -239,6 +239,7 @@ fn outcomes(a: &Outcome, b: &Outcome, all: &mut Vec<String>) {
         further,
         why,
         reassembled,
+        largest_piece,
         copies,
         // Compared already, of every packet.
         verdict: _,
@@ -262,6 +263,7 @@ fn outcomes(a: &Outcome, b: &Outcome, all: &mut Vec<String>) {
     differ("further reply", further, &b.further, all);
     differ("why", why, &b.why, all);
     differ("put together", reassembled, &b.reassembled, all);
+    differ("largest piece", largest_piece, &b.largest_piece, all);
     differ("copies", copies, &b.copies, all);
 }
 
