@@ -35,6 +35,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 pub mod top;
+mod watchers;
 
 pub use access::{Access, Peer, Rights};
 pub use client::{AskError, Asked, ask};
