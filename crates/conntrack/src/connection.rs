@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use palisade_wire::{Timestamp, proto};
+use palisade_wire::{Family, Plain, Timestamp, proto};
 use prefetch_index::prefetch_index;
 
 use crate::helper::HelperState;
@@ -161,6 +161,9 @@ const SECOND_LINE: usize = 7;
 /// Bit of the deadline: it counts from confirmation.
 const UNCONFIRMED: u64 = 1 << 63;
 
+/// Nanoseconds of a second.
+const NANOSECONDS: u64 = 1_000_000_000;
+
 /// What few connections have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rare {
@@ -286,23 +289,45 @@ impl Connection {
             && (self.protocol, self.family & !MARKS) == (key.protocol, key.family)
     }
 
-    /// The direction in which a plain connection of a protocol with ports has a key.
+    /// The direction in which it has the tuple of a plain packet, if it is a plain, confirmed, living connection.
     #[inline]
-    pub(crate) fn direction_of(&self, key: &Key) -> Option<Direction> {
-        let kind = |protocol: u8, family: u8| u16::from(protocol) << 8 | u16::from(family);
-        if kind(self.protocol, self.family) != kind(key.protocol, key.family) {
+    pub(crate) fn fits_plain(
+        &self,
+        plain: &Plain,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Option<Direction> {
+        // A free slot has no family. An entry that is confirmed has a moment.
+        const STANDS: u32 = ((Status::CONFIRMED.0 | Status::DYING.0) as u32) << 16 | 0xffff;
+        let wanted = u32::from(Status::CONFIRMED.0) << 16
+            | u32::from(Key::family(plain.family)) << 8
+            | u32::from(plain.protocol);
+        let kind =
+            u32::from(self.status.0) << 16 | u32::from(self.family) << 8 | u32::from(self.protocol);
+        if kind & STANDS != wanted || self.ends <= now.0 {
             return None;
         }
-        let differs = |a: [u64; 2], b: [u64; 2]| a[0] ^ b[0] | a[1] ^ b[1];
-        if self.words == key.words.rotate_right(16)
-            && differs(self.source, key.destination) | differs(self.destination, key.source) == 0
-        {
-            return Some(Direction::Reply);
-        }
-        let forth = differs(self.source, key.source)
-            | differs(self.destination, key.destination)
-            | u64::from(self.words ^ key.words);
-        (forth == 0).then_some(Direction::Original)
+        let (forth, back) = match plain.family {
+            Family::V4 => {
+                let own = self.source[0] << 32 | self.destination[0];
+                (own ^ plain.ends, own ^ plain.ends.rotate_left(32))
+            }
+            Family::V6 => {
+                let [source, destination] = plain.addresses(bytes);
+                let differs = |a: [u64; 2], b: [u64; 2]| a[0] ^ b[0] | a[1] ^ b[1];
+                (
+                    differs(self.source, source) | differs(self.destination, destination),
+                    differs(self.source, destination) | differs(self.destination, source),
+                )
+            }
+        };
+        let forth = forth | u64::from(self.words ^ plain.ports);
+        let back = back | u64::from(self.words ^ plain.ports.rotate_left(16));
+        // Which of them it is cannot be foreseen, so nothing branches on it.
+        (forth.min(back) == 0).then_some(match back == 0 {
+            true => Direction::Reply,
+            false => Direction::Original,
+        })
     }
 
     /// What few connections have; of most nothing.
@@ -480,6 +505,14 @@ impl Connection {
         } else {
             Deadline::AfterConfirm(seconds)
         });
+    }
+
+    /// Gives a confirmed connection so many seconds from now; whether it ends earlier than it would have.
+    #[inline]
+    pub(crate) fn renew_confirmed(&mut self, seconds: u64, now: Timestamp) -> bool {
+        let end = now.0.saturating_add(seconds.saturating_mul(NANOSECONDS));
+        let before = std::mem::replace(&mut self.ends, end.min(!UNCONFIRMED));
+        self.ends < before
     }
 
     /// What was remembered for packets of a direction; 0: nothing.

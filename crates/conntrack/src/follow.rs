@@ -1,7 +1,7 @@
 //! The short way of a packet through tracking: of a flow that is known, in stages, so that a batch of packets waits
 //! for memory once.
 //!
-//! [`Conntrack::flow`] hashes, [`Conntrack::guess`] reads the line of the index and names the entry, and
+//! [`Conntrack::flow`] hashes, [`Conntrack::guess`] reads the line of the index and names the slot of the entry, and
 //! [`Conntrack::follow`] makes the tracker's step; [`Conntrack::fetch_line`] and [`Conntrack::fetch_entry`] have memory
 //! brought near in between. All but the step change nothing and may be asked of many packets
 //! before the first of them is followed; so `follow` looks again whether the entry is still the one.
@@ -9,9 +9,10 @@
 use palisade_wire::udp::Udp;
 use palisade_wire::{Family, Packet, Plain, Timestamp, proto};
 
+use crate::config::Config;
 use crate::connection::{ConnId, Connection, Status};
 use crate::entry::unlink;
-use crate::flow::{Stepped, entered, sooner};
+use crate::flow::{Stepped, entered};
 use crate::hash;
 use crate::proto::tcp::{TcpState, quick};
 use crate::proto::udp;
@@ -29,15 +30,23 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// Of no packet: to fill a place.
+    pub const NONE: Flow = Flow {
+        plain: Plain {
+            ends: 0,
+            ports: 0,
+            length: 0,
+            protocol: 0,
+            ttl: 0,
+            family: Family::V4,
+        },
+        hash: 0,
+    };
+
     /// The look that it was made of.
     #[inline]
     pub fn plain(&self) -> &Plain {
         &self.plain
-    }
-
-    #[inline]
-    fn key(&self) -> Key {
-        key(&self.plain)
     }
 
     /// The same in both directions.
@@ -47,21 +56,29 @@ impl Flow {
     }
 }
 
+/// The key of a plain packet.
 #[inline]
-pub(crate) fn key(plain: &Plain) -> Key {
+pub(crate) fn key(plain: &Plain, bytes: &[u8]) -> Key {
+    let [source, destination] = plain.addresses(bytes);
     Key {
-        source: plain.source,
-        destination: plain.destination,
+        source,
+        destination,
         words: plain.ports,
         protocol: plain.protocol,
-        family: match plain.family {
-            Family::V4 => Key::V4,
-            Family::V6 => Key::V6,
-        },
+        family: Key::family(plain.family),
     }
 }
 
-/// A plain connection that a packet seems to belong to.
+/// The hash of its key outside of any zone.
+#[inline]
+pub(crate) fn hash(seed: (u64, u64), plain: &Plain, bytes: &[u8]) -> u64 {
+    match plain.family {
+        Family::V4 => hash::of_v4(seed, plain.ends, plain.ports, plain.protocol),
+        Family::V6 => hash::of(seed, &key(plain, bytes), 0),
+    }
+}
+
+/// A plain connection that a packet belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
     /// Its slot.
@@ -70,6 +87,20 @@ pub struct Known<'a> {
     pub direction: Direction,
     /// The entry.
     pub connection: &'a Connection,
+}
+
+/// Why a packet was not followed; but for the last, nothing happened.
+#[derive(Clone, Debug)]
+pub enum Strayed<E> {
+    /// There is no plain, confirmed, living connection with its tuple in the slot that was named, or another one could
+    /// have it too.
+    Elsewhere,
+    /// Not both directions were seen yet.
+    Unreplied,
+    /// Who was asked for the hook said no.
+    Refused(E),
+    /// It is something else than a packet of its connection that is ESTABLISHED.
+    Foretold(Followed),
 }
 
 /// What a packet did that tracking does not wave through.
@@ -92,9 +123,9 @@ enum Said {
 impl Conntrack {
     /// The flow of a packet, outside of any zone.
     #[inline]
-    pub fn flow(&self, plain: Plain) -> Flow {
+    pub fn flow(&self, plain: Plain, bytes: &[u8]) -> Flow {
         Flow {
-            hash: hash::of_ports(self.config.hash_seed, &key(&plain)),
+            hash: hash(self.config.hash_seed, &plain, bytes),
             plain,
         }
     }
@@ -106,10 +137,10 @@ impl Conntrack {
     }
 
     /// Reads the line of the index where a flow's connection stands, if it does, and names the slot that it most
-    /// likely has.
+    /// likely has: one that there is not, if it does not stand there.
     #[inline]
-    pub fn guess(&self, flow: &Flow) -> Option<u32> {
-        self.index.guess(flow.hash).map(|link| unlink(link).0)
+    pub fn guess(&self, flow: &Flow) -> u32 {
+        unlink(self.index.guess(flow.hash)).0
     }
 
     /// Has an entry brought near.
@@ -118,44 +149,15 @@ impl Conntrack {
         self.slab.fetch(slot, flow.plain.protocol != proto::UDP);
     }
 
-    /// The plain, confirmed, living connection of a flow, if no other can have its tuple; it is looked for in
-    /// `guessed` first.
-    #[inline]
-    pub fn known(&self, guessed: Option<u32>, flow: &Flow, now: Timestamp) -> Option<Known<'_>> {
-        if !self.unambiguous() {
-            return None;
-        }
-        if let Some(known) = guessed.and_then(|slot| self.known_at(slot, flow, now)) {
-            return Some(known);
-        }
-        self.index.find(flow.hash, |link| {
-            let (slot, under) = unlink(link);
-            (under == Direction::Original).then(|| self.known_at(slot, flow, now))?
-        })
-    }
-
-    #[inline]
-    fn known_at(&self, slot: u32, flow: &Flow, now: Timestamp) -> Option<Known<'_>> {
-        let connection = self.slab.get(slot)?;
-        let stands = Status(Status::CONFIRMED.0 | Status::DYING.0);
-        if !connection.is_plain()
-            || connection.status.0 & stands.0 != Status::CONFIRMED.0
-            || connection.expired(now)
-        {
-            return None;
-        }
-        let direction = connection.direction_of(&flow.key())?;
-        Some(Known {
-            slot,
-            direction,
-            connection,
-        })
-    }
-
     /// The connection of a flow outside of any zone, whatever it is: its slot, the packet's direction, and whether it is
     /// a plain one. One that ended and is met ends here.
-    pub fn meet(&mut self, flow: &Flow, now: Timestamp) -> Option<(u32, Direction, bool)> {
-        let (slot, direction) = self.search(&flow.key(), flow.hash, [0; 2], now)?;
+    pub fn meet(
+        &mut self,
+        (flow, bytes): (&Flow, &[u8]),
+        now: Timestamp,
+    ) -> Option<(u32, Direction, bool)> {
+        let key = key(&flow.plain, bytes);
+        let (slot, direction) = self.search(&key, flow.hash, [0; 2], now)?;
         let plain = self.slab.get(slot).is_some_and(Connection::is_plain);
         Some((slot, direction, plain))
     }
@@ -168,18 +170,19 @@ impl Conntrack {
     /// What [`track`](Self::track) says of a packet whose connection [`meet`](Self::meet) named, or that has none.
     pub fn track_met(
         &mut self,
-        (flow, met): (&Flow, Option<(u32, Direction)>),
-        (plain, bytes): (&Plain, &[u8]),
+        (flow, bytes): (&Flow, &[u8]),
+        met: Option<(u32, Direction)>,
         hook: TrackHook,
         now: Timestamp,
     ) -> Track {
-        let verify = self.doubts((plain, bytes), hook);
+        let plain = &flow.plain;
+        let verify = doubts(&self.config, (plain, bytes), hook);
         let packet = &plain.packet(bytes);
         let track = match met {
             Some((slot, direction)) => {
                 self.step_on(packet, (slot, direction, false), verify, hook, now)
             }
-            None => match self.open(&flow.key(), flow.hash, now) {
+            None => match self.open(&key(plain, bytes), flow.hash, now) {
                 Some(slot) => {
                     self.step_on(packet, (slot, Direction::Original, true), verify, hook, now)
                 }
@@ -189,106 +192,130 @@ impl Conntrack {
         self.note(track)
     }
 
-    /// What [`leave`](Self::leave) does for a plain connection.
+    /// What [`leave`](Self::leave) does for a plain connection. `first` says that [`meet`](Self::meet) found none, and
+    /// that nothing but this packet was tracked since.
     ///
     /// # Errors
     /// Another connection has a tuple of it.
     pub fn leave_met(
         &mut self,
-        flow: &Flow,
+        (flow, first): (&Flow, bool),
         track: &mut Track,
         now: Timestamp,
     ) -> Result<(), DropReason> {
         let Some(id) = track.connection.filter(|_| track.fresh && !track.dying) else {
             return Ok(());
         };
-        entered(track, self.confirm_under(id, flow.hash, now))
+        let confirmed = match first {
+            true => self.confirm_first(id, flow.hash, now),
+            false => self.confirm_under(id, flow.hash, now),
+        };
+        entered(track, confirmed)
     }
 
-    /// A packet of a connection that has seen both directions: ESTABLISHED, and everything that tracking does for
-    /// it is done.
+    /// The slot of the plain, confirmed, living connection of a flow, if no other can have its tuple. Nothing ends here.
+    pub fn find_plain(&self, (flow, bytes): (&Flow, &[u8]), now: Timestamp) -> Option<u32> {
+        if !self.unambiguous() {
+            return None;
+        }
+        self.index.find(flow.hash, |link| {
+            let (slot, under) = unlink(link);
+            let plain = under == Direction::Original && self.stands_in(slot, (flow, bytes), now);
+            plain.then_some(slot)
+        })
+    }
+
+    /// Whether the plain, confirmed, living connection of a flow is in a slot.
+    pub fn stands_in(&self, slot: u32, (flow, bytes): (&Flow, &[u8]), now: Timestamp) -> bool {
+        let fits = |c: &Connection| c.fits_plain(&flow.plain, bytes, now);
+        self.unambiguous() && self.slab.slot(slot).and_then(fits).is_some()
+    }
+
+    /// A packet of a plain, confirmed, living connection that has seen both directions: ESTABLISHED, and everything that
+    /// tracking does for it is done. The connection stands in the slot `guessed`, if the guess was right. `hook` is
+    /// asked before anything happens.
     ///
     /// # Errors
-    /// What it is instead, to be handed to [`resume`](Self::resume).
-    #[inline]
-    pub fn follow(
+    /// What it is instead.
+    #[inline(always)]
+    pub fn follow<E>(
+        &mut self,
+        guessed: u32,
+        (flow, bytes): (&Flow, &[u8]),
+        now: Timestamp,
+        hook: impl FnOnce(Known<'_>) -> Result<TrackHook, E>,
+    ) -> Result<(ConnId, Direction), Strayed<E>> {
+        let ambiguous = !self.unambiguous();
+        let (plain, slot) = (&flow.plain, guessed);
+        let Some(connection) = self.slab.slot_mut(slot).filter(|_| !ambiguous) else {
+            return Err(Strayed::Elsewhere);
+        };
+        let Some(direction) = connection.fits_plain(plain, bytes, now) else {
+            return Err(Strayed::Elsewhere);
+        };
+        if !connection.replied() {
+            return Err(Strayed::Unreplied);
+        }
+        let known = Known {
+            slot,
+            direction,
+            connection,
+        };
+        let hook = hook(known).map_err(Strayed::Refused)?;
+        let verify = doubts(&self.config, (plain, bytes), hook);
+        // Who was assured then is assured now, unless the clock went back.
+        let onwards = now >= self.latest;
+        if !verify
+            && let Some(seconds) = usual_step(
+                connection,
+                &self.config,
+                (plain, bytes),
+                direction,
+                now,
+                onwards,
+            )
+        {
+            let id = ConnId {
+                index: slot,
+                generation: connection.generation,
+            };
+            if !connection.status.has(Status::FIXED_TIMEOUT) {
+                let earlier = connection.renew_confirmed(seconds, now);
+                if earlier && (seconds < LOOK_AGAIN || !onwards) {
+                    self.slab.hasten(slot);
+                }
+            }
+            if onwards {
+                self.latest = now;
+            }
+            self.slab.count(slot, direction, plain.length.into());
+            return Ok((id, direction));
+        }
+        match self.follow_other((slot, direction), (plain, bytes), verify, now) {
+            Ok(id) => Ok((id, direction)),
+            Err(said) => Err(Strayed::Foretold(Followed(said))),
+        }
+    }
+
+    /// The step of any packet.
+    #[cold]
+    #[inline(never)]
+    fn follow_other(
         &mut self,
         (slot, direction): (u32, Direction),
         (plain, bytes): (&Plain, &[u8]),
-        hook: TrackHook,
+        verify: bool,
         now: Timestamp,
-    ) -> Result<ConnId, Followed> {
-        let verify = self.doubts((plain, bytes), hook);
-        if !verify && let Some(id) = self.follow_usual(slot, direction, (plain, bytes), now) {
-            return Ok(id);
-        }
+    ) -> Result<ConnId, Said> {
         let packet = &plain.packet(bytes);
         match self.advance(packet, (slot, direction), verify, now, None) {
             Stepped::Valid { id, .. } => Ok(id),
             Stepped::Repeat(from) => {
                 self.remove(slot);
-                Err(Followed(Said::Repeat(from)))
+                Err(Said::Repeat(from))
             }
-            Stepped::Invalid(why) => Err(Followed(Said::Invalid(why))),
+            Stepped::Invalid(why) => Err(Said::Invalid(why)),
         }
-    }
-
-    /// Whether a tracker is to look at the checksum: one that is right is right, and what is wrong with another one is
-    /// told by who looks closer.
-    #[inline]
-    fn doubts(&self, (plain, bytes): (&Plain, &[u8]), hook: TrackHook) -> bool {
-        self.verifies(hook) && !plain.checksum_ok(bytes)
-    }
-
-    /// The whole step of most packets, for a plain connection that has seen both directions; `None`, and nothing
-    /// happened, of other packets.
-    #[inline]
-    fn follow_usual(
-        &mut self,
-        slot: u32,
-        direction: Direction,
-        (plain, bytes): (&Plain, &[u8]),
-        now: Timestamp,
-    ) -> Option<ConnId> {
-        let at = plain.transport_offset();
-        let transport = bytes.get(at..)?;
-        let have = usize::from(plain.length) - at;
-        // Who was assured then is assured now, unless the clock went back.
-        let onwards = now >= self.latest;
-        self.latest = self.latest.max(now);
-        let connection = self.slab.get_mut(slot)?;
-        let id = ConnId {
-            index: slot,
-            generation: connection.generation,
-        };
-        let before = connection.deadline();
-        let seconds = if plain.protocol == proto::UDP {
-            let length: &[u8; 2] = transport.get(4..)?.first_chunk()?;
-            let length = usize::from(u16::from_be_bytes(*length));
-            if length < Udp::HEADER_LEN || length > have {
-                return None;
-            }
-            if onwards && connection.assured() {
-                // What this hangs on stands in the entry's second line, which need not be read.
-                self.config.udp_timeout_stream
-            } else {
-                udp::timeout(connection, &self.config, now)
-            }
-        } else {
-            let words = connection.part_mut();
-            let seconds = quick::step(words, (transport, have), direction, &self.config)?;
-            connection.status.set(Status::ASSURED);
-            seconds
-        };
-        if !connection.status.has(Status::FIXED_TIMEOUT) {
-            connection.renew(seconds, now);
-            let earlier = sooner(connection.deadline(), before);
-            if earlier && (seconds < LOOK_AGAIN || !onwards) {
-                self.slab.hasten(slot);
-            }
-        }
-        self.slab.count(slot, direction, plain.length.into());
-        Some(id)
     }
 
     /// What [`track`](Self::track) would say of a packet that was followed in vain.
@@ -305,4 +332,42 @@ impl Conntrack {
         };
         self.note(track)
     }
+}
+
+/// Whether a tracker is to look at the checksum: one that is right is right, and what is wrong with another one is told
+/// by who looks closer.
+#[inline(always)]
+fn doubts(config: &Config, (plain, bytes): (&Plain, &[u8]), hook: TrackHook) -> bool {
+    hook == TrackHook::Prerouting && config.checksum != 0 && !plain.checksum_ok(bytes)
+}
+
+/// The tracker's step of most packets, for a plain, confirmed connection that has seen both directions: the timeout in
+/// seconds. `None`, and nothing happened, of other packets.
+#[inline(always)]
+fn usual_step(
+    connection: &mut Connection,
+    config: &Config,
+    (plain, bytes): (&Plain, &[u8]),
+    direction: Direction,
+    now: Timestamp,
+    onwards: bool,
+) -> Option<u64> {
+    let at = plain.transport_offset();
+    let transport = bytes.get(at..)?;
+    let have = usize::from(plain.length).wrapping_sub(at);
+    if plain.protocol != proto::UDP {
+        let seconds = quick::step(connection.part_mut(), (transport, have), direction, config)?;
+        connection.status.set(Status::ASSURED);
+        return Some(seconds);
+    }
+    let header: &[u8; Udp::HEADER_LEN] = transport.first_chunk()?;
+    let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    if length < Udp::HEADER_LEN || length > have {
+        return None;
+    }
+    // What the assurance hangs on stands in the entry's second line, which need not be read.
+    Some(match onwards && connection.assured() {
+        true => config.udp_timeout_stream,
+        false => udp::timeout(connection, config, now),
+    })
 }

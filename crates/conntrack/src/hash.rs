@@ -39,34 +39,29 @@ pub(crate) fn sip13<const N: usize>(seed: (u64, u64), words: [u64; N]) -> u64 {
 #[inline]
 pub(crate) fn of(seed: (u64, u64), key: &Key, zone: Zone) -> u64 {
     let (low, high) = key.ends();
-    let (a, b) = (low.1, high.1);
-    let tail =
-        u64::from(a) | u64::from(b) << 16 | u64::from(zone) << 32 | u64::from(key.protocol) << 48;
+    let (a, b) = (u64::from(low.1), u64::from(high.1));
+    let (zone, protocol) = (u64::from(zone), u64::from(key.protocol));
     if key.is_v4() {
-        let words = [low.0[0] | high.0[0] << 32, tail | 15 << 56];
-        sip13(seed, words)
+        let low = low.0[0] << 16 | a | protocol << 48 | zone << 56;
+        sip13(
+            seed,
+            [low, high.0[0] << 16 | b | zone >> 8 << 48 | 15 << 56],
+        )
     } else {
+        let tail = a | b << 16 | zone << 32 | protocol << 48;
         let ([a, b], [c, d]) = (low.0, high.0);
         sip13(seed, [a, b, c, d, tail | 39 << 56])
     }
 }
 
-/// As [`of`], of TCP and UDP outside of any zone.
+/// As [`of`], of TCP and UDP over IPv4 outside of any zone: both addresses, the source in the upper half, and both ports,
+/// likewise.
 #[inline]
-pub(crate) fn of_ports(seed: (u64, u64), key: &Key) -> u64 {
-    let tail = u64::from(key.protocol) << 48;
-    if key.is_v4() {
-        let a = key.source[0] << 16 | u64::from(key.words >> 16);
-        let b = key.destination[0] << 16 | u64::from(key.words & 0xffff);
-        let (low, high) = (a.min(b), a.max(b));
-        let ports = low & 0xffff | (high & 0xffff) << 16;
-        sip13(
-            seed,
-            [low >> 16 | high >> 16 << 32, tail | ports | 15 << 56],
-        )
-    } else {
-        of(seed, key, 0)
-    }
+pub(crate) fn of_v4(seed: (u64, u64), ends: u64, ports: u32, protocol: u8) -> u64 {
+    let a = ends >> 32 << 16 | u64::from(ports >> 16);
+    let b = (ends & 0xffff_ffff) << 16 | u64::from(ports & 0xffff);
+    let low = a.min(b) | u64::from(protocol) << 48;
+    sip13(seed, [low, a.max(b) | 15 << 56])
 }
 
 #[cfg(test)]
@@ -117,8 +112,10 @@ mod tests {
                 prop_assert_eq!(of((1, 2), &tuple.key(), zone), of((1, 2), &inverse.key(), zone));
                 prop_assert_eq!(tuple.key().inverse(), Some(inverse.key()));
                 prop_assert_eq!(tuple.key().tuple(), tuple);
-                if matches!(protocol, proto::TCP | proto::UDP) {
-                    prop_assert_eq!(of_ports((1, 2), &tuple.key()), of((1, 2), &tuple.key(), 0));
+                if matches!(protocol, proto::TCP | proto::UDP) && source.is_ipv4() {
+                    let key = tuple.key();
+                    let ends = key.source[0] << 32 | key.destination[0];
+                    prop_assert_eq!(of_v4((1, 2), ends, key.words, protocol), of((1, 2), &key, 0));
                 }
             }
         }

@@ -59,6 +59,9 @@ pub(crate) trait Links {
 /// What a link stands for: an entry's slot, and the direction whose tuple it was put under.
 pub(crate) type Link = u32;
 
+/// No link.
+pub(crate) const NO_LINK: Link = Link::MAX;
+
 #[derive(Debug, Default)]
 struct Lines {
     words: Vec<u32>,
@@ -97,11 +100,8 @@ impl Lines {
     #[inline]
     fn line(&self, line: usize) -> &[u32; WORDS] {
         const EMPTY: [u32; WORDS] = [0; WORDS];
-        let at = self.start + line * WORDS;
-        match self.words.get(at..).and_then(|rest| rest.first_chunk()) {
-            Some(line) => line,
-            None => &EMPTY,
-        }
+        let (lines, _) = self.words.get(self.start..).unwrap_or_default().as_chunks();
+        lines.get(line).unwrap_or(&EMPTY)
     }
 
     #[inline]
@@ -176,16 +176,18 @@ fn fours(line: &[u32; WORDS], four: usize, tag: u16) -> u64 {
     differs.wrapping_sub(LOW) & !differs & HIGH
 }
 
-/// The places of a line whose tag fits, a bit each; now and then one that does not.
+/// The places of a line whose tag fits, a bit each, from which [`place`] tells them; now and then one that does not.
 #[inline]
-fn fitting(line: &[u32; WORDS], tag: u16) -> u32 {
-    let mut fits = 0;
-    for half in 0..3 {
-        let zero = fours(line, half, tag);
-        let bits = zero >> 15 & 1 | zero >> 30 & 2 | zero >> 45 & 4 | zero >> 60 & 8;
-        fits |= (bits as u32) << (4 * half);
-    }
-    fits & ((1 << WIDTH) - 1)
+fn fitting(line: &[u32; WORDS], tag: u16) -> u64 {
+    fours(line, 0, tag) >> 2 | fours(line, 1, tag) >> 1 | fours(line, 2, tag) & 0xffff_ffff
+}
+
+/// The place that the lowest bit stands for: it is number 13, 14 or 15 in a sixteenth of 64 bits, of the first, second
+/// or last four places.
+#[inline]
+fn place(fitting: u64) -> usize {
+    let bit = fitting.trailing_zeros() as usize;
+    (bit / 16 + 4 * (bit % 4).wrapping_sub(1)) % WORDS
 }
 
 /// Links by the hash of their tuples.
@@ -222,18 +224,15 @@ impl Index {
         prefetch_index(self.lines.words.as_slice(), at);
     }
 
-    /// The first link under a hash that is only a guess yet: what a search would most likely find.
+    /// A link under a hash that is only a guess yet: what a search would most likely find; [`NO_LINK`] if it would find
+    /// nothing in the first line. Which of the line's places it is cannot be foreseen, so nothing branches on it.
     #[inline]
-    pub(crate) fn guess(&self, hash: u64) -> Option<Link> {
+    pub(crate) fn guess(&self, hash: u64) -> Link {
         let line = self.lines.line(self.lines.home(hash));
-        for four in 0..3 {
-            let zero = fours(line, four, tag(hash));
-            if zero != 0 {
-                let place = 4 * four + zero.trailing_zeros() as usize / 16;
-                return line[place % WIDTH].checked_sub(1);
-            }
+        match fitting(line, tag(hash)) {
+            0 => NO_LINK,
+            fits => line[place(fits)].wrapping_sub(1),
         }
-        None
     }
 
     /// The first link under a hash, of those that may have it, that `right` takes.
@@ -321,9 +320,9 @@ fn search<T>(lines: &Lines, hash: u64, right: &mut impl FnMut(Link) -> Option<T>
         let line = lines.line(at);
         let mut fits = fitting(line, tag);
         while fits != 0 {
-            let place = fits.trailing_zeros() as usize;
+            let link = line[place(fits)].checked_sub(1);
             fits &= fits - 1;
-            if let Some(link) = line[place % WIDTH].checked_sub(1)
+            if let Some(link) = link
                 && let Some(found) = right(link)
             {
                 return Some(found);

@@ -65,7 +65,7 @@ pub use config::{Config, ConfigError};
 pub use connection::{ConnId, Connection, ProtoState, Status};
 pub use entry::Entry;
 pub use expect::Expectation;
-pub use follow::{Flow, Followed, Known};
+pub use follow::{Flow, Followed, Known, Strayed};
 pub use policy::{PolicyError, TimeoutPolicy};
 pub use proto::tcp::{TcpConnection, TcpState, TcpStep};
 pub use reason::{DropReason, Reason};

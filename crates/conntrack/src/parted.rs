@@ -90,10 +90,11 @@ impl Name {
 
     /// The flow of a plain packet.
     #[inline]
-    pub fn of_plain(config: &Config, plain: &Plain) -> Name {
-        let key = follow::key(plain);
-        let hash = hash::of_ports(config.hash_seed, &key);
-        Name { key, hash }
+    pub fn of_plain(config: &Config, plain: &Plain, bytes: &[u8]) -> Name {
+        Name {
+            key: follow::key(plain, bytes),
+            hash: follow::hash(config.hash_seed, plain, bytes),
+        }
     }
 
     /// The same in both directions, and for everybody who knows the seed.

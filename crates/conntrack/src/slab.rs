@@ -103,6 +103,13 @@ impl Slab {
         self.chunks.get(chunk)?.get(place)
     }
 
+    /// The same, to be changed.
+    #[inline]
+    pub(crate) fn slot_mut(&mut self, index: u32) -> Option<&mut Connection> {
+        let (chunk, place) = place(index);
+        self.chunks.get_mut(chunk)?.get_mut(place)
+    }
+
     /// Has the first line of an entry brought near, or both.
     #[inline]
     pub(crate) fn fetch(&self, index: u32, both: bool) {
@@ -140,6 +147,7 @@ impl Slab {
     }
 
     /// Puts a connection into the slot that was reserved for it.
+    #[inline]
     pub(crate) fn put(&mut self, index: u32, connection: Connection, cold: Cold) {
         let (chunk, place) = place(index);
         let entries = &mut self.chunks[chunk];
@@ -187,7 +195,7 @@ impl Slab {
     }
 
     /// Counts a packet of a direction, if traffic is counted (`nf_ct_acct_update`).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count(&mut self, index: u32, direction: Direction, bytes: u64) {
         if !self.counted {
             return;
@@ -239,6 +247,16 @@ impl Slab {
         *due = end.min(*due);
     }
 
+    /// Notes when an entry that was just confirmed is worth a look.
+    #[inline]
+    pub(crate) fn await_end(&mut self, index: u32, now: Timestamp) {
+        let Some(end) = self.slot(index).map(|c| due(c, second(now))) else {
+            return;
+        };
+        let (chunk, place) = place(index);
+        self.due[chunk][place] = end;
+    }
+
     /// Looks at some slots from `from` on for entries that ended; the slot to go on from.
     pub(crate) fn ended(
         &mut self,
@@ -255,8 +273,11 @@ impl Slab {
             }
             let (chunk, first) = place(at as u32);
             let run = left.min(CHUNK - first).min(self.slots - at);
-            let due = self.due[chunk].get(first..first + run);
-            if due.is_some_and(|due| due.iter().any(|d| *d <= second)) {
+            let due = self.due[chunk].get(first..first + run).unwrap_or_default();
+            // All of them, without a branch for each.
+            let (sixteens, rest) = due.as_chunks::<16>();
+            let of = |due: &[u32]| due.iter().map(|d| u32::from(*d <= second)).sum::<u32>();
+            if sixteens.iter().map(|s| of(s)).sum::<u32>() + of(rest) != 0 {
                 for place in first..first + run {
                     self.look_at(chunk, place, second, now, ended);
                 }

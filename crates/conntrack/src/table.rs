@@ -491,6 +491,22 @@ impl Conntrack {
         Ok(None)
     }
 
+    /// As [`confirm_under`](Self::confirm_under), of a connection whose original tuple no other has.
+    pub(crate) fn confirm_first(
+        &mut self,
+        id: ConnId,
+        hash: u64,
+        now: Timestamp,
+    ) -> Result<Option<ConnId>, ()> {
+        // Those that stand under one of their tuples only may have the other one.
+        if self.doubles != 0 || !self.others.is_empty() {
+            return self.confirm_under(id, hash, now);
+        }
+        self.enter(hash, link(id.index, Direction::Original));
+        self.confirmed(id, now);
+        Ok(None)
+    }
+
     /// Puts an entry that nobody asks about into the index.
     pub(crate) fn enter_all(&mut self, id: ConnId) {
         let Some(connection) = self.slab.get(id.index) else {
@@ -555,6 +571,7 @@ impl Conntrack {
                 connection.renew(seconds, now);
             }
         }
+        self.slab.await_end(id.index, now);
         self.stats.inserted += 1;
     }
 
@@ -644,9 +661,14 @@ impl Conntrack {
     }
 
     /// Collects ended entries among the next `count` slots.
+    #[inline]
     fn sweep(&mut self, count: usize, now: Timestamp) {
         let mut ended = std::mem::take(&mut self.ended);
         self.sweep_at = self.slab.ended(self.sweep_at, count, now, &mut ended);
+        if ended.is_empty() {
+            self.ended = ended;
+            return;
+        }
         for index in ended.drain(..) {
             // With one of them others may have gone.
             if self.slab.get(index).is_some_and(|c| c.expired(now)) {

@@ -223,6 +223,15 @@ impl Key {
     pub(crate) const V4: u8 = 4;
     pub(crate) const V6: u8 = 6;
 
+    /// The number of a family.
+    #[inline]
+    pub(crate) fn family(family: Family) -> u8 {
+        match family {
+            Family::V4 => Key::V4,
+            Family::V6 => Key::V6,
+        }
+    }
+
     /// Of addresses of one family and both words of the protocol's part.
     pub(crate) fn of_words(source: IpAddr, destination: IpAddr, protocol: u8, words: u32) -> Key {
         let plain = Tuple {

@@ -11,15 +11,12 @@ use palisade_wire::{Packet, Timestamp};
 use crate::Engine;
 use crate::changed::Changed;
 use crate::input::{Bridge, Input, LinkInfo, Route};
-use crate::lane::{Long, Ready, Recorded};
+use crate::lane::{Long, Ready, Recorded, Stage};
 use crate::outcome::{Outcome, Path, Verdict};
 use crate::socket::Owner;
 
 /// Packets that are looked at together.
 pub(crate) const STAGE: usize = 32;
-
-/// Where the headers of most packets have ended.
-const HEADERS: usize = 40;
 
 /// A way into the engine, from [`Engine::port`]: the interface that packets come by, or that those made here
 /// leave by.
@@ -55,6 +52,7 @@ pub struct Arrival<'a> {
 
 impl<'a> Arrival<'a> {
     /// A packet by a port.
+    #[inline(always)]
     pub fn new(bytes: &'a mut [u8], port: Port) -> Self {
         Arrival {
             bytes,
@@ -105,6 +103,7 @@ impl Judged {
 
 impl Default for Judged {
     /// Not judged yet: dropped.
+    #[inline(always)]
     fn default() -> Self {
         Judged {
             verdict: Verdict::Drop,
@@ -133,58 +132,55 @@ impl Engine {
     pub fn process_batch(&mut self, batch: &mut [Arrival<'_>], now: Timestamp) {
         let open = [Family::V4, Family::V6].map(|family| self.lane_open(family));
         let usual = [Family::V4, Family::V6].map(|family| self.usual_open(family));
+        let mut stage = Stage::new();
         for part in batch.chunks_mut(STAGE) {
-            let ready = self.look_ahead(part, open);
-            for (arrival, ready) in part.iter_mut().zip(&ready) {
-                let Some(ready) = ready else {
+            self.look_ahead(part, open, &mut stage);
+            for (at, arrival) in part.iter_mut().enumerate() {
+                let Some(ready) = stage.get(at) else {
                     self.long_way(arrival, None, None, now);
                     continue;
                 };
-                let usual = usual[ready.flow.plain().family as usize];
-                match self.short_way(arrival, ready, now) {
-                    Ok(()) => {}
-                    Err(Long::Foretold(followed)) => {
-                        self.long_way(arrival, Some(followed), None, now);
-                    }
-                    Err(_) if usual && self.usual_way(arrival, ready, now) => {}
-                    Err(Long::Record(slot, direction)) => {
-                        self.long_way(arrival, None, Some((slot, direction)), now);
-                    }
-                    Err(Long::Unknown) => self.long_way(arrival, None, None, now),
+                if let Err(long) = self.short_way(arrival, ready, now) {
+                    self.other_way(arrival, ready, (long, usual), now);
                 }
             }
-            self.ready = ready;
         }
     }
 
-    /// Looks at packets in stages, so that what each of them needs is on its way; to be put back as `ready`.
-    #[inline]
-    pub(crate) fn look_ahead(
+    /// A packet that the short way is not for, at least not where its connection was guessed to be.
+    #[inline(never)]
+    fn other_way(
         &mut self,
-        part: &[Arrival<'_>],
-        open: [bool; 2],
-    ) -> Vec<Option<Ready>> {
-        // Nothing waits for these, so that all of them are on their way at once.
-        let mut read = 0;
-        for arrival in part {
-            read ^= arrival.bytes.first().copied().unwrap_or(0);
-            read ^= arrival.bytes.get(HEADERS).copied().unwrap_or(0);
+        arrival: &mut Arrival<'_>,
+        ready: &Ready,
+        (long, usual): (Long, [bool; 2]),
+        now: Timestamp,
+    ) {
+        let usual = usual[ready.flow.plain().family as usize];
+        let (mut long, mut met) = (long, None);
+        if matches!(long, Long::Elsewhere) {
+            let flow = (&ready.flow, &*arrival.bytes);
+            let found = if usual {
+                let one = self.conntrack.meet(flow, now);
+                met = Some(one);
+                // The one that it is, if it is one for the short way.
+                one.filter(|one| one.2).map(|(slot, ..)| slot)
+            } else {
+                self.conntrack.find_plain(flow, now)
+            };
+            long = match self.short_way_elsewhere(arrival, ready, found, now) {
+                Ok(()) => return,
+                Err(long) => long,
+            };
         }
-        std::hint::black_box(read);
-        let mut ready = std::mem::take(&mut self.ready);
-        ready.clear();
-        for arrival in part {
-            let one = self.ready(arrival.bytes, open);
-            if let Some(one) = &one {
-                self.conntrack.fetch_line(&one.flow);
+        match long {
+            Long::Foretold(followed) => self.long_way(arrival, Some(followed), None, now),
+            _ if usual && self.usual_way(arrival, ready, met, now) => {}
+            Long::Record(slot, direction) => {
+                self.long_way(arrival, None, Some((slot, direction)), now);
             }
-            ready.push(one);
+            Long::Unknown | Long::Elsewhere => self.long_way(arrival, None, None, now),
         }
-        for ready in ready.iter_mut().flatten() {
-            self.look(ready);
-            self.fetch(ready);
-        }
-        ready
     }
 
     /// What a port's packets come through.

@@ -158,15 +158,26 @@ impl Host {
     /// What kind of frame carries a packet to an address on an interface's link: a network's own broadcast
     /// address is one only within that network.
     pub(crate) fn frame_to(&self, address: IpAddr, interface: Option<&str>) -> PacketType {
-        let here = interface.and_then(|name| self.interface(name));
-        match (self.kind(address), address, here) {
-            (AddressKind::Multicast, ..) => PacketType::Multicast,
-            (AddressKind::Broadcast, IpAddr::V4(v4), Some(here))
-                if v4 != Ipv4Addr::BROADCAST && broadcast_network(here, v4).is_none() =>
+        self.frame_of(self.kind(address), address, interface)
+    }
+
+    /// The same, where it is known what the address is.
+    pub(crate) fn frame_of(
+        &self,
+        kind: AddressKind,
+        address: IpAddr,
+        interface: Option<&str>,
+    ) -> PacketType {
+        let here = || interface.and_then(|name| self.interface(name));
+        match (kind, address) {
+            (AddressKind::Multicast, _) => PacketType::Multicast,
+            (AddressKind::Broadcast, IpAddr::V4(v4))
+                if v4 != Ipv4Addr::BROADCAST
+                    && here().is_some_and(|here| broadcast_network(here, v4).is_none()) =>
             {
                 PacketType::Host
             }
-            (AddressKind::Broadcast, ..) => PacketType::Broadcast,
+            (AddressKind::Broadcast, _) => PacketType::Broadcast,
             _ => PacketType::Host,
         }
     }

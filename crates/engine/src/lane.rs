@@ -16,16 +16,19 @@
 
 use std::collections::HashMap;
 
-use palisade_conntrack::{Direction, Flow, Followed, State, TrackHook};
+use palisade_conntrack::{Direction, Flow, Followed, State, Strayed, TrackHook};
 use palisade_rules::{Family, TableKind};
 use palisade_wire::{Plain, Timestamp, build, link::PacketType};
 
-use crate::batch::{Arrival, Judged, Port};
+use crate::batch::{Arrival, Judged, Port, STAGE};
 use crate::changed::Changed;
 use crate::outcome::{Ended, Outcome, Path, Verdict};
 use crate::program::ProgramTable;
 use crate::remember::{Asked, Counter, Way};
 use crate::{Engine, Evaluator};
+
+/// Where the headers of most packets have ended.
+const HEADERS: usize = 40;
 
 /// Ways that are remembered at a time.
 const MOST_WAYS: usize = 1 << 14;
@@ -37,17 +40,23 @@ const LAST_BASE: u32 = u32::MAX - 2 * MOST_WAYS as u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Came {
     port: Port,
-    packet_type: Option<PacketType>,
     mark: u32,
+    /// Number of the packet type; [`NO_TYPE`]: it came with none.
+    packet_type: u8,
 }
+
+/// The number of no packet type.
+const NO_TYPE: u8 = 5;
+
+const _: () = assert!(PacketType::Outgoing as u8 == NO_TYPE - 1);
 
 impl Came {
     #[inline]
     fn of(arrival: &Arrival<'_>) -> Self {
         Came {
             port: arrival.port,
-            packet_type: arrival.link.packet_type,
             mark: arrival.mark,
+            packet_type: arrival.link.packet_type.map_or(NO_TYPE, |t| t as u8),
         }
     }
 }
@@ -90,7 +99,37 @@ pub(crate) struct Lane {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ready {
     pub(crate) flow: Flow,
-    slot: Option<u32>,
+    /// The slot that its connection most likely has, once the index was read.
+    slot: u32,
+}
+
+/// Packets that are looked at together, as far as they may take the short way.
+pub(crate) struct Stage {
+    ready: [Ready; STAGE],
+    /// A bit for each that may.
+    plain: u32,
+}
+
+const _: () = assert!(STAGE == u32::BITS as usize);
+
+impl Stage {
+    /// Of none.
+    pub(crate) fn new() -> Self {
+        let none = Ready {
+            flow: Flow::NONE,
+            slot: 0,
+        };
+        Stage {
+            ready: [none; STAGE],
+            plain: 0,
+        }
+    }
+
+    /// Packet number `at`, if it may.
+    #[inline(always)]
+    pub(crate) fn get(&self, at: usize) -> Option<&Ready> {
+        self.ready.get(at).filter(|_| self.plain >> at & 1 != 0)
+    }
 }
 
 /// How a packet went whose flow's way is to be found.
@@ -106,6 +145,8 @@ pub(crate) struct Recorded<'a> {
 
 /// Why a packet takes another way than the short one.
 pub(crate) enum Long {
+    /// Its connection is not where it was guessed to be.
+    Elsewhere,
     /// Nothing is known of its way.
     Unknown,
     /// Its way is to be found.
@@ -117,30 +158,31 @@ pub(crate) enum Long {
 impl Lane {
     #[inline]
     fn way(&mut self, number: u32) -> Option<&mut Trodden> {
-        let at = self.place(number)?;
-        self.ways.get_mut(at)
+        let place = self.place(number);
+        self.ways.get_mut(place)
     }
 
+    /// Where a way stands; beyond all of them if its number means nothing.
     #[inline]
-    fn place(&self, number: u32) -> Option<usize> {
-        Some(number.checked_sub(self.base)?.checked_sub(1)? as usize)
+    fn place(&self, number: u32) -> usize {
+        number.wrapping_sub(self.base).wrapping_sub(1) as usize
     }
 
     /// What went each way.
     fn trodden(&self) -> impl Iterator<Item = (&Key, &Trodden)> {
-        let of = |(key, number): (_, &u32)| Some((key, self.ways.get(self.place(*number)?)?));
+        let of = |(key, number): (_, &u32)| Some((key, self.ways.get(self.place(*number))?));
         self.numbers.iter().filter_map(of)
     }
 }
 
 impl Engine {
     /// A packet that is plain enough, with its flow.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ready(&self, bytes: &[u8], open: [bool; 2]) -> Option<Ready> {
         let plain = Plain::of(bytes)?;
         open[plain.family as usize].then(|| Ready {
-            flow: self.conntrack.flow(plain),
-            slot: None,
+            flow: self.conntrack.flow(plain, bytes),
+            slot: 0,
         })
     }
 
@@ -150,57 +192,78 @@ impl Engine {
         ready.slot = self.conntrack.guess(&ready.flow);
     }
 
-    /// Has the entry of a packet brought near.
-    #[inline]
-    pub(crate) fn fetch(&self, ready: &Ready) {
-        if let Some(slot) = ready.slot {
-            self.conntrack.fetch_entry(slot, &ready.flow);
+    /// Looks at packets in stages, so that what each of them needs is on its way.
+    #[inline(never)]
+    pub(crate) fn look_ahead(&self, part: &[Arrival<'_>], open: [bool; 2], stage: &mut Stage) {
+        // Nothing waits for these, so that all of them are on their way at once.
+        let mut read = 0;
+        for arrival in part {
+            read ^= arrival.bytes.first().copied().unwrap_or(0);
+            read ^= arrival.bytes.get(HEADERS).copied().unwrap_or(0);
         }
+        std::hint::black_box(read);
+        let mut plain = 0;
+        for (at, (arrival, ready)) in part.iter().zip(&mut stage.ready).enumerate() {
+            if let Some(one) = self.ready(arrival.bytes, open) {
+                self.conntrack.fetch_line(&one.flow);
+                *ready = one;
+                plain |= 1 << at;
+            }
+        }
+        for (at, (ready, _)) in stage.ready.iter_mut().zip(part).enumerate() {
+            if plain >> at & 1 != 0 {
+                self.look(ready);
+                self.conntrack.fetch_entry(ready.slot, &ready.flow);
+            }
+        }
+        stage.plain = plain;
     }
 
     /// The short way, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn short_way(
         &mut self,
         arrival: &mut Arrival<'_>,
         ready: &Ready,
         now: Timestamp,
     ) -> Result<(), Long> {
-        let known = self.conntrack.known(ready.slot, &ready.flow, now);
-        let known = known.ok_or(Long::Unknown)?;
-        let slot = known.slot;
-        if !known.connection.replied() {
-            return Err(Long::Unknown);
-        }
-        let (direction, connection_mark) = (known.direction, known.connection.mark);
-        let number = known.connection.remembered(direction);
-        let Some(way) = self.lane.way(number) else {
-            return Err(Long::Record(slot, direction));
+        let plain = ready.flow.plain();
+        let lane = &mut self.lane;
+        let (came, unfinished) = (Came::of(arrival), arrival.unfinished);
+        let mut gone = None;
+        let followed =
+            self.conntrack
+                .follow(ready.slot, (&ready.flow, arrival.bytes), now, |known| {
+                    let record = Long::Record(known.slot, known.direction);
+                    let number = known.connection.remembered(known.direction);
+                    let Some(way) = lane.way(number) else {
+                        return Err(record);
+                    };
+                    let marked = |mark| mark != known.connection.mark;
+                    if way.came != came || way.connection_mark.is_some_and(marked) {
+                        return Err(record);
+                    }
+                    if !way.leads || way.routed && plain.ttl <= 1 {
+                        return Err(Long::Unknown);
+                    }
+                    let hook = match way.path {
+                        _ if unfinished => TrackHook::Unfinished,
+                        Path::Output | Path::Loopback => TrackHook::Output,
+                        Path::Input | Path::Forward => TrackHook::Prerouting,
+                    };
+                    gone = Some(way);
+                    Ok(hook)
+                });
+        let (id, direction) = match followed {
+            Ok(known) => known,
+            Err(Strayed::Elsewhere) => return Err(Long::Elsewhere),
+            Err(Strayed::Unreplied) => return Err(Long::Unknown),
+            Err(Strayed::Refused(long)) => return Err(long),
+            Err(Strayed::Foretold(followed)) => return Err(Long::Foretold(followed)),
         };
-        let came = Came::of(arrival);
-        if way.came != came
-            || way
-                .connection_mark
-                .is_some_and(|mark| mark != connection_mark)
-        {
-            return Err(Long::Record(slot, direction));
-        }
-        if !way.leads {
+        let Some(way) = gone else {
             return Err(Long::Unknown);
-        }
-        let hook = match way.path {
-            _ if arrival.unfinished => TrackHook::Unfinished,
-            Path::Output | Path::Loopback => TrackHook::Output,
-            Path::Input | Path::Forward => TrackHook::Prerouting,
         };
-        let (plain, forwarded) = (ready.flow.plain(), way.routed);
-        if forwarded && plain.ttl <= 1 {
-            return Err(Long::Unknown);
-        }
-        let id = self
-            .conntrack
-            .follow((slot, direction), (plain, arrival.bytes), hook, now)
-            .map_err(Long::Foretold)?;
         way.packets += 1;
         way.bytes += u64::from(plain.length);
         arrival.judged = Judged {
@@ -212,10 +275,27 @@ impl Engine {
             changed: Changed::default(),
             detail: None,
         };
-        if forwarded && way.verdict == Verdict::Accept {
+        if way.routed && way.verdict == Verdict::Accept {
             build::set_ttl(arrival.bytes, plain.ttl - 1);
         }
         Ok(())
+    }
+
+    /// The short way of a packet whose connection is not where it was guessed to be, but in the slot `found`, if
+    /// anywhere.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn short_way_elsewhere(
+        &mut self,
+        arrival: &mut Arrival<'_>,
+        ready: &Ready,
+        found: Option<u32>,
+        now: Timestamp,
+    ) -> Result<(), Long> {
+        match found.filter(|slot| *slot != ready.slot) {
+            Some(slot) => self.short_way(arrival, &Ready { slot, ..*ready }, now),
+            None => Err(Long::Unknown),
+        }
     }
 
     /// Finds the way of a flow from the first of its packets, and has the connection remember it.

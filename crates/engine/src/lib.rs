@@ -147,8 +147,6 @@ pub struct Engine {
     evaluator: Evaluator,
     ports: Vec<batch::PortInfo>,
     lane: lane::Lane,
-    /// Packets of a batch that are looked at together, kept to spare allocations.
-    ready: Vec<Option<lane::Ready>>,
 }
 
 impl Engine {
@@ -189,7 +187,6 @@ impl Engine {
             evaluator: setup.evaluator,
             ports: vec![batch::PortInfo::default()],
             lane: lane::Lane::default(),
-            ready: Vec::with_capacity(batch::STAGE),
         })
     }
 

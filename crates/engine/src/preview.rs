@@ -228,7 +228,6 @@ impl Engine {
             evaluator: self.evaluator,
             ports: vec![Default::default()],
             lane: Default::default(),
-            ready: Vec::new(),
         }
     }
 }

@@ -32,7 +32,6 @@ impl fmt::Debug for Remembered<'_> {
             programs: _,
             // Room for work, empty between packets.
             stack: _,
-            ready: _,
             scratch: _,
             // What may differ: who walks the rules, and how far he has to.
             evaluator: _,

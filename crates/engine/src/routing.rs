@@ -22,7 +22,8 @@ impl Engine {
     ) -> (Path, Option<Arc<str>>, Option<Arc<str>>) {
         let addresses = (packet.source(), packet.destination());
         let packet_type = input.link.packet_type;
-        let (path, came, leaves) = way_of(&self.host, addresses, &input.route, packet_type);
+        let target = self.host.kind(addresses.1);
+        let (path, came, leaves) = way_of(&self.host, addresses, target, &input.route, packet_type);
         // The names that were given are shared, not copied.
         let shared = |name: &str| match &input.route {
             Route::In(given) | Route::Out(given) | Route::Forward(given, _) if **given == *name => {
@@ -107,20 +108,16 @@ pub(crate) fn martian(host: &Host, source: IpAddr, destination: IpAddr) -> Step 
     Ok(())
 }
 
-/// Path of a packet, and the names of the interfaces that it comes and leaves by.
+/// Path of a packet, and the names of the interfaces that it comes and leaves by; `target` is what its destination is.
 pub(crate) fn way_of<'n>(
     host: &'n Host,
     (source, destination): (IpAddr, IpAddr),
+    target: AddressKind,
     route: &'n Route,
     packet_type: Option<PacketType>,
 ) -> (Path, Option<&'n str>, Option<&'n str>) {
     let name = |address: IpAddr| host.interface_towards(address).map(|i| i.name.as_str());
-    let inward = |address: IpAddr| {
-        !matches!(
-            host.kind(address),
-            AddressKind::Unicast | AddressKind::Unspecified
-        )
-    };
+    let inward = !matches!(target, AddressKind::Unicast | AddressKind::Unspecified);
     match route {
         Route::Out(interface) => {
             let path = if host.is_local(destination) {
@@ -132,7 +129,7 @@ pub(crate) fn way_of<'n>(
         }
         Route::Forward(from, to) | Route::Wire(from, to) => (Path::Forward, Some(from), Some(to)),
         Route::In(interface) => {
-            if inward(destination) {
+            if inward {
                 (Path::Input, Some(interface), None)
             } else {
                 (Path::Forward, Some(interface), name(destination))
@@ -140,7 +137,7 @@ pub(crate) fn way_of<'n>(
         }
         Route::Auto => {
             let from_here = host.is_local(source) || packet_type == Some(PacketType::Outgoing);
-            match (from_here, inward(destination)) {
+            match (from_here, inward) {
                 (true, true) if host.is_local(destination) => (Path::Loopback, None, Some("lo")),
                 (true, _) => (Path::Output, None, name(destination)),
                 (false, true) => (Path::Input, name(source), None),

@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use palisade_conntrack::{DropReason, State, Track, TrackHook};
+use palisade_conntrack::{Direction, DropReason, State, Track, TrackHook};
 use palisade_rules::{Family, Hook, TableKind};
 use palisade_wire::{Buffer, Timestamp, link::PacketType};
 
@@ -57,6 +57,9 @@ struct Underway<'n> {
     visited: u32,
 }
 
+/// What [`Conntrack::meet`](palisade_conntrack::Conntrack::meet) says.
+pub(crate) type Met = Option<(u32, Direction, bool)>;
+
 impl Engine {
     /// Whether the rules of a family, and the host, let packets take the usual way.
     pub(crate) fn usual_open(&self, family: Family) -> bool {
@@ -68,15 +71,18 @@ impl Engine {
             && self.host.local_marks.is_empty()
     }
 
-    /// The usual way; `false` if the packet cannot take it, and nothing happened.
+    /// The usual way; `false` if the packet cannot take it, and nothing happened. `met` is the connection that it meets,
+    /// if that was looked up already.
     pub(crate) fn usual_way(
         &mut self,
         arrival: &mut Arrival<'_>,
         ready: &Ready,
+        met: Option<Met>,
         now: Timestamp,
     ) -> bool {
         let plain = ready.flow.plain();
-        let met = match self.conntrack.meet(&ready.flow, now) {
+        let met = met.unwrap_or_else(|| self.conntrack.meet((&ready.flow, arrival.bytes), now));
+        let met = match met {
             Some((_, _, false)) => return false,
             Some((slot, direction, true)) => Some((slot, direction)),
             None if !self.conntrack.expects_nothing() => return false,
@@ -91,17 +97,17 @@ impl Engine {
         if link.packet_type == Some(PacketType::OtherHost) {
             return false;
         }
-        let (path, came, leaves) =
-            way_of(&self.host, (source, destination), route, link.packet_type);
+        let target = self.host.kind(destination);
+        let ends = (source, destination);
+        let (path, came, leaves) = way_of(&self.host, ends, target, route, link.packet_type);
         let own = path == Path::Output;
         let wired = matches!(route, Route::Wire(..));
         if !goes(
             &self.host,
             path,
-            (source, destination),
+            (ends, target),
             (came, leaves),
-            plain.ttl,
-            wired,
+            (plain.ttl, wired),
         ) {
             return false;
         }
@@ -110,7 +116,7 @@ impl Engine {
         } else {
             let kind = link
                 .packet_type
-                .unwrap_or_else(|| self.host.frame_to(destination, came));
+                .unwrap_or_else(|| self.host.frame_of(target, destination, came));
             if kind != PacketType::Host {
                 return false;
             }
@@ -145,8 +151,8 @@ impl Engine {
                 if kind != TableKind::Raw && !asked {
                     asked = true;
                     let track = self.conntrack.track_met(
-                        (&ready.flow, met),
-                        (plain, arrival.bytes),
+                        (&ready.flow, arrival.bytes),
+                        met,
                         track_hook,
                         now,
                     );
@@ -223,7 +229,10 @@ impl Engine {
         let (verdict, decided) = match end {
             End::Passed => {
                 let left = match &mut on.track {
-                    Some(track) => self.conntrack.leave_met(&ready.flow, track, now),
+                    Some(track) => {
+                        let flow = (&ready.flow, met.is_none());
+                        self.conntrack.leave_met(flow, track, now)
+                    }
                     None => Ok(()),
                 };
                 match left {
@@ -306,20 +315,16 @@ impl Engine {
 fn goes(
     host: &Host,
     path: Path,
-    (source, destination): (IpAddr, IpAddr),
+    ((source, destination), target): ((IpAddr, IpAddr), AddressKind),
     (came, leaves): (Option<&str>, Option<&str>),
-    ttl: u8,
-    wired: bool,
+    (ttl, wired): (u8, bool),
 ) -> bool {
     let usual = |address: IpAddr| !address.is_loopback() && !address.is_multicast();
     if !usual(source) || !usual(destination) || source.is_unspecified() {
         return false;
     }
     match path {
-        Path::Input => {
-            host.kind(destination) == AddressKind::Local
-                && martian(host, source, destination).is_ok()
-        }
+        Path::Input => target == AddressKind::Local && martian(host, source, destination).is_ok(),
         Path::Forward if wired => true,
         Path::Forward => {
             let stays = match source {
@@ -331,7 +336,7 @@ fn goes(
                 && martian(host, source, destination).is_ok()
                 && (!host.closed || host.interface_towards(destination).is_some())
         }
-        Path::Output => host.kind(destination) == AddressKind::Unicast,
+        Path::Output => target == AddressKind::Unicast,
         Path::Loopback => false,
     }
 }

@@ -1,17 +1,21 @@
 //! Who decides: the engine behind a lock.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use palisade_engine::{Arrival, Bridge, Engine, Judged, Port, Route};
+use palisade_engine::{Arrival, Bridge, Engine, Judged, LogEvent, Port, Route};
 use palisade_wire::Timestamp;
 
 use crate::backend::Batch;
 use crate::clock::Clock;
+use crate::drain::Drain;
 use crate::tally::{Counted, Tally};
 use crate::tap::Tap;
+
+/// Nanoseconds that the wall's clock may move against ours between two looks without being told of: half a second.
+const JUMP: u64 = 500_000_000;
 
 /// The engine behind a lock, with its clock and what it has counted.
 #[derive(Debug)]
@@ -22,7 +26,10 @@ pub struct Gate {
     tap: Tap,
     clock: Clock,
     tally: Tally,
+    logs: OnceLock<Arc<Drain<LogEvent>>>,
     stopping: AtomicBool,
+    /// Nanoseconds that the wall's clock was ahead when somebody looked.
+    ahead: AtomicI64,
 }
 
 impl Gate {
@@ -34,7 +41,9 @@ impl Gate {
             tap: Tap::default(),
             clock: Clock::new(),
             tally: Tally::default(),
+            logs: OnceLock::new(),
             stopping: AtomicBool::new(false),
+            ahead: AtomicI64::new(0),
         }
     }
 
@@ -46,6 +55,23 @@ impl Gate {
     /// The time now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Tells the engine what the wall's clock shows, which may have been set. To be called now and then; returns by how
+    /// many nanoseconds it jumped since, if that is more than a clock that is corrected drifts.
+    pub fn follow_wall(&self) -> Option<i64> {
+        let ahead = self.clock.wall_ahead();
+        let before = self.ahead.swap(ahead, Ordering::Relaxed);
+        let jumped = ahead.saturating_sub(before);
+        self.lock().set_wall_ahead(ahead);
+        (jumped.unsigned_abs() > JUMP).then_some(jumped)
+    }
+
+    /// Hands over what rules log (LOG, NFLOG) from now on; only the first call has an effect.
+    pub fn log_to(&self, drain: Arc<Drain<LogEvent>>) {
+        self.lock().set_logging(true);
+        // Whoever was first has them.
+        let _ = self.logs.set(drain);
     }
 
     /// Asks all workers to end.
@@ -111,7 +137,14 @@ impl Gate {
         assert!(arrivals.iter().all(|a| a.mark != FAULT), "a packet's fault");
         engine.process_batch(&mut arrivals, now);
         let took = begun.elapsed();
+        let logs = self.logs.get().map(|drain| (drain, engine.take_logs()));
         drop(engine);
+        if let Some((drain, logs)) = logs {
+            drain.lost(logs.lost);
+            if !logs.events.is_empty() {
+                drain.put(logs.events, begun);
+            }
+        }
         let mut counted = Counted::default();
         for (arrival, judged) in arrivals.into_iter().zip(judged) {
             *judged = arrival.judged;
@@ -137,3 +170,29 @@ impl Gate {
 /// The mark of a packet that panics.
 #[cfg(test)]
 pub(crate) const FAULT: u32 = 0xfa17;
+
+#[cfg(test)]
+mod tests {
+    use palisade_engine::Setup;
+
+    use super::*;
+
+    #[test]
+    fn a_wall_clock_that_is_set_is_told_of_once_and_moves_no_connection() {
+        let gate = Gate::new(Engine::new(Setup::default()).unwrap());
+        assert_eq!(gate.follow_wall(), None);
+        let now = gate.now();
+        // As if it had shown two seconds less when somebody looked.
+        gate.ahead.fetch_sub(2_000_000_000, Ordering::Relaxed);
+        let jumped = gate.follow_wall().expect("a jump");
+        assert!((1_500_000_000..2_500_000_000).contains(&jumped), "{jumped}");
+        assert_eq!(gate.follow_wall(), None);
+        assert!(gate.now().since(now) < std::time::Duration::from_secs(60));
+        let wall = gate.with(|engine, now| engine.wall(now));
+        let real = Timestamp::default()
+            + std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap();
+        assert!(wall.since(real).max(real.since(wall)).as_millis() < 500);
+    }
+}

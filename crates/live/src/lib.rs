@@ -24,6 +24,7 @@ pub mod backend;
 mod clock;
 #[cfg(target_os = "linux")]
 pub mod control;
+pub mod drain;
 mod gate;
 #[cfg(target_os = "linux")]
 pub mod host;

@@ -6,29 +6,60 @@ use std::net::IpAddr;
 /// so only the last slice of a sum may be odd.
 #[inline]
 pub fn add(sum: u32, data: &[u8]) -> u32 {
-    let mut wide = u64::from(sum);
+    let sum = u64::from(sum) + u64::from((folded(wide(0, data)) as u16).swap_bytes());
+    folded(sum)
+}
+
+/// 64 bits folded to 16: the same modulo 2^16 - 1, and 0 only if it was.
+#[inline]
+fn folded(wide: u64) -> u32 {
+    let wide = (wide >> 32) + (wide & 0xffff_ffff);
+    let wide = (wide >> 16) + (wide & 0xffff);
+    let wide = (wide >> 16) + (wide & 0xffff);
+    ((wide >> 16) + (wide & 0xffff)) as u32
+}
+
+/// Adds `data` to a running one's-complement sum over words of 64 bits, lowest byte first: of 16-bit words in that
+/// order it is the sum modulo 2^16 - 1, which swapped is that of words in the order of the network. Once it is not 0 it
+/// stays so.
+#[inline(always)]
+pub(crate) fn wide(sum: u64, data: &[u8]) -> u64 {
+    let add = |sum: u64, word: u64| {
+        let (sum, carry) = sum.overflowing_add(word);
+        sum + u64::from(carry)
+    };
+    let mut sum = sum;
     let mut rest = data;
+    while let Some((four, behind)) = rest.split_first_chunk::<32>() {
+        for eight in four.as_chunks().0 {
+            sum = add(sum, u64::from_le_bytes(*eight));
+        }
+        rest = behind;
+    }
     while let Some((eight, behind)) = rest.split_first_chunk() {
-        let word = u64::from_be_bytes(*eight);
-        wide += (word >> 32) + (word & 0xffff_ffff);
+        sum = add(sum, u64::from_le_bytes(*eight));
         rest = behind;
     }
-    if let Some((four, behind)) = rest.split_first_chunk() {
-        wide += u64::from(u32::from_be_bytes(*four));
-        rest = behind;
+    match data.last_chunk() {
+        // Of the last eight bytes those that are left, the others moved out.
+        Some(last) => {
+            let left = (8 * rest.len() as u32) & 63;
+            add(sum, (u64::from_le_bytes(*last) >> 1) >> (63 - left))
+        }
+        None => {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            add(sum, u64::from_le_bytes(word))
+        }
     }
-    if let Some((two, behind)) = rest.split_first_chunk() {
-        wide += u64::from(u16::from_be_bytes(*two));
-        rest = behind;
-    }
-    if let [last] = rest {
-        wide += u64::from(*last) << 8;
-    }
-    // Fold 64 bits to below 2^18; the sum of 16-bit words is the same modulo 2^16 - 1.
-    let wide = (wide >> 32) + (wide & 0xffff_ffff);
-    let wide = (wide >> 32) + (wide & 0xffff_ffff);
-    let folded = (wide >> 16) + (wide & 0xffff);
-    folded as u32
+}
+
+/// Whether a [`wide`] sum over everything, the checksum included, is that of something right. It must not be 0.
+#[inline]
+pub(crate) fn wide_ok(sum: u64) -> bool {
+    sum.is_multiple_of(0xffff)
 }
 
 /// Folds a running sum and complements it: the value for a checksum field, or 0 when the
@@ -78,4 +109,37 @@ pub fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: 
         }
     };
     add(add(sum, &(length as u32).to_be_bytes()), &[0, protocol])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// RFC 1071, word by word.
+    fn slow(data: &[u8]) -> u64 {
+        let word = |pair: &[u8]| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0));
+        data.chunks(2).map(word).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_sum_of_words(
+            start in prop_oneof![Just(0u32), any::<u32>()],
+            data in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..80),
+                proptest::collection::vec(Just(0xffu8), 0..80),
+                proptest::collection::vec(Just(0u8), 0..80),
+            ],
+        ) {
+            let sum = add(start, &data);
+            let whole = u64::from(start) + slow(&data);
+            prop_assert_eq!(u64::from(sum) % 0xffff, whole % 0xffff);
+            prop_assert_eq!(sum == 0, whole == 0);
+            prop_assert!(sum < 1 << 18);
+            // 1 in the first byte.
+            let right = (0x100 + slow(&data)).is_multiple_of(0xffff);
+            prop_assert_eq!(wide_ok(wide(1, &data)), right);
+        }
+    }
 }

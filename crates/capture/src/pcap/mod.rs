@@ -14,8 +14,10 @@
 
 mod classic;
 mod ng;
+mod ng_writer;
 mod writer;
 
+pub use ng_writer::NgWriter;
 pub use writer::Writer;
 
 use std::fs::File;

@@ -10,13 +10,13 @@ use super::{CaptureError, Found, MAX_BLOCK, fill};
 /// Type of a section header block; it reads the same in both byte orders.
 pub(super) const SECTION_HEADER: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
-const INTERFACE_DESCRIPTION: u32 = 1;
+pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
-const ENHANCED_PACKET: u32 = 6;
+pub(super) const ENHANCED_PACKET: u32 = 6;
 
 /// Interfaces of a section at most.
-const MAX_INTERFACES: usize = 1 << 16;
+pub(super) const MAX_INTERFACES: usize = 1 << 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Section {

@@ -1,9 +1,9 @@
 use super::*;
 use proptest::prelude::*;
 
-type Read = (u64, u64, Vec<u8>);
+pub(super) type Read = (u64, u64, Vec<u8>);
 
-fn frames(bytes: &[u8]) -> (Vec<Read>, Option<CaptureError>) {
+pub(super) fn frames(bytes: &[u8]) -> (Vec<Read>, Option<CaptureError>) {
     let mut reader = match Reader::new(bytes) {
         Ok(reader) => reader,
         Err(error) => return (Vec::new(), Some(error)),

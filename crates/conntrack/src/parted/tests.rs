@@ -35,7 +35,7 @@ proptest! {
         let error = build::icmp(&ip(b ^ 1, a), 3, 3, [0; 4], &forth);
         prop_assert_eq!(there.hash(), flow(&error).expect("a flow").hash());
         let plain = palisade_wire::Plain::of(&forth).expect("nothing special");
-        prop_assert_eq!(there.hash(), Name::of_plain(&Config::default(), &plain).hash());
+        prop_assert_eq!(there.hash(), Name::of_plain(&Config::default(), &plain, &forth).hash());
         for of in 1..=5 {
             prop_assert!(there.part(of) < of);
         }

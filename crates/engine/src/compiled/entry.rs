@@ -79,14 +79,15 @@ impl<A: Address> Entry<A> {
     #[inline]
     pub(super) fn fits(&self, key: &Key<A>) -> bool {
         let within = |(first, last), port| first <= port && port <= last;
-        key.source.begins(self.source, self.source_length)
+        // What is cheap first.
+        (key.misc ^ self.misc) & MISC[usize::from(self.flags & 7)] == 0
+            && (key.state & self.states != 0) != (self.flags & NOT_STATES != 0)
+            && within(self.destination_ports, key.destination_port)
+            && key.source.begins(self.source, self.source_length)
             && key
                 .destination
                 .begins(self.destination, self.destination_length)
-            && (key.misc ^ self.misc) & MISC[usize::from(self.flags & 7)] == 0
-            && within(self.destination_ports, key.destination_port)
             && within(self.source_ports, key.source_port)
-            && (key.state & self.states != 0) != (self.flags & NOT_STATES != 0)
     }
 
     /// Whether the box is all that the rule asks for.

@@ -63,7 +63,7 @@ use self::key::{Address, Known};
 use self::tables::Tables;
 
 /// Rules that are visited one by one.
-const SMALL: usize = 6;
+const SMALL: usize = 2;
 
 /// How the rules of a chain are found.
 #[derive(Clone, Debug)]

@@ -151,7 +151,7 @@ impl Shards {
             return 0;
         }
         let flow = match Plain::of(bytes) {
-            Some(plain) => Some(Name::of_plain(&self.config, &plain)),
+            Some(plain) => Some(Name::of_plain(&self.config, &plain, bytes)),
             None => match Packet::parse_truncated(bytes) {
                 Ok(packet) if packet.fragment().is_none() => Name::of(&self.config, &packet),
                 _ => None,

@@ -9,7 +9,7 @@ use palisade_wire::{Packet, Timestamp};
 
 use super::{MOST, Shards, locked};
 use crate::batch::STAGE;
-use crate::lane::{Long, Ready};
+use crate::lane::{Long, Ready, Stage};
 use crate::path::Reassembled;
 use crate::{Arrival, Engine, Input, Observer, Outcome};
 
@@ -113,11 +113,12 @@ impl Shards {
     ) -> (usize, Option<Option<Followed>>) {
         let ways = self.ways(engine);
         let mut at = 0;
+        let mut stage = Stage::new();
         for part in batch.chunks_mut(STAGE) {
-            let ready = engine.look_ahead(part, ways.open);
+            engine.look_ahead(part, ways.open, &mut stage);
             let mut stopped = None;
-            for (arrival, ready) in part.iter_mut().zip(&ready) {
-                match self.one(engine, home, (arrival, ready.as_ref()), ways, now) {
+            for (number, arrival) in part.iter_mut().enumerate() {
+                match self.one(engine, home, (arrival, stage.get(number)), ways, now) {
                     Place::Here => {}
                     Place::At(shard) => strays.add(at, shard),
                     Place::Together(foretold) => {
@@ -127,7 +128,6 @@ impl Shards {
                 }
                 at += 1;
             }
-            engine.ready = ready;
             if stopped.is_some() {
                 return (at, stopped);
             }
@@ -161,7 +161,16 @@ impl Shards {
             return self.long(engine, own, arrival, None, now);
         }
         let family = ready.flow.plain().family;
-        let record = match engine.short_way(arrival, ready, now) {
+        let went = match engine.short_way(arrival, ready, now) {
+            Err(Long::Elsewhere) => {
+                let found = engine
+                    .conntrack
+                    .find_plain((&ready.flow, arrival.bytes), now);
+                engine.short_way_elsewhere(arrival, ready, found, now)
+            }
+            went => went,
+        };
+        let record = match went {
             Ok(()) => return Place::Here,
             Err(Long::Foretold(followed)) => {
                 if self.bound(family) && followed.starts_anew() {
@@ -173,13 +182,13 @@ impl Shards {
                 return Place::Here;
             }
             Err(Long::Record(slot, direction)) => Some((slot, direction)),
-            Err(Long::Unknown) => None,
+            Err(Long::Unknown | Long::Elsewhere) => None,
         };
         if self.bound(family) {
             return self.long(engine, own, arrival, record, now);
         }
         self.lending(engine, |engine| {
-            if !ways.usual[family as usize] || !engine.usual_way(arrival, ready, now) {
+            if !ways.usual[family as usize] || !engine.usual_way(arrival, ready, None, now) {
                 engine.long_way(arrival, None, record, now);
             }
         });

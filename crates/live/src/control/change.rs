@@ -356,6 +356,22 @@ impl Control {
         Ok((reloaded, judged))
     }
 
+    /// Puts rules in place that the process has read again itself; those of a family that has none stay.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the old ones stay.
+    pub fn put_in_place(
+        self: &Arc<Self>,
+        rules: [Option<Ruleset>; 2],
+    ) -> Result<Reloaded, Refusal> {
+        let reload = Reload {
+            rules,
+            ..Reload::default()
+        };
+        let (reloaded, _) = self.reload(reload, &Safety::default())?;
+        Ok(reloaded)
+    }
+
     /// Live flows that other rules would judge differently.
     pub(crate) fn preview(&self, rules: [Option<Ruleset>; 2]) -> Result<Judged, Refusal> {
         let by = Proposal {

@@ -38,6 +38,7 @@ pub mod top;
 mod watchers;
 
 pub use access::{Access, Peer, Rights};
+pub use change::Refusal;
 pub use client::{AskError, Asked, ask};
 pub use server::{Bounds, Server};
 pub use service::{Control, Facts};

@@ -111,7 +111,7 @@ impl Control {
     }
 
     /// Changes of the rules so far.
-    pub(crate) fn generation(&self) -> u64 {
+    pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 

@@ -7,7 +7,7 @@
 //!
 //! # Bounds
 //! Readers go over each byte at most once and end at the first thing that is not whole. A dump is given up after
-//! [`MOST`] datagrams.
+//! `MOST` datagrams.
 
 mod socket;
 

@@ -193,9 +193,8 @@ impl Lane {
         let before = self.instructions.read();
         let start = Stopwatch::start();
         for chunk in packets.chunks_mut(self.batch) {
-            for packet in chunk.iter_mut() {
-                batch.push(Arrival::new(std::mem::take(&mut packet.bytes), packet.port));
-            }
+            let arrivals = chunk.iter_mut();
+            batch.extend(arrivals.map(|p| Arrival::new(std::mem::take(&mut p.bytes), p.port)));
             subject.now = subject.now + PACE * chunk.len() as u32;
             subject.engine.process_batch(&mut batch, subject.now);
             for arrival in &batch {

@@ -29,13 +29,8 @@ pub fn bind(arguments: &ServeArguments) -> Result<Option<Bound>> {
 
 impl Bound {
     /// Serves it.
-    pub fn start(self, control: Control) -> Result<Server> {
-        let server = Server::start(
-            self.socket,
-            Arc::new(control),
-            self.access,
-            Bounds::default(),
-        );
+    pub fn start(self, control: Arc<Control>) -> Result<Server> {
+        let server = Server::start(self.socket, control, self.access, Bounds::default());
         server.context("no thread for the control socket")
     }
 }

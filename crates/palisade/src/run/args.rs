@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use palisade_live::queue;
 
 use super::boot::BootPolicy;
 use super::log::{LogFormat, LogLevel};
+use super::rule_log::LogTo;
 use super::supervise::OnStop;
 use crate::args::{Color, ToolsArgument};
 
@@ -145,10 +147,47 @@ pub struct DaemonArguments {
     /// Have each rule's counters among the figures.
     #[arg(long, requires = "metrics")]
     pub metrics_rules: bool,
+    /// Keep connections over a restart in this file: read at the start, written at the end and every --state-every.
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// How often --state is written: 30s, 5m; 0 only at the end.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, requires = "state")]
+    pub state_every: Duration,
+    /// Where lines of LOG go: auto (the journal where standard error is it, else stderr), stderr, journal, kmsg, or a file.
+    #[arg(long, value_name = "WHERE", default_value = "auto")]
+    pub log_to: LogTo,
+    /// Keep packets of NFLOG in this file (pcapng), each with its rule's prefix as a comment.
+    #[arg(long, value_name = "FILE")]
+    pub nflog_to: Option<PathBuf>,
+    /// Events of LOG and NFLOG a second, at most; 0: no bound.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub log_rate: u32,
+    /// How large the files of --log-to and --nflog-to grow before they are set aside as FILE.1.
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    pub log_max_bytes: u64,
     /// How messages are written to standard error.
     #[arg(long, value_enum, default_value = "auto")]
     pub log_format: LogFormat,
     /// Which messages are written.
     #[arg(long, value_enum, default_value = "info")]
     pub log_level: LogLevel,
+}
+
+/// A time: a number with `ms`, `s`, `m` or `h`; without one of these, seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" | "" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("'{unit}' is no unit: ms, s, m, h")),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a number is needed".to_owned())?;
+    let all = number.checked_mul(milliseconds);
+    all.map(Duration::from_millis)
+        .ok_or_else(|| "too long".to_owned())
 }

@@ -1,12 +1,15 @@
 //! What is started with: the rules that were asked for, or, where they cannot be had, what `--boot-policy` says.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use palisade_engine::conntrack::Config;
 use palisade_engine::{Engine, Host, Setup};
-use palisade_rules::{Family, Severity, parse};
+use palisade_rules::{Family, Ruleset, Severity, parse};
 
 use super::RunArguments;
+use super::supervise::ReadRules;
 use crate::output::Paint;
 use crate::{rules, sets};
 
@@ -139,31 +142,52 @@ fn read(arguments: &RunArguments, conntrack: &Config) -> Result<Option<Setup>> {
     let Ok(ipsets) = sets::read(&arguments.ipset, paint)? else {
         return Ok(None);
     };
-    let mut setup = Setup {
+    let files = [&arguments.rules, &arguments.rules6].map(Option::as_deref);
+    let Some([rules4, rules6]) = read_files(files, paint)? else {
+        return Ok(None);
+    };
+    let setup = Setup {
         conntrack: conntrack.clone(),
         host: Host::default(),
         ipsets: ipsets.unwrap_or_default(),
+        rules4,
+        rules6,
         ..Setup::default()
     };
-    for (path, family) in [
-        (&arguments.rules, Family::V4),
-        (&arguments.rules6, Family::V6),
-    ] {
-        let Some(path) = path else { continue };
-        let file = rules::read(path, family)?;
-        rules::tell(&file, path, Severity::Error, paint);
-        if file.parsed.has_errors() {
-            return Ok(None);
-        }
-        setup.rules4 = file.parsed.v4.or(setup.rules4);
-        setup.rules6 = file.parsed.v6.or(setup.rules6);
-    }
     for (rules, name) in [(&setup.rules4, "IPv4"), (&setup.rules6, "IPv6")] {
         if rules.is_none() {
             tracing::warn!("there are no rules for {name}: all of its packets pass");
         }
     }
     Ok(Some(setup))
+}
+
+/// Rules of both families from their files; `None` when they have errors, which were told.
+fn read_files(files: [Option<&Path>; 2], paint: Paint) -> Result<Option<[Option<Ruleset>; 2]>> {
+    let [mut rules4, mut rules6] = [None, None];
+    for (path, family) in files.into_iter().zip([Family::V4, Family::V6]) {
+        let Some(path) = path else { continue };
+        let file = rules::read(path, family)?;
+        rules::tell(&file, path, Severity::Error, paint);
+        if file.parsed.has_errors() {
+            return Ok(None);
+        }
+        rules4 = file.parsed.v4.or(rules4);
+        rules6 = file.parsed.v6.or(rules6);
+    }
+    Ok(Some([rules4, rules6]))
+}
+
+/// What reads the same files again.
+pub fn reader(arguments: &RunArguments) -> ReadRules {
+    let paint = Paint::stderr(arguments.color);
+    let files = [arguments.rules.clone(), arguments.rules6.clone()];
+    Box::new(move || {
+        if files.iter().all(Option::is_none) {
+            bail!("there are no files of rules: --rules and --rules6 were not given");
+        }
+        read_files([files[0].as_deref(), files[1].as_deref()], paint)
+    })
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ const WAITING: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The journal's socket (systemd.journal native protocol).
-const JOURNAL: &str = "/run/systemd/journal/socket";
+pub const JOURNAL: &str = "/run/systemd/journal/socket";
 
 /// How messages look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -274,7 +274,7 @@ impl Sink {
 }
 
 /// Whether standard error is the journal (`$JOURNAL_STREAM`, systemd.exec(5)).
-fn is_journal() -> bool {
+pub fn is_journal() -> bool {
     let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else {
         return false;
     };
@@ -336,17 +336,7 @@ impl Message {
             Level::INFO => "6",
             _ => "7",
         };
-        let mut field = |name: &str, value: &str| {
-            datagram.extend_from_slice(name.as_bytes());
-            if value.contains('\n') {
-                datagram.push(b'\n');
-                datagram.extend_from_slice(&(value.len() as u64).to_le_bytes());
-            } else {
-                datagram.push(b'=');
-            }
-            datagram.extend_from_slice(value.as_bytes());
-            datagram.push(b'\n');
-        };
+        let mut field = |name: &str, value: &str| journal_field(&mut datagram, name, value);
         field("PRIORITY", priority);
         field("SYSLOG_IDENTIFIER", "palisade");
         field("TARGET", self.target);
@@ -361,8 +351,21 @@ impl Message {
     }
 }
 
+/// A field of the journal's native protocol.
+pub fn journal_field(datagram: &mut Vec<u8>, name: &str, value: &str) {
+    datagram.extend_from_slice(name.as_bytes());
+    if value.contains('\n') {
+        datagram.push(b'\n');
+        datagram.extend_from_slice(&(value.len() as u64).to_le_bytes());
+    } else {
+        datagram.push(b'=');
+    }
+    datagram.extend_from_slice(value.as_bytes());
+    datagram.push(b'\n');
+}
+
 /// Text of strangers (names of files, words of rules) writes no second line and no terminal's commands.
-fn push_plain(line: &mut String, text: &str) {
+pub fn push_plain(line: &mut String, text: &str) {
     for c in text.chars() {
         if c.is_control() {
             line.extend(c.escape_default());

@@ -10,6 +10,7 @@ use palisade_live::tally::{Histogram, STATES, VERDICTS};
 use palisade_rules::{Counters, Family, Ruleset};
 
 use super::service::Service;
+use super::state::Counts;
 
 /// The page; with `rules`, what each rule has counted.
 pub fn page(service: &Service, rules: bool) -> String {
@@ -72,17 +73,50 @@ fn process(page: &mut Page, service: &Service) {
         "Packets dropped without being judged, because of a panic.",
     )
     .value(&[], tally.lost());
-    let mut reloads = page.counter("palisade_reloads_total", "Reloads of the rules, by result.");
-    reloads.value(&[("result", "done")], service.reloads.done.load(Relaxed));
-    reloads.value(
-        &[("result", "refused")],
-        service.reloads.refused.load(Relaxed),
-    );
+    page.counter(
+        "palisade_rule_changes_total",
+        "Changes of the rules: reloads, commands, and their return.",
+    )
+    .value(&[], service.changes());
+    page.counter(
+        "palisade_reloads_refused_total",
+        "Reloads by a signal that left the old rules in place.",
+    )
+    .value(&[], service.refused.load(Relaxed));
     page.counter(
         "palisade_messages_dropped_total",
         "Messages of the service that were not written: the log was not read fast enough.",
     )
     .value(&[], service.messages.dropped());
+    if let Some(logged) = &service.logged {
+        let mut ends = page.counter(
+            "palisade_logged_total",
+            "Events of LOG and NFLOG, by what became of them.",
+        );
+        for (end, events) in logged.by_end() {
+            ends.value(&[("result", end)], events);
+        }
+    }
+    if let Some(state) = &service.state {
+        snapshots(page, &state.counts);
+    }
+}
+
+/// Snapshots of the connections.
+fn snapshots(page: &mut Page, counts: &Counts) {
+    let mut results = page.counter(
+        "palisade_snapshots_total",
+        "Snapshots of the connections, by whether they are on the disk.",
+    );
+    results.value(&[("result", "written")], counts.written.load(Relaxed));
+    results.value(&[("result", "failed")], counts.failed.load(Relaxed));
+    page.gauge(
+        "palisade_snapshot_time_seconds",
+        "When the last snapshot was written, since the Unix epoch; 0: none yet.",
+    )
+    .value(&[], counts.last.load(Relaxed));
+    page.gauge("palisade_snapshot_bytes", "Bytes of the last snapshot.")
+        .value(&[], counts.bytes.load(Relaxed));
 }
 
 fn packets(page: &mut Page, service: &Service) {

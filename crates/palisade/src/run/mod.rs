@@ -1,18 +1,21 @@
 //! `palisade run`: rules over live traffic.
 //!
 //! # Life cycle
-//! In this order, so that nothing passes that was not judged: rules are read and compiled; sockets are bound; the backends
-//! are opened, by which packets begin to wait; what is not needed any more is given up; threads are made, the workers last;
+//! In this order, so that nothing passes that was not judged: rules are read and compiled; sockets are bound and files opened;
+//! connections of the last run are taken over; the backends are opened, by which packets begin to wait; what is not needed any more is given up; threads are made, the workers last;
 //! then whoever started it is told.
 //! An error on the way ends it; what backends made outside the process stays, which is a closed gate.
 
 mod args;
 mod backends;
 mod boot;
+mod bounded;
 mod log;
 mod metrics;
 mod notify;
+mod rule_log;
 mod service;
+mod state;
 mod supervise;
 mod tun;
 mod wire;
@@ -31,7 +34,9 @@ pub use args::RunArguments;
 use backends::Backends;
 use log::Log;
 use notify::Manager;
+use rule_log::RuleLog;
 use service::Service;
+use state::Store;
 use supervise::{Event, Supervisor};
 
 /// Starts, and goes on until it is told to stop.
@@ -51,6 +56,18 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         .metrics
         .map(|address| Listener::bind(address).with_context(|| format!("--metrics {address}")));
     let metrics = metrics.transpose()?;
+    let packets = daemon.nflog_to.as_deref();
+    let mut rule_log = RuleLog::open(
+        &daemon.log_to,
+        packets,
+        daemon.log_max_bytes,
+        daemon.log_rate,
+    )?;
+    gate.log_to(Arc::clone(rule_log.drain()));
+    let state = daemon.state.as_deref().map(Store::new);
+    if let Some(state) = &state {
+        restore(state, &gate);
+    }
     let Backends {
         workers,
         installation,
@@ -72,6 +89,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         seccomp::limit(Whom::Process)?;
     }
     log.start().context("a thread for the log")?;
+    rule_log.start().context("a thread for what rules log")?;
     for (name, run) in beside {
         let thread = std::thread::Builder::new().name(name.to_owned());
         thread
@@ -79,17 +97,24 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
             .with_context(|| format!("the thread {name}"))?;
     }
     let (handle, events) = supervise::events();
-    let facts = facts(
+    let mut facts = facts(
         arguments,
         workers.first().map(|b| b.capabilities()),
         workers.len(),
     );
+    if let Some(policy) = booted.policy {
+        let policy = policy.name();
+        let note = format!("started with boot policy {policy}: the rules could not be had");
+        facts.notes.insert(0, note);
+    }
     let asked = handle.clone();
     let answers = Control::new(Arc::clone(&gate), facts)
         .figures(figures.clone())
         .protect(arguments.serve.protect.clone())
         .on_stop(move |leave| asked.tell(Event::Stop(on_stop(leave))));
-    let server = control.map(|bound| bound.start(answers)).transpose()?;
+    let answers = Arc::new(answers);
+    let server = control.map(|bound| bound.start(Arc::clone(&answers)));
+    let server = server.transpose()?;
     supervise::listen(handle.clone())?;
     let backend = workers.first().map(|b| b.capabilities().name);
     let ended = handle.clone();
@@ -101,8 +126,11 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         backend: backend.unwrap_or("none"),
         figures,
         policy: booted.policy,
+        control: Some(answers),
+        state,
         pulses: workers.pulses().cloned().collect(),
         messages: log.messages(),
+        logged: Some(rule_log.counts()),
         ..Service::new(gate)
     });
     if let Some(listener) = metrics {
@@ -110,6 +138,7 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         let started = listener.start(move || metrics::page(&service, rules));
         started.context("a thread for the metrics")?;
     }
+    state::keep_saving(&service, daemon.state_every).context("a thread for --state")?;
     privileges::check()?;
     manager.ready();
     tracing::info!(workers = workers.len(), "packets are judged");
@@ -120,12 +149,33 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         events,
         manager,
         on_stop: daemon.on_stop,
+        rule_log: Some(rule_log),
+        told: None,
+        read: boot::reader(arguments),
     };
     supervisor.run()?;
     if let Some(server) = server {
         server.finish();
     }
     Ok(Exit::Yes)
+}
+
+/// Takes over the connections of the last run. Without them the start goes on: nothing passes by that which should not.
+fn restore(state: &Store, gate: &Gate) {
+    let path = state.path().display();
+    match state.restore(gate) {
+        Ok(None) => tracing::info!(%path, "there are no connections to take over"),
+        Ok(Some(restored)) => tracing::info!(
+            connections = restored.connections,
+            expectations = restored.expectations,
+            "connections of the last run were taken over"
+        ),
+        Err(error) => tracing::error!(
+            %error,
+            %path,
+            "connections of the last run are NOT taken over: the table is empty"
+        ),
+    }
 }
 
 /// What the control socket tells of the process.

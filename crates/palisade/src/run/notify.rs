@@ -1,11 +1,16 @@
 //! What a service manager is told (sd_notify(3)), and what it wants to be told regularly.
 
 use std::env;
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use nix::sys::socket::{MsgFlags, send};
 use nix::time::{ClockId, clock_gettime};
+
+/// How long a manager is waited for that has not read what it was told.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The service manager, if there is one.
 #[derive(Debug, Default)]
@@ -54,7 +59,7 @@ impl Manager {
 
     /// All is well.
     pub fn alive(&self) {
-        self.tell("WATCHDOG=1");
+        self.mention("WATCHDOG=1");
     }
 
     /// Rules are read again; [`ready`](Self::ready) says that this is over.
@@ -71,13 +76,20 @@ impl Manager {
 
     /// A line for people.
     pub fn status(&self, line: &str) {
-        self.tell(&format!("STATUS={}", line.replace('\n', " ")));
+        self.mention(&format!("STATUS={}", line.replace('\n', " ")));
     }
 
-    /// A manager that does not listen is not waited for.
+    /// What it has to know. A manager that does not listen is waited for, for [`PATIENCE`].
     fn tell(&self, text: &str) {
         if let Some(socket) = &self.socket {
             let _ = socket.send(text.as_bytes());
+        }
+    }
+
+    /// What is said again soon: a manager that does not listen is not waited for.
+    fn mention(&self, text: &str) {
+        if let Some(socket) = &self.socket {
+            let _ = send(socket.as_raw_fd(), text.as_bytes(), MsgFlags::MSG_DONTWAIT);
         }
     }
 }
@@ -85,7 +97,7 @@ impl Manager {
 /// A path, or a name in the abstract namespace after `@`.
 fn connect(name: &str) -> std::io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
+    socket.set_write_timeout(Some(PATIENCE))?;
     match name.strip_prefix('@') {
         Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
         None => socket.connect(name)?,
@@ -130,6 +142,27 @@ mod tests {
         let mut text = [0; 32];
         let length = heard.recv(&mut text).unwrap();
         assert_eq!(&text[..length], b"STOPPING=1");
+    }
+
+    #[test]
+    fn a_manager_that_does_not_listen_holds_up_nothing_but_what_it_must_know() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let heard = UnixDatagram::bind(&path).unwrap();
+        let manager = Manager::new(path.to_str(), None);
+        // More than its queue takes.
+        for _ in 0..2000 {
+            manager.alive();
+        }
+        let mut text = [0; 32];
+        let told = std::thread::spawn(move || manager.stopping());
+        loop {
+            let length = heard.recv(&mut text).unwrap();
+            if &text[..length] == b"STOPPING=1" {
+                break;
+            }
+        }
+        told.join().unwrap();
     }
 
     #[test]

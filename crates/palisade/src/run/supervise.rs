@@ -6,6 +6,7 @@
 //! takes one event at a time ([`Supervisor::run`]), so that a stop and a reload never meet.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,11 @@ use nix::sys::signal::{SigSet, Signal};
 use palisade_engine::Verdict;
 use palisade_live::Workers;
 use palisade_live::worker::STALLED;
+use palisade_rules::Ruleset;
 
 use super::backends::Installation;
 use super::notify::Manager;
+use super::rule_log::RuleLog;
 use super::service::Service;
 
 /// How often the main thread looks after workers and the state that people are told, at least.
@@ -110,7 +113,16 @@ pub struct Supervisor {
     pub manager: Manager,
     /// What packets meet after the end.
     pub on_stop: OnStop,
+    /// What rules log.
+    pub rule_log: Option<RuleLog>,
+    /// When the service manager was told the state for people.
+    pub told: Option<Instant>,
+    /// Reads the rules again; `None` where they have errors, which were told.
+    pub read: ReadRules,
 }
+
+/// See [`Supervisor::read`].
+pub type ReadRules = Box<dyn FnMut() -> Result<Option<[Option<Ruleset>; 2]>> + Send>;
 
 impl Supervisor {
     /// Goes on until somebody asks for the end, or workers fail.
@@ -168,7 +180,18 @@ impl Supervisor {
             self.manager.alive();
         }
         *stalled = hangs;
-        self.manager.status(&self.status());
+        // A worker that hangs may do so with the engine.
+        if !hangs && let Some(jumped) = self.service.gate.follow_wall() {
+            let seconds = jumped as f64 / 1e9;
+            tracing::warn!(
+                seconds,
+                "the wall's clock was set; connections keep their times"
+            );
+        }
+        if self.told.is_none_or(|told| told.elapsed() >= TICK) {
+            self.told = Some(Instant::now());
+            self.manager.status(&self.status());
+        }
     }
 
     /// In a line.
@@ -183,10 +206,31 @@ impl Supervisor {
         format!("{policy}{accepted} packets accepted, {refused} refused")
     }
 
-    /// Rules are read again.
+    /// Rules are read again. Those of files with errors do not come into force, and neither do the others.
     fn reload(&mut self) {
         self.manager.reloading();
-        tracing::warn!("SIGHUP: rules are not read again by a signal yet");
+        if let Some(log) = &self.rule_log {
+            log.open_again();
+        }
+        let read = (self.read)();
+        let reloaded = read.and_then(|rules| match (&self.service.control, rules) {
+            (Some(control), Some(rules)) => Ok(control.put_in_place(rules)?),
+            (_, None) => bail!("the rules have errors"),
+            (None, _) => bail!("nothing changes rules here"),
+        });
+        match reloaded {
+            Ok(reloaded) => tracing::info!(
+                kept = reloaded.kept,
+                added = reloaded.added,
+                removed = reloaded.removed,
+                "the rules were read again"
+            ),
+            Err(error) => {
+                self.service.refused.fetch_add(1, Relaxed);
+                let reason = format!("{error:#}");
+                tracing::error!(reason, "the rules were not reloaded: the old ones stay");
+            }
+        }
         self.manager.ready();
     }
 
@@ -209,7 +253,9 @@ impl Supervisor {
                 Err(_) => bail!("a worker did not end within {} s", PATIENCE.as_secs()),
             }
         }
-        for (_, ended) in self.workers.join() {
+        let workers = self.workers.join();
+        self.service.save();
+        for (_, ended) in workers {
             ended?;
         }
         removed?;

@@ -26,7 +26,7 @@ struct Ack {
 impl Ack {
     /// Reads a whole transport header with `length` bytes of header and payload; `None` of a segment that does more than
     /// to acknowledge and to carry data.
-    #[inline]
+    #[inline(always)]
     fn of(transport: &[u8], length: usize) -> Option<Self> {
         let header: &[u8; 20] = transport.first_chunk()?;
         let word = |at: usize| {
@@ -52,7 +52,7 @@ impl Ack {
 
 /// One step on an entry's words (see [`packed`](super::packed)); the timeout in seconds, or `None`, and nothing
 /// changed, if this is not that segment.
-#[inline]
+#[inline(always)]
 pub(crate) fn step(
     words: &mut [u32; 14],
     (transport, length): (&[u8], usize),
@@ -85,33 +85,33 @@ pub(crate) fn step(
     }
     let scale = marks >> (4 * s) & 0xff;
     let window = u32::from(segment.window) << (scale & 31);
+    // Which way these go is not to be foreseen: each is a value, none a branch.
     words[s + 2] = maxwin.max(window);
-    if segment.end.after(end) {
-        words[s] = segment.end.0;
-        marks |= bit(PeerFlags::DATA_UNACKNOWLEDGED, s);
-    }
-    if marks & bit(PeerFlags::MAXACK_SET, s) == 0 || segment.ack.after(SeqNumber(sender.3)) {
-        words[s + 3] = segment.ack.0;
-        marks |= bit(PeerFlags::MAXACK_SET, s);
-    }
+    let newer = segment.end.after(end);
+    words[s] = if newer { segment.end } else { end }.0;
+    marks |= bit(PeerFlags::DATA_UNACKNOWLEDGED, s) * u32::from(newer);
+    let acks = marks & bit(PeerFlags::MAXACK_SET, s) == 0 || segment.ack.after(SeqNumber(sender.3));
+    words[s + 3] = if acks { segment.ack.0 } else { sender.3 };
+    marks |= bit(PeerFlags::MAXACK_SET, s);
     if other_maxwin != 0 && segment.end.after(maxend) {
         words[r + 2] = other_maxwin.wrapping_add(segment.end.0.wrapping_sub(maxend.0));
     }
-    let may_send = segment.ack + window;
-    if may_send.after(SeqNumber(words[r + 1]) - 1) {
-        words[r + 1] = (may_send + u32::from(window == 0)).0;
-    }
-    if segment.ack == other_end {
-        marks &= !bit(PeerFlags::DATA_UNACKNOWLEDGED, r);
-    }
+    let (may_send, other_maxend) = (segment.ack + window, words[r + 1]);
+    let further = may_send.after(SeqNumber(other_maxend) - 1);
+    let may_send = (may_send + u32::from(window == 0)).0;
+    words[r + 1] = if further { may_send } else { other_maxend };
+    let all = u32::from(segment.ack == other_end);
+    marks &= !(bit(PeerFlags::DATA_UNACKNOWLEDGED, r) * all);
     words[11] = marks;
     let seen = [segment.seq.0, segment.ack.0, segment.end.0];
     let way = (direction as u32) << 31;
-    let again =
-        words[8..11] == seen && words[12] as u16 == segment.window && words[12] & 1 << 31 == way;
-    let repeated = match again {
-        true => (words[13] as u8).saturating_add(1),
-        false => 0,
+    let differs = words[8] ^ seen[0]
+        | words[9] ^ seen[1]
+        | words[10] ^ seen[2]
+        | (words[12] ^ (u32::from(segment.window) | way)) & (0xffff | 1 << 31);
+    let repeated = match differs {
+        0 => (words[13] as u8).saturating_add(1),
+        _ => 0,
     };
     words[8..11].copy_from_slice(&seen);
     words[12] = u32::from(segment.window)

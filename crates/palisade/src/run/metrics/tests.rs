@@ -11,6 +11,8 @@ use palisade_wire::build;
 
 use super::*;
 use crate::run::boot::BootPolicy;
+use crate::run::rule_log::{LogTo, RuleLog};
+use crate::run::state::Store;
 
 /// Samples by name and labels.
 type Read = BTreeMap<String, f64>;
@@ -79,6 +81,8 @@ fn service(rules: &str) -> Service {
         pulses: workers.pulses().cloned().collect(),
         backend: "memory",
         policy: Some(BootPolicy::Drop),
+        logged: Some(RuleLog::open(&LogTo::Stderr, None, 1, 0).unwrap().counts()),
+        state: Some(Store::new(std::path::Path::new("state"))),
         ..Service::new(gate)
     }
 }
@@ -111,6 +115,8 @@ fn figures_are_those_of_the_packets() {
         ("palisade_packet_seconds_count", 3.0),
         ("palisade_packet_seconds_bucket{le=\"+Inf\"}", 3.0),
         ("palisade_panics_total", 0.0),
+        ("palisade_logged_total{result=\"suppressed\"}", 0.0),
+        ("palisade_snapshots_total{result=\"failed\"}", 0.0),
         ("palisade_boot_policy{policy=\"drop\"}", 1.0),
         (
             "palisade_rule_packets_total{family=\"ipv4\",table=\"filter\",chain=\"FORWARD\",rule=\"1\"}",
@@ -147,7 +153,12 @@ fn figures_are_those_of_the_packets() {
 }
 
 /// Names that only some services have.
-const ELSEWHERE: &[&str] = &[];
+const ELSEWHERE: &[&str] = &[
+    "palisade_backend_queue_waiting",
+    "palisade_backend_queue_full",
+    "palisade_backend_queue_unread",
+    "palisade_backend_…",
+];
 
 #[test]
 fn labels_are_escaped() {

@@ -46,6 +46,9 @@ fn running(on_stop: OnStop) -> Running {
         events,
         manager: Manager::default(),
         on_stop,
+        rule_log: None,
+        told: None,
+        read: Box::new(|| Ok(None)),
     };
     Running {
         feed,
