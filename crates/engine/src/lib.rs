@@ -76,7 +76,7 @@ pub use log::{LogEvent, LogTarget, MOST_BYTES, MOST_EVENTS, TakenLogs};
 pub use matches::{Account, AccountQuota, Jiffies, Limits, RecentLists};
 pub use observe::{Effect, Failed, Observer, RuleRef, Visit};
 pub use outcome::{ConnectionView, Decider, Ended, Outcome, Path, Translation, Verdict, Why};
-pub use preview::{Difference, Differences, Foreseen, Preview, Session, SessionForeseen};
+pub use preview::{Difference, Differences, Foreseen, Outlook, Preview, Session, SessionForeseen};
 pub use program::SetupError;
 pub use remembered::Remembered;
 pub use replace::{Counting, Exchange, Memory, Replaced, Replacement};

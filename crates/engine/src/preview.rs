@@ -164,6 +164,22 @@ impl Dry {
     }
 }
 
+/// Asks what the rules that there are do.
+#[derive(Clone, Debug)]
+pub struct Outlook(Dry);
+
+impl Outlook {
+    /// What becomes of the next packet of a connection of `engine` in its original direction; `None` if it is gone.
+    pub fn of(&mut self, engine: &Engine, id: ConnId, now: Timestamp) -> Option<Foreseen> {
+        let connection = engine.conntrack.connection(id)?;
+        if !connection.confirmed() || connection.expired(now) {
+            return None;
+        }
+        let bytes = connection.next_packet(Direction::Original);
+        Some(self.0.ask(connection, &bytes, now))
+    }
+}
+
 /// Asks what other rules would do.
 #[derive(Clone, Debug)]
 pub struct Preview {
@@ -184,6 +200,11 @@ impl Engine {
             before: Dry::new(before),
             after: Dry::new(after),
         })
+    }
+
+    /// For asking what the present rules do to connections. It knows of no later change of them.
+    pub fn outlook(&self) -> Outlook {
+        Outlook(Dry::new(self.aside()))
     }
 
     /// What becomes of a session by the rules that there are.

@@ -39,6 +39,8 @@ pub enum Command {
     Save(crate::control::SaveArguments),
     /// Judge live packets by other rules too, without enforcing them, and tell the differences.
     Shadow(Box<crate::control::ShadowArguments>),
+    /// The busiest connections and rules of a running palisade, in the terminal.
+    Top(crate::top::TopArguments),
     /// conntrack, on the connections of a running palisade: palisade conntrack -L -p tcp.
     #[command(disable_help_flag = true)]
     Conntrack(crate::control::ConntrackArguments),

@@ -15,6 +15,7 @@ mod programs;
 mod rules;
 mod run;
 mod sets;
+mod top;
 mod trace;
 
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Command::Confirm(confirm) => control::confirm(confirm),
         Command::Save(save) => control::save(save),
         Command::Shadow(shadow) => control::shadow(shadow),
+        Command::Top(top) => top::run(top),
         Command::Conntrack(conntrack) => control::conntrack(conntrack),
         Command::Log(log) => control::log(log),
         Command::Stop(stop) => control::stop(stop),

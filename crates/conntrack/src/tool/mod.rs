@@ -42,7 +42,7 @@ use command::{Command, Refusal};
 use vocabulary::{Output, Verb};
 
 pub use perform::Work;
-pub use record::{Expected, Kind, Record};
+pub use record::{Expected, Kind, Record, protocol_name};
 pub use watch::Watch;
 
 /// How the tool begins what it says on standard error.

@@ -248,7 +248,7 @@ impl Expected {
 }
 
 /// A protocol's name in lists.
-pub(super) fn protocol_name(protocol: u8) -> &'static str {
+pub fn protocol_name(protocol: u8) -> &'static str {
     match protocol {
         proto::ICMP => "icmp",
         proto::TCP => "tcp",

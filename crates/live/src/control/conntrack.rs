@@ -1,15 +1,32 @@
 //! `conntrack` for clients: the table is looked at part by part, and what is said goes out between the parts.
 
-use palisade_engine::conntrack::tool::{self, Begun, Desk, Work};
+use std::collections::HashMap;
+use std::time::Duration;
+
+use palisade_engine::conntrack::events::Happened;
+use palisade_engine::conntrack::expect::ExpectId;
+use palisade_engine::conntrack::tool::{self, Begun, Desk, Expected, Kind, Watch, Work};
+use palisade_engine::conntrack::{Direction, Tuple};
 use palisade_engine::rules::names;
 
 use super::frame::FrameError;
 use super::message::{Answer, Ended};
 use super::server::Replies;
+use super::service::Control;
 use crate::Gate;
 
 /// Slots of the table that are looked at while packets wait.
 const SLOTS: usize = 1 << 10;
+
+/// How often is looked whether something happened.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Expectations whose announcing connections are remembered.
+const MASTERS: usize = 65_536;
+
+/// What the tool says when it cannot follow.
+const LOST: &str = "WARNING: We have hit ENOBUFS! We are losing events.\nThis message means that the current netlink \
+     socket buffer size is too small.\nPlease, check --buffer-size in conntrack(8) manpage.\n";
 
 /// The number of a protocol's name, as the system knows it.
 fn protocol(name: &str) -> Option<u8> {
@@ -19,12 +36,13 @@ fn protocol(name: &str) -> Option<u8> {
 
 /// What a command line of `conntrack` did.
 pub(super) fn answer(
-    gate: &Gate,
+    control: &Control,
     words: &[String],
     file: Option<&str>,
     east: i32,
     replies: &Replies<'_>,
 ) -> Result<Ended, FrameError> {
+    let gate = control.gate();
     let labels = gate.with(|engine, _| engine.conntrack().config().labels.clone());
     let desk = Desk {
         protocol,
@@ -35,9 +53,9 @@ pub(super) fn answer(
     let last = match tool::begin(words, file, &desk) {
         Begun::Over(answer) => answer,
         Begun::Work(work) => work_off(gate, *work, &desk, replies)?,
-        Begun::Watch(..) => {
-            replies.said("events of connections are not told here yet; conntrack -L lists them")?;
-            return Ok(Ended::No);
+        Begun::Watch(watch, first) => {
+            said(&first.output, &first.errors, replies)?;
+            return watched(control, *watch, &desk, replies);
         }
     };
     said(&last.output, &last.errors, replies)?;
@@ -46,6 +64,62 @@ pub(super) fn answer(
         1 => Ended::No,
         _ => Ended::BadInput,
     })
+}
+
+/// Shows what happens until the client goes away.
+fn watched(
+    control: &Control,
+    mut watch: Watch,
+    desk: &Desk<'_>,
+    replies: &Replies<'_>,
+) -> Result<Ended, FrameError> {
+    let gate = control.gate();
+    let seat = control.watchers().sit(gate);
+    // That it watches is told before anything happens.
+    replies.send(&Answer::Text(String::new()))?;
+    let config = gate.with(|engine, _| engine.conntrack().config().clone());
+    let mut masters: HashMap<ExpectId, Tuple> = HashMap::new();
+    while !replies.gone() && !gate.stopping() {
+        let lying = seat.take();
+        let mut text = String::new();
+        for happened in &lying.happened {
+            text += &match &**happened {
+                Happened::Connection(event) => {
+                    let record = event.record(&config);
+                    watch.connection(event.kind, &record, None, desk, event.time)
+                }
+                Happened::Expectation(event) => {
+                    let expectation = &event.expectation;
+                    // Who announced it is gone before it, often.
+                    let master = masters.remove(&expectation.id).or_else(|| {
+                        gate.with(|engine, _| {
+                            let entry = engine.conntrack().announcer(expectation)?;
+                            Some(entry.tuple(Direction::Original))
+                        })
+                    });
+                    let Some(master) = master else {
+                        continue;
+                    };
+                    if event.kind != Kind::Destroy && masters.len() < MASTERS {
+                        masters.insert(expectation.id, master);
+                    }
+                    let now = gate.now();
+                    let expected = Expected::of(expectation, master, now);
+                    watch.expectation(event.kind, &expected, desk, now)
+                }
+            };
+        }
+        replies.text(&text)?;
+        if lying.lost > 0 {
+            replies.send(&Answer::Errors(LOST.to_string()))?;
+        }
+        if lying.happened.is_empty() {
+            std::thread::sleep(LOOK);
+        }
+    }
+    let (output, errors) = watch.end();
+    said(&output, &errors, replies)?;
+    Ok(Ended::Yes)
 }
 
 fn work_off(
@@ -129,5 +203,66 @@ mod tests {
             "{errors}"
         );
         assert_eq!(say(&running, "-C", None).0, "0\n");
+    }
+
+    #[test]
+    fn all_who_watch_are_told_what_happens() {
+        let running = Running::start(gate(RULES), Bounds::default());
+        let watch = |line: &str| {
+            let words = std::iter::once("conntrack").chain(line.split_whitespace());
+            let request = Request::Conntrack {
+                words: words.map(String::from).collect(),
+                file: None,
+                east: 0,
+            };
+            let mut asked = super::super::ask(&running.path, &request).expect("an answer");
+            // The first part says that it watches.
+            assert!(matches!(asked.part(), Ok(Answer::Text(text)) if text.is_empty()));
+            asked
+        };
+        let mut lines = [watch("-E -p udp"), watch("-E -e DESTROY -o id")];
+        let tuple = "-p udp -s 10.0.0.1 -d 10.0.0.2 --sport 7 --dport 53";
+        say(&running, &format!("-I -t 300 {tuple}"), None);
+        say(&running, &format!("-D {tuple}"), None);
+        let mut told = |n: usize, count: usize| {
+            let mut text = String::new();
+            while text.lines().count() < count {
+                match lines[n].part().expect("a part") {
+                    Answer::Text(piece) => text += &piece,
+                    other => panic!("{other:?}"),
+                }
+            }
+            text
+        };
+        let flow = "src=10.0.0.1 dst=10.0.0.2 sport=7 dport=53 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=53 dport=7";
+        let both = told(0, 2);
+        assert!(
+            both.starts_with(&format!("    [NEW] udp      17 300 {flow}")),
+            "{both}"
+        );
+        assert!(
+            both.lines()
+                .nth(1)
+                .is_some_and(|l| l.starts_with("[DESTROY] udp      17 ")),
+            "{both}"
+        );
+        let one = told(1, 1);
+        assert!(
+            one.starts_with("[DESTROY]") && one.trim_end().ends_with("id=1"),
+            "{one}"
+        );
+        drop(lines);
+        // With the last of them recording ends.
+        let watched = || {
+            running
+                .control
+                .gate()
+                .with(|engine, _| engine.conntrack().watched())
+        };
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while watched() && std::time::Instant::now() < until {
+            std::thread::yield_now();
+        }
+        assert!(!watched());
     }
 }

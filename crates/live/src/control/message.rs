@@ -202,6 +202,15 @@ pub enum Request {
         #[serde(default)]
         leave: Leave,
     },
+    /// The busiest connections and rules, again and again until the client goes away: [`Answer::Top`].
+    Top {
+        /// Milliseconds between two answers.
+        #[serde(default)]
+        interval_ms: u32,
+        /// How many answers; 0: without end.
+        #[serde(default)]
+        frames: u32,
+    },
     /// `conntrack` and its arguments, its name first: [`Answer::Text`], [`Answer::Errors`].
     Conntrack {
         /// The command line.
@@ -220,6 +229,7 @@ impl Request {
     pub fn only_asks(&self) -> bool {
         match self {
             Request::Conntrack { words, .. } => tool::only_asks(words),
+            Request::Top { .. } => true,
             // What a command of these would change is looked at when it is known.
             Request::Status {}
             | Request::Rules { .. }
@@ -452,6 +462,8 @@ pub enum Answer {
     Text(String),
     /// How it goes.
     Status(Box<Status>),
+    /// What is busy.
+    Top(Box<super::top::Frame>),
     /// What a program says on standard error.
     Errors(String),
     /// Findings about a text.
@@ -513,7 +525,7 @@ pub struct Status {
 }
 
 /// Packets of a verdict.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictCount {
     /// ACCEPT, DROP …
     pub verdict: String,

@@ -34,6 +34,8 @@ mod shadow;
 mod socket;
 #[cfg(test)]
 mod tests;
+pub mod top;
+mod watchers;
 
 pub use access::{Access, Peer, Rights};
 pub use change::Refusal;

@@ -18,6 +18,7 @@ use super::message::{
 use super::protect::Judged;
 use super::server::{After, Replies};
 use super::shadow;
+use super::watchers::Watchers;
 use crate::feed::LONGEST;
 use crate::tally::VERDICTS;
 use crate::{Figures, Gate};
@@ -47,6 +48,7 @@ pub struct Control {
     pub(crate) changing: Changing,
     /// Sessions that no change is to cut.
     protected: Vec<Session>,
+    watchers: Watchers,
     /// Who ends the process.
     stop: Box<dyn Fn(Leave) + Send + Sync>,
 }
@@ -82,6 +84,7 @@ impl Control {
             generation: AtomicU64::new(0),
             changing: Changing::default(),
             protected: Vec::new(),
+            watchers: Watchers::default(),
             stop: Box::new(move |_| stopped.stop()),
         }
     }
@@ -102,6 +105,11 @@ impl Control {
     pub fn protect(mut self, sessions: Vec<Session>) -> Self {
         self.protected = sessions;
         self
+    }
+
+    /// Who watches connections.
+    pub(super) fn watchers(&self) -> &Watchers {
+        &self.watchers
     }
 
     /// Sessions that are looked after.
@@ -240,8 +248,12 @@ impl Control {
                 shadow::watch(self, rules, time, replies)?
             }
             Request::Stop { leave } => return Ok((Ended::Yes, After::Stop(leave))),
+            Request::Top {
+                interval_ms,
+                frames,
+            } => super::top::tell(self, interval_ms, frames, replies)?,
             Request::Conntrack { words, file, east } => {
-                super::conntrack::answer(&self.gate, &words, file.as_deref(), east, replies)?
+                super::conntrack::answer(self, &words, file.as_deref(), east, replies)?
             }
         };
         Ok((ended, After::Nothing))

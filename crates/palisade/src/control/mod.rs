@@ -29,7 +29,7 @@ pub use save::save;
 pub use serve::bind;
 pub use session::safety_of_environment;
 pub use shadow::shadow;
-pub use status::status;
+pub use status::{size, span, status};
 
 /// How long a palisade that was told to stop may take.
 const STOPPING: Duration = Duration::from_secs(30);
