@@ -2,8 +2,9 @@
 
 use palisade_wire::Timestamp;
 
-use crate::connection::{ConnId, Connection, Status, Traffic};
+use crate::connection::{ConnId, Connection, ProtoState, Status, Traffic};
 use crate::entry::Entry;
+use crate::proto::tcp::PeerFlags;
 use crate::slab::Cold;
 use crate::table::Conntrack;
 use crate::tuple::{Direction, Tuple};
@@ -57,6 +58,24 @@ impl Conntrack {
     pub fn end_all(&mut self) {
         for index in 0..self.slab.slots() as u32 {
             self.remove(index);
+        }
+    }
+
+    /// Takes it that segments of the TCP connections went by unseen, as between a snapshot and its use: what either end may
+    /// send is learnt from the next segments, and nothing is held against those that do not fit meanwhile, as with a
+    /// connection that is picked up in its middle (kernel `tcp_new`, `nf_conntrack_tcp_loose`).
+    pub fn out_of_step(&mut self) {
+        for index in 0..self.slab.slots() as u32 {
+            let Some(connection) = self.slab.get_mut(index) else {
+                continue;
+            };
+            if let ProtoState::Tcp(mut tcp) = connection.proto() {
+                for peer in &mut tcp.peers {
+                    peer.maxwin = 0;
+                    peer.flags.set(PeerFlags::BE_LIBERAL);
+                }
+                connection.set_tcp(&tcp);
+            }
         }
     }
 

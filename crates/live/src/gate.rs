@@ -11,6 +11,7 @@ use palisade_wire::Timestamp;
 use crate::backend::Batch;
 use crate::clock::Clock;
 use crate::drain::Drain;
+use crate::feed::Feed;
 use crate::tally::{Counted, Tally};
 use crate::tap::Tap;
 
@@ -24,6 +25,7 @@ pub struct Gate {
     /// What ports stand for, for who judges copies of packets.
     ports: Mutex<HashMap<Port, (Route, Bridge)>>,
     tap: Tap,
+    feed: Feed,
     clock: Clock,
     tally: Tally,
     logs: OnceLock<Arc<Drain<LogEvent>>>,
@@ -39,6 +41,7 @@ impl Gate {
             engine: Mutex::new(engine),
             ports: Mutex::default(),
             tap: Tap::default(),
+            feed: Feed::default(),
             clock: Clock::new(),
             tally: Tally::default(),
             logs: OnceLock::new(),
@@ -96,6 +99,11 @@ impl Gate {
     pub(crate) fn way(&self, port: Port) -> (Route, Bridge) {
         let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
         ports.get(&port).cloned().unwrap_or_default()
+    }
+
+    /// Lines that rules log, for who looks on: whoever writes them puts them in.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// Where copies of packets can be had.

@@ -25,6 +25,7 @@ mod clock;
 #[cfg(target_os = "linux")]
 pub mod control;
 pub mod drain;
+pub mod feed;
 mod gate;
 #[cfg(target_os = "linux")]
 pub mod host;

@@ -44,6 +44,8 @@ pub enum Command {
     /// conntrack, on the connections of a running palisade: palisade conntrack -L -p tcp.
     #[command(disable_help_flag = true)]
     Conntrack(crate::control::ConntrackArguments),
+    /// What rules of a running palisade log (LOG), as the kernel's lines.
+    Log(crate::control::LogArguments),
     /// Stop a running palisade.
     Stop(crate::control::StopArguments),
     /// Help for a command, or for a match or target of the language: help match recent, help matches.

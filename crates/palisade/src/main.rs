@@ -66,6 +66,7 @@ fn main() -> ExitCode {
         Command::Shadow(shadow) => control::shadow(shadow),
         Command::Top(top) => top::run(top),
         Command::Conntrack(conntrack) => control::conntrack(conntrack),
+        Command::Log(log) => control::log(log),
         Command::Stop(stop) => control::stop(stop),
         Command::Help(words) => help::run(words),
         Command::Completions(shell) => completions::run(shell),

@@ -176,6 +176,13 @@ pub enum Request {
         #[serde(default)]
         safety: Safety,
     },
+    /// Lines that rules log: [`Answer::Text`], a line each.
+    Log {
+        /// The last so many of those that were before.
+        last: usize,
+        /// And those that come, until the client goes away.
+        follow: bool,
+    },
     /// The rules of the reload that waits for it stay.
     Confirm {},
     /// Live packets judged by other rules beside those in force: [`Answer::Differences`].
@@ -224,7 +231,10 @@ impl Request {
             Request::Conntrack { words, .. } => tool::only_asks(words),
             Request::Top { .. } => true,
             // What a command of these would change is looked at when it is known.
-            Request::Status {} | Request::Rules { .. } | Request::Tables { .. } => true,
+            Request::Status {}
+            | Request::Rules { .. }
+            | Request::Tables { .. }
+            | Request::Log { .. } => true,
             Request::Restore { .. }
             | Request::Reload { .. }
             | Request::Confirm {}

@@ -10,7 +10,7 @@ use palisade_engine::rules::{Family, Ruleset, TableKind, print};
 
 use super::access::Rights;
 use super::change::{Changing, Commanded, NotAllowed, Refusal, Reload};
-use super::frame::FrameError;
+use super::frame::{FrameError, PIECE};
 use super::message::{
     Answer, Connections, Ended, Findings, Flow, Leave, Request, RulesInUse, Session, Status,
     VerdictCount,
@@ -19,6 +19,7 @@ use super::protect::Judged;
 use super::server::{After, Replies};
 use super::shadow;
 use super::watchers::Watchers;
+use crate::feed::LONGEST;
 use crate::tally::VERDICTS;
 use crate::{Figures, Gate};
 
@@ -59,6 +60,12 @@ impl fmt::Debug for Control {
             .finish_non_exhaustive()
     }
 }
+
+/// Lines of the log that are sent at once: they fit into one piece, so that none is torn.
+const LINES: usize = PIECE / (LONGEST + 1);
+
+/// How long is waited for a line before it is looked whether the client is there.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Bytes of an iptables command, at most.
 const MAX_COMMAND: usize = 32 << 10;
@@ -223,6 +230,7 @@ impl Control {
                     Err(refusal) => refused(&refusal, replies)?,
                 }
             }
+            Request::Log { last, follow } => self.log(last, follow, replies)?,
             Request::Confirm {} => match self.confirm() {
                 Ok(()) => Ended::Yes,
                 Err(refusal) => refused(&refusal, replies)?,
@@ -249,6 +257,32 @@ impl Control {
             }
         };
         Ok((ended, After::Nothing))
+    }
+
+    /// Tells what rules log.
+    fn log(&self, last: usize, follow: bool, replies: &Replies<'_>) -> Result<Ended, FrameError> {
+        let feed = self.gate.feed();
+        let mut next = feed.before_end(last);
+        loop {
+            let wait = if follow { LOOK } else { Duration::ZERO };
+            let part = feed.from(next, LINES, wait);
+            if part.lost > 0 {
+                replies.said(format!("{} lines went by too fast", part.lost))?;
+            }
+            if !part.lines.is_empty() {
+                let mut text = String::new();
+                for line in &part.lines {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+                replies.text(&text)?;
+            }
+            let over = part.lines.is_empty() && !follow;
+            if over || self.gate.stopping() || replies.gone() {
+                return Ok(Ended::Yes);
+            }
+            next = part.next;
+        }
     }
 
     /// Tells which live flows other rules would judge differently.

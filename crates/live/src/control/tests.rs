@@ -365,3 +365,48 @@ fn members_of_the_group_ask_and_change_nothing() {
     );
     assert!(!control.gate().stopping());
 }
+
+#[test]
+fn lines_that_rules_log_are_told_as_they_come() {
+    let running = Running::start(gate(RULES), Bounds::default());
+    let feed = running.control.gate().feed();
+    for n in 0..600 {
+        feed.put(&format!("IN= OUT=lo N={n}"));
+    }
+    let tail = |last, follow| {
+        let mut asked = ask(&running.path, &Request::Log { last, follow }).expect("asked");
+        let first = asked.part().expect("an answer");
+        (asked, first)
+    };
+    let (mut asked, first) = tail(2, true);
+    assert!(
+        matches!(&first, Answer::Text(t) if t == "IN= OUT=lo N=598\nIN= OUT=lo N=599\n"),
+        "{first:?}"
+    );
+    feed.put("one more");
+    let next = asked.part().expect("an answer");
+    assert!(
+        matches!(&next, Answer::Text(t) if t == "one more\n"),
+        "{next:?}"
+    );
+    let (parts, ended) = running.ask(&Request::Log {
+        last: 1000,
+        follow: false,
+    });
+    assert_eq!(ended, Ended::Yes);
+    let lines: usize = parts
+        .iter()
+        .map(|part| match part {
+            Answer::Text(text) => text.lines().count(),
+            other => panic!("{other:?}"),
+        })
+        .sum();
+    assert_eq!(lines, 601);
+    // Who goes away is noticed though nothing is logged.
+    drop(asked);
+    let late = Instant::now() + LONG;
+    while running.server.as_ref().map_or(0, Server::clients) > 0 {
+        assert!(Instant::now() < late, "it waits for a client that is gone");
+        std::thread::yield_now();
+    }
+}

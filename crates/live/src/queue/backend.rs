@@ -8,10 +8,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use palisade_engine::conntrack::defrag::FragmentFault;
-use palisade_engine::{Bridge, Ended, LinkInfo, Outcome, Owner, Path, Port, Route, Verdict};
+use palisade_engine::{
+    Bridge, Ended, Engine, LinkInfo, Outcome, Owner, Path, Port, Route, Verdict,
+};
 use palisade_wire::{Packet, build};
 
 use super::carried::Look;
+use super::expired;
 use super::fragments::{Fragments, Held, Key};
 use super::message::{self, Decision, Said, Waiting};
 use super::rewrite::{self, Head};
@@ -253,6 +256,12 @@ impl QueueBackend {
                 self.drop_all(given_up)
             }
             Verdict::Drop
+                if meta.hook == hook::PREROUTING && expired::translated(detail.as_deref()) =>
+            {
+                self.answer_expired(meta, frame);
+                self.drop_all(vec![Held::new(meta.id)])
+            }
+            Verdict::Drop
                 if meta.hook == hook::PREROUTING && left_to_routing(detail.as_deref()) =>
             {
                 let decision = Decision {
@@ -271,6 +280,26 @@ impl QueueBackend {
                 }
                 self.drop_all(vec![Held::new(meta.id)])
             }
+        }
+    }
+
+    /// Tells the sender of a packet that its time to live was used up here.
+    fn answer_expired(&self, meta: &Meta, frame: &Frame) {
+        let Ok(packet) = Packet::parse(frame.packet()) else {
+            return;
+        };
+        if !self.shared.expired.allows(Instant::now()) {
+            return;
+        }
+        let source = packet.source();
+        let own = |engine: &mut Engine, _| engine.host().source_towards(source);
+        let answer = self
+            .shared
+            .gate
+            .with(own)
+            .and_then(|own| expired::answer(&packet, own));
+        if let Some(bytes) = answer {
+            self.shared.injector.send(&bytes, meta.interface);
         }
     }
 

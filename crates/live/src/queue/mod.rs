@@ -29,6 +29,7 @@
 
 mod backend;
 mod carried;
+mod expired;
 mod fragments;
 mod inject;
 mod message;
@@ -167,6 +168,8 @@ pub(crate) struct Shared {
     /// Counts changes of `machine`.
     generation: AtomicU64,
     counters: Counters,
+    /// Of answers to packets whose time to live is used up.
+    expired: expired::Rate,
 }
 
 impl Shared {
@@ -328,6 +331,7 @@ pub fn open(options: Options, gate: &Arc<Gate>) -> Result<Queues, Error> {
         machine: Mutex::new(machine),
         generation: AtomicU64::new(0),
         counters: Counters::default(),
+        expired: expired::Rate::default(),
     });
     table::install(&layout, stale)?;
     Ok(Queues {

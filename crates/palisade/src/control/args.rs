@@ -181,6 +181,22 @@ pub struct ReloadArguments {
     pub color: Color,
 }
 
+/// `palisade log`.
+#[derive(Debug, Args)]
+pub struct LogArguments {
+    #[command(flatten)]
+    pub socket: SocketArgument,
+    /// The last so many lines; 4096 are kept.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub last: usize,
+    /// Go on with those that come, until Ctrl-C.
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    /// Output format: json is {"line":TEXT}, one a line.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+}
+
 /// `palisade confirm`.
 #[derive(Debug, Args)]
 pub struct ConfirmArguments {

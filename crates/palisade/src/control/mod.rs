@@ -20,8 +20,8 @@ use palisade_live::control::{AskError, ask};
 use crate::Exit;
 use crate::args::Format;
 pub use args::{
-    ConfirmArguments, ConntrackArguments, ReloadArguments, RulesArguments, SaveArguments,
-    ServeArguments, ShadowArguments, SocketArgument, StatusArguments, StopArguments,
+    ConfirmArguments, ConntrackArguments, LogArguments, ReloadArguments, RulesArguments,
+    SaveArguments, ServeArguments, ShadowArguments, SocketArgument, StatusArguments, StopArguments,
 };
 pub use conntrack::conntrack;
 pub use reload::{confirm, reload};
@@ -102,6 +102,29 @@ pub fn rules(arguments: &RulesArguments) -> Result<Exit> {
         Format::Json => {}
     }
     Ok(exit)
+}
+
+/// `palisade log`.
+pub fn log(arguments: &LogArguments) -> Result<Exit> {
+    let request = Request::Log {
+        last: arguments.last,
+        follow: arguments.follow,
+    };
+    let mut out = std::io::stdout().lock();
+    asked(&arguments.socket.control, &request, |answer| {
+        if let Answer::Text(text) = answer {
+            match arguments.format {
+                Format::Human => out.write_all(text.as_bytes())?,
+                Format::Json => {
+                    for line in text.lines() {
+                        writeln!(out, "{}", serde_json::json!({ "line": line }))?;
+                    }
+                }
+            }
+            out.flush()?;
+        }
+        Ok(())
+    })
 }
 
 /// `palisade stop`: returns when the process is gone.

@@ -89,7 +89,9 @@ pub fn run(arguments: &RunArguments) -> Result<Exit> {
         seccomp::limit(Whom::Process)?;
     }
     log.start().context("a thread for the log")?;
-    rule_log.start().context("a thread for what rules log")?;
+    rule_log
+        .start(&gate)
+        .context("a thread for what rules log")?;
     for (name, run) in beside {
         let thread = std::thread::Builder::new().name(name.to_owned());
         thread

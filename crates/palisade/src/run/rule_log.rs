@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use palisade_capture::pcap::NgWriter;
 use palisade_engine::{LogEvent, LogTarget};
+use palisade_live::Gate;
 use palisade_live::drain::Drain;
 use palisade_live::spool::{Outlet, Taken};
 use palisade_wire::{Timestamp, link::LinkType};
@@ -137,11 +138,11 @@ impl RuleLog {
         self.again.store(true, Relaxed);
     }
 
-    /// Writes from now on.
+    /// Writes from now on; lines of LOG go to who reads them over the control socket too.
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub fn start(&mut self) -> io::Result<()> {
+    pub fn start(&mut self, gate: &Arc<Gate>) -> io::Result<()> {
         let Some((outlet, outlets)) = self.outlets.take() else {
             return Ok(());
         };
@@ -149,6 +150,7 @@ impl RuleLog {
             drain: Arc::clone(&self.drain),
             written: Arc::clone(&self.written),
             again: Arc::clone(&self.again),
+            gate: Arc::clone(gate),
             outlet,
             outlets,
             told: [0; 3],
@@ -184,6 +186,7 @@ struct Writer {
     drain: Arc<Drain<LogEvent>>,
     written: Arc<Written>,
     again: Arc<AtomicBool>,
+    gate: Arc<Gate>,
     outlet: Outlet<LogEvent>,
     outlets: Outlets,
     /// Suppressed, dropped and failed, as told.
@@ -198,6 +201,9 @@ impl Writer {
             let wait = self.tell.saturating_duration_since(Instant::now());
             match self.outlet.take(wait) {
                 Taken::One(event) => {
+                    if let LogTarget::Log { .. } = &event.target {
+                        self.gate.feed().put(text(&event).trim_end_matches('\n'));
+                    }
                     let outcome = match self.outlets.write(&event) {
                         Ok(()) => &self.written.written,
                         Err(error) => {

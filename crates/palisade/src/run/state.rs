@@ -88,7 +88,8 @@ impl Store {
         &self.path
     }
 
-    /// Takes over what was saved last; `None` where there is no file.
+    /// Takes over what was saved last; `None` where there is no file. Packets may have gone by since: TCP connections are
+    /// taken to be out of step.
     ///
     /// # Errors
     /// [`StateError`]; the gate's table is as it was.
@@ -96,7 +97,12 @@ impl Store {
         let Some(bytes) = self.read()? else {
             return Ok(None);
         };
-        let restored = gate.with(|engine, now| engine.conntrack_mut().restore(&bytes, now));
+        let restored = gate.with(|engine, now| {
+            let table = engine.conntrack_mut();
+            let restored = table.restore(&bytes, now);
+            table.out_of_step();
+            restored
+        });
         Ok(Some(restored?))
     }
 

@@ -403,7 +403,7 @@ fn big_ping(net: &Net, to: IpAddr) -> String {
 /// The hops.
 fn traceroute(net: &Net, to: IpAddr, how: &[&str]) -> String {
     let to = to.to_string();
-    let fixed = ["-n", "-q", "1", "-w", "0.5", "-m", "3"];
+    let fixed = ["-n", "-q", "1", "-w", "1", "-m", "3"];
     let Some(output) = output(net, "traceroute", &[&fixed[..], how, &[&to]].concat()) else {
         return "hangs".into();
     };

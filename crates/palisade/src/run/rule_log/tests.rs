@@ -48,6 +48,11 @@ fn event(target: LogTarget, number: u16) -> LogEvent {
     }
 }
 
+fn gate() -> Arc<Gate> {
+    let engine = palisade_engine::Engine::new(palisade_engine::Setup::default());
+    Arc::new(Gate::new(engine.unwrap()))
+}
+
 fn wait(log: &RuleLog, number: u64) {
     let begun = Instant::now();
     while log.written.written.load(Relaxed) + log.written.failed.load(Relaxed) < number {
@@ -65,7 +70,8 @@ fn lines_and_packets_are_where_they_were_asked_for() {
     );
     let to = LogTo::File(lines.clone());
     let mut log = RuleLog::open(&to, Some(&packets), 1 << 20, 0).unwrap();
-    log.start().unwrap();
+    let gate = gate();
+    log.start(&gate).unwrap();
     let kinds = [LOG, NFLOG, NFLOG];
     let events = (0..).zip(kinds).map(|(number, kind)| event(kind, number));
     log.drain().put(events, Instant::now());
@@ -83,7 +89,11 @@ fn lines_and_packets_are_where_they_were_asked_for() {
     // The one that came with the word to open it again may be in either.
     let new = fs::read_to_string(&lines).unwrap();
     assert!(new.lines().last().unwrap().contains(" ID=4 "), "{new}");
-    assert_eq!((old + &new).lines().count(), 3);
+    let written = old + &new;
+    assert_eq!(written.lines().count(), 3);
+    let fed = gate.feed().from(0, 10, LONG).lines;
+    let fed: Vec<&str> = fed.iter().map(|line| &**line).collect();
+    assert_eq!(fed, written.lines().collect::<Vec<_>>());
     let (mut reader, _) = pcap::open(&packets).unwrap();
     for number in 1..=2 {
         let frame = reader.next_frame().unwrap().unwrap();
@@ -126,7 +136,7 @@ fn captures_are_bounded_and_go_on_in_a_file_that_is_there() {
 fn a_full_disk_is_counted() {
     let to = LogTo::File("/dev/full".into());
     let mut log = RuleLog::open(&to, None, 1 << 20, 0).unwrap();
-    log.start().unwrap();
+    log.start(&gate()).unwrap();
     let events = (0..3).map(|number| event(LOG, number));
     log.drain().put(events, Instant::now());
     wait(&log, 3);
