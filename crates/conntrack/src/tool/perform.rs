@@ -90,6 +90,10 @@ impl Work {
             now,
             labels: verb != Verb::Delete,
         };
+        if matches!(verb, Verb::Delete | Verb::Flush) {
+            // What ends now is told to have ended now.
+            table.latest = table.latest.max(now);
+        }
         let end = match verb {
             Verb::List | Verb::Update | Verb::Delete => {
                 if verb == Verb::List
