@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub enum Flows {
     /// Of so many flows, both directions of which have been seen.
     Known(u16),
-    /// Each of a flow of its own, [`NEW`] at most.
+    /// Each of a flow of its own, 200,000 at most.
     New,
 }
 
