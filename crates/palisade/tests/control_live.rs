@@ -180,7 +180,7 @@ fn administered(folder: &Path) {
     assert!(packets("ESTABLISHED") >= 4, "{listed}");
     assert!(running.done(&["status"]).contains("ACCEPT"));
 
-    // Must show 5, with a real connection and the real command line.
+    // With a real connection and the real command line.
     for words in [
         &["reload", "--rules", "closed"][..],
         &[

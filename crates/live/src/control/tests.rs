@@ -211,7 +211,7 @@ fn large() -> String {
     text
 }
 
-/// Must show 7: what hostile clients get is nothing, and others do not notice them. Each is followed by an honest
+/// What hostile clients get is nothing, and others do not notice them. Each is followed by an honest
 /// question with packets judged beside it.
 #[test]
 fn hostile_clients_get_nothing_and_harm_nothing() {

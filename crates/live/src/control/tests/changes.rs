@@ -427,7 +427,7 @@ fn a_preview_changes_nothing_and_cuts_end_what_the_new_rules_stop() {
     assert!(host.goes_on(1, 22) && !host.goes_on(1, 80));
 }
 
-/// Must show 5: a change that would cut the session of who makes it is refused, with the rule named.
+/// A change that would cut the session of who makes it is refused, with the rule named.
 #[test]
 fn nobody_locks_themselves_out() {
     let host = Host::new(RULES);
@@ -579,7 +579,7 @@ fn an_unconfirmed_reload_is_taken_back_and_a_confirmed_one_stays() {
     assert!(done(&running, "-S INPUT").contains("--dport 22"));
 }
 
-/// Must show 4, its core: reloads while packets are judged, and no packet is judged by half a ruleset. One ruleset marks
+/// Reloads while packets are judged, and no packet is judged by half a ruleset. One ruleset marks
 /// in mangle with 1 and its filter knows the mark 1, the other likewise with 2: a packet that got the mark of one and the
 /// filter of the other would come to the policy, which drops.
 #[test]
