@@ -99,11 +99,11 @@ impl Store {
         };
         let restored = gate.with(|engine, now| {
             let table = engine.conntrack_mut();
-            let restored = table.restore(&bytes, now);
+            let restored = table.restore(&bytes, now)?;
             table.out_of_step();
-            restored
+            Ok::<_, StateError>(restored)
         });
-        Ok(Some(restored?))
+        restored.map(Some)
     }
 
     /// Saves the gate's connections.

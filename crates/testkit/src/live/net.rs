@@ -222,23 +222,8 @@ impl Net {
         arguments: &[&str],
         text: &str,
     ) -> Result<()> {
-        let mut child = self
-            .command(machine, program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {program}"))?;
-        child
-            .stdin
-            .take()
-            .context("a pipe")?
-            .write_all(text.as_bytes())?;
-        let output = child.wait_with_output()?;
-        if !output.status.success() {
-            bail!("{program}: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(())
+        let mut command = self.command(machine, program);
+        fed(command.args(arguments), program, text)
     }
 
     /// Writes a setting of a machine.
@@ -319,12 +304,17 @@ impl Drop for Net {
 
 /// Runs `ip`, fed with a text.
 fn ip(arguments: &[&str], text: &str) -> Result<()> {
-    let mut child = Command::new("ip")
-        .args(arguments)
+    let name = format!("ip {}", arguments.join(" "));
+    fed(Command::new("ip").args(arguments), &name, text)
+}
+
+/// Runs a command to its end, fed with a text; what it says when it fails.
+fn fed(command: &mut Command, name: &str, text: &str) -> Result<()> {
+    let mut child = command
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .context("starting ip")?;
+        .with_context(|| format!("starting {name}"))?;
     child
         .stdin
         .take()
@@ -332,8 +322,7 @@ fn ip(arguments: &[&str], text: &str) -> Result<()> {
         .write_all(text.as_bytes())?;
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("ip {}: {said}", arguments.join(" "));
+        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
 }
