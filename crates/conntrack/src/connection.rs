@@ -290,7 +290,7 @@ impl Connection {
     }
 
     /// The direction in which it has the tuple of a plain packet, if it is a plain, confirmed, living connection.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fits_plain(
         &self,
         plain: &Plain,

@@ -26,6 +26,8 @@ use crate::tuple::{Direction, Key};
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
     plain: Plain,
+    /// Its transport checksum was looked at, and is right.
+    right: bool,
     hash: u64,
 }
 
@@ -40,6 +42,7 @@ impl Flow {
             ttl: 0,
             family: Family::V4,
         },
+        right: false,
         hash: 0,
     };
 
@@ -70,7 +73,7 @@ pub(crate) fn key(plain: &Plain, bytes: &[u8]) -> Key {
 }
 
 /// The hash of its key outside of any zone.
-#[inline]
+#[inline(always)]
 pub(crate) fn hash(seed: (u64, u64), plain: &Plain, bytes: &[u8]) -> u64 {
     match plain.family {
         Family::V4 => hash::of_v4(seed, plain.ends, plain.ports, plain.protocol),
@@ -122,10 +125,11 @@ enum Said {
 
 impl Conntrack {
     /// The flow of a packet, outside of any zone.
-    #[inline]
+    #[inline(always)]
     pub fn flow(&self, plain: Plain, bytes: &[u8]) -> Flow {
         Flow {
             hash: hash(self.config.hash_seed, &plain, bytes),
+            right: plain.short_checksum_ok(bytes) == Some(true),
             plain,
         }
     }
@@ -176,7 +180,7 @@ impl Conntrack {
         now: Timestamp,
     ) -> Track {
         let plain = &flow.plain;
-        let verify = doubts(&self.config, (plain, bytes), hook);
+        let verify = doubts(&self.config, (flow, bytes), hook);
         let packet = &plain.packet(bytes);
         let track = match met {
             Some((slot, direction)) => {
@@ -233,20 +237,24 @@ impl Conntrack {
 
     /// A packet of a plain, confirmed, living connection that has seen both directions: ESTABLISHED, and everything that
     /// tracking does for it is done. The connection stands in the slot `guessed`, if the guess was right. `hook` is
-    /// asked before anything happens.
+    /// asked before anything happens. `family` is the flow's, named apart because it is known where this is compiled.
     ///
     /// # Errors
     /// What it is instead.
     #[inline(always)]
     pub fn follow<E>(
         &mut self,
-        guessed: u32,
+        (family, guessed): (Family, u32),
         (flow, bytes): (&Flow, &[u8]),
         now: Timestamp,
         hook: impl FnOnce(Known<'_>) -> Result<TrackHook, E>,
     ) -> Result<(ConnId, Direction), Strayed<E>> {
         let ambiguous = !self.unambiguous();
-        let (plain, slot) = (&flow.plain, guessed);
+        let slot = guessed;
+        let plain = &Plain {
+            family,
+            ..flow.plain
+        };
         let Some(connection) = self.slab.slot_mut(slot).filter(|_| !ambiguous) else {
             return Err(Strayed::Elsewhere);
         };
@@ -262,7 +270,7 @@ impl Conntrack {
             connection,
         };
         let hook = hook(known).map_err(Strayed::Refused)?;
-        let verify = doubts(&self.config, (plain, bytes), hook);
+        let verify = doubts(&self.config, (flow, bytes), hook);
         // Who was assured then is assured now, unless the clock went back.
         let onwards = now >= self.latest;
         if !verify
@@ -281,7 +289,8 @@ impl Conntrack {
             };
             if !connection.status.has(Status::FIXED_TIMEOUT) {
                 let earlier = connection.renew_confirmed(seconds, now);
-                if earlier && (seconds < LOOK_AGAIN || !onwards) {
+                // How long it is cannot be foreseen, so it is asked last.
+                if (seconds < LOOK_AGAIN || !onwards) && earlier {
                     self.slab.hasten(slot);
                 }
             }
@@ -291,7 +300,7 @@ impl Conntrack {
             self.slab.count(slot, direction, plain.length.into());
             return Ok((id, direction));
         }
-        match self.follow_other((slot, direction), (plain, bytes), verify, now) {
+        match self.follow_other((slot, direction), (&flow.plain, bytes), verify, now) {
             Ok(id) => Ok((id, direction)),
             Err(said) => Err(Strayed::Foretold(Followed(said))),
         }
@@ -337,8 +346,15 @@ impl Conntrack {
 /// Whether a tracker is to look at the checksum: one that is right is right, and what is wrong with another one is told
 /// by who looks closer.
 #[inline(always)]
-fn doubts(config: &Config, (plain, bytes): (&Plain, &[u8]), hook: TrackHook) -> bool {
-    hook == TrackHook::Prerouting && config.checksum != 0 && !plain.checksum_ok(bytes)
+fn doubts(config: &Config, (flow, bytes): (&Flow, &[u8]), hook: TrackHook) -> bool {
+    !flow.right && doubts_it(config, (flow, bytes), hook)
+}
+
+/// The same of one that was not seen to be right. It stands apart so that nothing branches on the hook, which cannot be
+/// foreseen, before it is asked for.
+#[inline(never)]
+fn doubts_it(config: &Config, (flow, bytes): (&Flow, &[u8]), hook: TrackHook) -> bool {
+    hook == TrackHook::Prerouting && config.checksum != 0 && !flow.plain.checksum_ok(bytes)
 }
 
 /// The tracker's step of most packets, for a plain, confirmed connection that has seen both directions: the timeout in

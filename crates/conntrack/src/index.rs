@@ -100,8 +100,8 @@ impl Lines {
     #[inline]
     fn line(&self, line: usize) -> &[u32; WORDS] {
         const EMPTY: [u32; WORDS] = [0; WORDS];
-        let (lines, _) = self.words.get(self.start..).unwrap_or_default().as_chunks();
-        lines.get(line).unwrap_or(&EMPTY)
+        let words = self.words.get(self.start + line * WORDS..);
+        words.and_then(<[u32]>::first_chunk).unwrap_or(&EMPTY)
     }
 
     #[inline]
@@ -202,8 +202,8 @@ pub(crate) struct Index {
 impl Index {
     /// An index for so many hash buckets, as the kernel counts them.
     pub(crate) fn new(buckets: u64) -> Self {
-        // As many links as there are buckets, without growing.
-        let lines = (buckets as usize).div_ceil(8).clamp(1, MOST_LINES);
+        // As many links as there are buckets, without growing, and with few that stand elsewhere than in their line.
+        let lines = (buckets as usize * 5).div_ceil(32).clamp(1, MOST_LINES);
         Index {
             lines: Lines::new(lines),
             old: None,

@@ -15,8 +15,9 @@ use crate::connection::{Connection, Deadline, Traffic};
 use crate::nat::NONE;
 use crate::tuple::Direction;
 
-/// Entries in a chunk.
-const CHUNK: usize = 1 << 13;
+/// Entries in a chunk: 32 MiB, so that most of it can stand in huge pages, which are aligned. What is not used of it is
+/// never touched.
+const CHUNK: usize = 1 << 18;
 
 /// Seconds after which an entry is looked at again, however late it ends: who gives it at least so many from now need
 /// not say that it ends earlier than it would have.
@@ -66,7 +67,12 @@ impl Slab {
     pub(crate) fn count_traffic(&mut self) {
         if !self.counted {
             self.counted = true;
-            self.traffic = vec![vec![Default::default(); CHUNK]; self.chunks.len()];
+            let traffic = |chunk: &Vec<Connection>| {
+                let mut traffic = Vec::with_capacity(CHUNK);
+                traffic.resize(chunk.len(), Default::default());
+                traffic
+            };
+            self.traffic = self.chunks.iter().map(traffic).collect();
         }
     }
 
@@ -75,14 +81,14 @@ impl Slab {
         self.slots
     }
 
-    /// Bytes that it holds.
+    /// Bytes that it holds: room that was never used is not memory yet.
     pub(crate) fn memory(&self) -> usize {
         let apart = |chunk: &Vec<Connection>| {
             let rare: usize = chunk.iter().map(Connection::memory_apart).sum();
-            chunk.capacity() * size_of::<Connection>() + rare
+            size_of_val(chunk.as_slice()) + rare
         };
         fn of<T>(parts: &[Vec<T>]) -> usize {
-            parts.iter().map(|c| c.capacity() * size_of::<T>()).sum()
+            parts.iter().map(|part| size_of_val(part.as_slice())).sum()
         }
         self.chunks.iter().map(apart).sum::<usize>()
             + of(&self.cold)
@@ -137,10 +143,10 @@ impl Slab {
         self.slots += 1;
         if index.is_multiple_of(CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
-            self.cold.push(vec![Cold::default(); CHUNK]);
-            self.due.push(vec![0; CHUNK]);
+            self.cold.push(Vec::with_capacity(CHUNK));
+            self.due.push(Vec::with_capacity(CHUNK));
             if self.counted {
-                self.traffic.push(vec![Default::default(); CHUNK]);
+                self.traffic.push(Vec::with_capacity(CHUNK));
             }
         }
         (index as u32, 0)
@@ -150,16 +156,11 @@ impl Slab {
     #[inline]
     pub(crate) fn put(&mut self, index: u32, connection: Connection, cold: Cold) {
         let (chunk, place) = place(index);
-        let entries = &mut self.chunks[chunk];
-        if place == entries.len() {
-            entries.push(connection);
-        } else {
-            entries[place] = connection;
-        }
-        self.cold[chunk][place] = cold;
-        self.due[chunk][place] = 0;
+        set(&mut self.chunks[chunk], place, connection);
+        set(&mut self.cold[chunk], place, cold);
+        set(&mut self.due[chunk], place, 0);
         if self.counted {
-            self.traffic[chunk][place] = Default::default();
+            set(&mut self.traffic[chunk], place, Default::default());
         }
     }
 
@@ -232,9 +233,13 @@ impl Slab {
         }
         let (chunk, place) = place(index);
         while self.sources.len() <= chunk {
-            self.sources.push(vec![[NONE; 2]; CHUNK]);
+            self.sources.push(Vec::with_capacity(CHUNK));
         }
-        self.sources[chunk][place][which] = to;
+        let links = &mut self.sources[chunk];
+        if links.len() <= place {
+            links.resize(place + 1, [NONE; 2]);
+        }
+        links[place][which] = to;
     }
 
     /// Notes that an entry may end earlier than it would have.
@@ -309,6 +314,15 @@ impl Slab {
         } else {
             self.due[chunk][place] = due(connection, second(now));
         }
+    }
+}
+
+/// Puts something into a place of a chunk, or behind its last.
+#[inline]
+fn set<T>(chunk: &mut Vec<T>, place: usize, to: T) {
+    match chunk.get_mut(place) {
+        Some(slot) => *slot = to,
+        None => chunk.push(to),
     }
 }
 

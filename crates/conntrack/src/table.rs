@@ -3,8 +3,8 @@
 //! # Overview
 //! Entries live in a slab (`slab.rs`). A confirmed entry is found through one index (`index.rs`) under a hash that
 //! both of its tuples have; one whose tuples are not each other's inverse (translated, or with another zone in either
-//! direction) stands there twice. The hash is SipHash-1-3, keyed by a seed of the configuration (`hash.rs`): who
-//! does not know the seed cannot make packets that meet in a line.
+//! direction) stands there twice. The hash is keyed by a seed of the configuration (`hash.rs`): who does not know
+//! it cannot make packets that meet in a line.
 //!
 //! # Life cycle
 //! [`Conntrack::track`] looks a packet up and makes an unconfirmed entry for a new connection.

@@ -7,16 +7,15 @@
 use palisade_conntrack::{ConnId, Direction, Followed, State};
 use palisade_rules::Family;
 use palisade_wire::{Packet, Timestamp};
+use prefetch_index::prefetch_index;
 
 use crate::Engine;
+use crate::ahead::{GROUP, Ready};
 use crate::changed::Changed;
 use crate::input::{Bridge, Input, LinkInfo, Route};
-use crate::lane::{Long, Ready, Recorded, Stage};
+use crate::lane::{Long, Recorded};
 use crate::outcome::{Outcome, Path, Verdict};
 use crate::socket::Owner;
-
-/// Packets that are looked at together.
-pub(crate) const STAGE: usize = 32;
 
 /// A way into the engine, from [`Engine::port`]: the interface that packets come by, or that those made here
 /// leave by.
@@ -51,9 +50,11 @@ pub struct Arrival<'a> {
 }
 
 impl<'a> Arrival<'a> {
-    /// A packet by a port.
+    /// A packet by a port. Its first bytes are asked for, so that they are on their way while the rest of the batch is
+    /// put together.
     #[inline(always)]
     pub fn new(bytes: &'a mut [u8], port: Port) -> Self {
+        prefetch_index(&*bytes, 0);
         Arrival {
             bytes,
             port,
@@ -132,19 +133,30 @@ impl Engine {
     pub fn process_batch(&mut self, batch: &mut [Arrival<'_>], now: Timestamp) {
         let open = [Family::V4, Family::V6].map(|family| self.lane_open(family));
         let usual = [Family::V4, Family::V6].map(|family| self.usual_open(family));
-        let mut stage = Stage::new();
-        for part in batch.chunks_mut(STAGE) {
-            self.look_ahead(part, open, &mut stage);
-            for (at, arrival) in part.iter_mut().enumerate() {
-                let Some(ready) = stage.get(at) else {
-                    self.long_way(arrival, None, None, now);
-                    continue;
+        let mut stage = self.stage.take().unwrap_or_default();
+        self.begin(batch, open, &mut stage);
+        let (mut rest, mut number) = (batch, 0);
+        while !rest.is_empty() {
+            let (group, behind) = rest.split_at_mut(rest.len().min(GROUP));
+            self.look_ahead(number, behind, open, &mut stage);
+            let part = stage.part(number);
+            let mut at = 0;
+            loop {
+                let (stopped, long) = self.short_ways(group, part, at, now);
+                let Some(arrival) = group.get_mut(stopped) else {
+                    break;
                 };
-                if let Err(long) = self.short_way(arrival, ready, now) {
-                    self.other_way(arrival, ready, (long, usual), now);
+                match (part.get(stopped), long) {
+                    (Some(ready), Some(long)) => {
+                        self.other_way(arrival, ready, (long, usual), now);
+                    }
+                    _ => self.long_way(arrival, None, None, now),
                 }
+                at = stopped + 1;
             }
+            (rest, number) = (behind, number + 1);
         }
+        self.stage = Some(stage);
     }
 
     /// A packet that the short way is not for, at least not where its connection was guessed to be.

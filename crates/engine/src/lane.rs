@@ -16,19 +16,17 @@
 
 use std::collections::HashMap;
 
-use palisade_conntrack::{Direction, Flow, Followed, State, Strayed, TrackHook};
+use palisade_conntrack::{Direction, Followed, State, Strayed, TrackHook};
 use palisade_rules::{Family, TableKind};
 use palisade_wire::{Plain, Timestamp, build, link::PacketType};
 
-use crate::batch::{Arrival, Judged, Port, STAGE};
+use crate::ahead::{Part, Ready};
+use crate::batch::{Arrival, Judged, Port};
 use crate::changed::Changed;
 use crate::outcome::{Ended, Outcome, Path, Verdict};
 use crate::program::ProgramTable;
 use crate::remember::{Asked, Counter, Way};
 use crate::{Engine, Evaluator};
-
-/// Where the headers of most packets have ended.
-const HEADERS: usize = 40;
 
 /// Ways that are remembered at a time.
 const MOST_WAYS: usize = 1 << 14;
@@ -41,14 +39,8 @@ const LAST_BASE: u32 = u32::MAX - 2 * MOST_WAYS as u32;
 struct Came {
     port: Port,
     mark: u32,
-    /// Number of the packet type; [`NO_TYPE`]: it came with none.
-    packet_type: u8,
+    packet_type: Option<PacketType>,
 }
-
-/// The number of no packet type.
-const NO_TYPE: u8 = 5;
-
-const _: () = assert!(PacketType::Outgoing as u8 == NO_TYPE - 1);
 
 impl Came {
     #[inline]
@@ -56,7 +48,7 @@ impl Came {
         Came {
             port: arrival.port,
             mark: arrival.mark,
-            packet_type: arrival.link.packet_type.map_or(NO_TYPE, |t| t as u8),
+            packet_type: arrival.link.packet_type,
         }
     }
 }
@@ -79,9 +71,12 @@ struct Trodden {
     connection_mark: Option<u32>,
     mark: u32,
     verdict: Verdict,
-    path: Path,
+    /// Where its packets are tracked.
+    hook: TrackHook,
     /// Whether a router passes its packets on, which lowers the time to live.
     routed: bool,
+    /// Whether there is more to ask than what packets came with.
+    special: bool,
     /// Whether there is a way at all.
     leads: bool,
 }
@@ -93,43 +88,6 @@ pub(crate) struct Lane {
     base: u32,
     ways: Vec<Trodden>,
     numbers: HashMap<Key, u32>,
-}
-
-/// A packet that may take the short way.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ready {
-    pub(crate) flow: Flow,
-    /// The slot that its connection most likely has, once the index was read.
-    slot: u32,
-}
-
-/// Packets that are looked at together, as far as they may take the short way.
-pub(crate) struct Stage {
-    ready: [Ready; STAGE],
-    /// A bit for each that may.
-    plain: u32,
-}
-
-const _: () = assert!(STAGE == u32::BITS as usize);
-
-impl Stage {
-    /// Of none.
-    pub(crate) fn new() -> Self {
-        let none = Ready {
-            flow: Flow::NONE,
-            slot: 0,
-        };
-        Stage {
-            ready: [none; STAGE],
-            plain: 0,
-        }
-    }
-
-    /// Packet number `at`, if it may.
-    #[inline(always)]
-    pub(crate) fn get(&self, at: usize) -> Option<&Ready> {
-        self.ready.get(at).filter(|_| self.plain >> at & 1 != 0)
-    }
 }
 
 /// How a packet went whose flow's way is to be found.
@@ -176,47 +134,25 @@ impl Lane {
 }
 
 impl Engine {
-    /// A packet that is plain enough, with its flow.
-    #[inline(always)]
-    pub(crate) fn ready(&self, bytes: &[u8], open: [bool; 2]) -> Option<Ready> {
-        let plain = Plain::of(bytes)?;
-        open[plain.family as usize].then(|| Ready {
-            flow: self.conntrack.flow(plain, bytes),
-            slot: 0,
-        })
-    }
-
-    /// Reads the index for a packet, and names the slot of its entry.
-    #[inline]
-    pub(crate) fn look(&self, ready: &mut Ready) {
-        ready.slot = self.conntrack.guess(&ready.flow);
-    }
-
-    /// Looks at packets in stages, so that what each of them needs is on its way.
+    /// The short way of some packets of a group, from number `from` on: the number of the first that it is not for, and
+    /// why.
     #[inline(never)]
-    pub(crate) fn look_ahead(&self, part: &[Arrival<'_>], open: [bool; 2], stage: &mut Stage) {
-        // Nothing waits for these, so that all of them are on their way at once.
-        let mut read = 0;
-        for arrival in part {
-            read ^= arrival.bytes.first().copied().unwrap_or(0);
-            read ^= arrival.bytes.get(HEADERS).copied().unwrap_or(0);
-        }
-        std::hint::black_box(read);
-        let mut plain = 0;
-        for (at, (arrival, ready)) in part.iter().zip(&mut stage.ready).enumerate() {
-            if let Some(one) = self.ready(arrival.bytes, open) {
-                self.conntrack.fetch_line(&one.flow);
-                *ready = one;
-                plain |= 1 << at;
+    pub(crate) fn short_ways(
+        &mut self,
+        group: &mut [Arrival<'_>],
+        part: &Part,
+        from: usize,
+        now: Timestamp,
+    ) -> (usize, Option<Long>) {
+        for (at, arrival) in group.iter_mut().enumerate().skip(from) {
+            let Some(ready) = part.get(at) else {
+                return (at, None);
+            };
+            if let Err(long) = self.short_way(arrival, ready, now) {
+                return (at, Some(long));
             }
         }
-        for (at, (ready, _)) in stage.ready.iter_mut().zip(part).enumerate() {
-            if plain >> at & 1 != 0 {
-                self.look(ready);
-                self.conntrack.fetch_entry(ready.slot, &ready.flow);
-            }
-        }
-        stage.plain = plain;
+        (group.len(), None)
     }
 
     /// The short way, if there is one.
@@ -227,33 +163,65 @@ impl Engine {
         ready: &Ready,
         now: Timestamp,
     ) -> Result<(), Long> {
+        match ready.flow.plain().family {
+            Family::V4 => self.short_way_of(Family::V4, arrival, ready, now),
+            Family::V6 => self.short_way_v6(arrival, ready, now),
+        }
+    }
+
+    #[inline(never)]
+    fn short_way_v6(
+        &mut self,
+        arrival: &mut Arrival<'_>,
+        ready: &Ready,
+        now: Timestamp,
+    ) -> Result<(), Long> {
+        self.short_way_of(Family::V6, arrival, ready, now)
+    }
+
+    /// The same for a family that is known when this is compiled.
+    #[inline(always)]
+    fn short_way_of(
+        &mut self,
+        family: Family,
+        arrival: &mut Arrival<'_>,
+        ready: &Ready,
+        now: Timestamp,
+    ) -> Result<(), Long> {
         let plain = ready.flow.plain();
         let lane = &mut self.lane;
         let (came, unfinished) = (Came::of(arrival), arrival.unfinished);
         let mut gone = None;
-        let followed =
-            self.conntrack
-                .follow(ready.slot, (&ready.flow, arrival.bytes), now, |known| {
-                    let record = Long::Record(known.slot, known.direction);
-                    let number = known.connection.remembered(known.direction);
-                    let Some(way) = lane.way(number) else {
-                        return Err(record);
-                    };
+        let followed = self.conntrack.follow(
+            (family, ready.slot),
+            (&ready.flow, arrival.bytes),
+            now,
+            |known| {
+                let record = Long::Record(known.slot, known.direction);
+                let number = known.connection.remembered(known.direction);
+                let Some(way) = lane.way(number) else {
+                    return Err(record);
+                };
+                if way.came != came {
+                    return Err(record);
+                }
+                if way.special {
                     let marked = |mark| mark != known.connection.mark;
-                    if way.came != came || way.connection_mark.is_some_and(marked) {
+                    if way.connection_mark.is_some_and(marked) {
                         return Err(record);
                     }
                     if !way.leads || way.routed && plain.ttl <= 1 {
                         return Err(Long::Unknown);
                     }
-                    let hook = match way.path {
-                        _ if unfinished => TrackHook::Unfinished,
-                        Path::Output | Path::Loopback => TrackHook::Output,
-                        Path::Input | Path::Forward => TrackHook::Prerouting,
-                    };
-                    gone = Some(way);
-                    Ok(hook)
-                });
+                }
+                let hook = match unfinished {
+                    true => TrackHook::Unfinished,
+                    false => way.hook,
+                };
+                gone = Some(way);
+                Ok(hook)
+            },
+        );
         let (id, direction) = match followed {
             Ok(known) => known,
             Err(Strayed::Elsewhere) => return Err(Long::Elsewhere),
@@ -365,15 +333,21 @@ impl Engine {
             self.settle();
         }
         let (way, came) = (key.way.as_ref(), key.came);
+        let routed = key.path == Path::Forward && !self.wired(came.port);
+        let connection_mark = way.and_then(|w| w.connection_mark);
         self.lane.ways.push(Trodden {
             packets: 0,
             bytes: 0,
             came,
-            connection_mark: way.and_then(|w| w.connection_mark),
+            connection_mark,
             mark: way.map_or(0, |w| w.mark),
             verdict: way.map_or(Verdict::Drop, |w| w.verdict),
-            path: key.path,
-            routed: key.path == Path::Forward && !self.wired(came.port),
+            hook: match key.path {
+                Path::Output | Path::Loopback => TrackHook::Output,
+                Path::Input | Path::Forward => TrackHook::Prerouting,
+            },
+            routed,
+            special: way.is_none() || routed || connection_mark.is_some(),
             leads: way.is_some(),
         });
         let number = self.lane.base + self.lane.ways.len() as u32;

@@ -28,6 +28,7 @@
 // What threads share is compiled once more for its models.
 #![cfg_attr(test, allow(clippy::duplicate_mod))]
 
+mod ahead;
 mod append;
 mod batch;
 mod changed;
@@ -147,6 +148,8 @@ pub struct Engine {
     evaluator: Evaluator,
     ports: Vec<batch::PortInfo>,
     lane: lane::Lane,
+    /// Room for looks ahead, kept so that no batch has to make it.
+    stage: Option<Box<ahead::Stage>>,
 }
 
 impl Engine {
@@ -187,6 +190,7 @@ impl Engine {
             evaluator: setup.evaluator,
             ports: vec![batch::PortInfo::default()],
             lane: lane::Lane::default(),
+            stage: None,
         })
     }
 

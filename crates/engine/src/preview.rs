@@ -228,6 +228,7 @@ impl Engine {
             evaluator: self.evaluator,
             ports: vec![Default::default()],
             lane: Default::default(),
+            stage: None,
         }
     }
 }

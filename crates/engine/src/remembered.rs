@@ -33,6 +33,7 @@ impl fmt::Debug for Remembered<'_> {
             // Room for work, empty between packets.
             stack: _,
             scratch: _,
+            stage: _,
             // What may differ: who walks the rules, and how far he has to.
             evaluator: _,
             visited: _,

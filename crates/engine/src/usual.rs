@@ -14,13 +14,14 @@ use palisade_rules::{Family, Hook, TableKind};
 use palisade_wire::{Buffer, Timestamp, link::PacketType};
 
 use crate::Engine;
+use crate::ahead::Ready;
 use crate::batch::{Arrival, Judged, PortInfo};
 use crate::changed::Changed;
 use crate::compiled;
 use crate::conclude::Pieces;
 use crate::host::{AddressKind, Host};
 use crate::input::Route;
-use crate::lane::{Ready, Recorded};
+use crate::lane::Recorded;
 use crate::linear::{self, Decision, RawState};
 use crate::matches::{Facts, Shared};
 use crate::outcome::{Ended, Path, Verdict};

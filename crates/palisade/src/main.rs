@@ -11,6 +11,7 @@ mod help;
 mod host;
 mod infer;
 mod output;
+mod pages;
 mod programs;
 mod rules;
 mod run;

@@ -24,10 +24,7 @@ fn folded(wide: u64) -> u32 {
 /// stays so.
 #[inline(always)]
 pub(crate) fn wide(sum: u64, data: &[u8]) -> u64 {
-    let add = |sum: u64, word: u64| {
-        let (sum, carry) = sum.overflowing_add(word);
-        sum + u64::from(carry)
-    };
+    let add = add_wide;
     let mut sum = sum;
     let mut rest = data;
     while let Some((four, behind)) = rest.split_first_chunk::<32>() {
@@ -54,6 +51,13 @@ pub(crate) fn wide(sum: u64, data: &[u8]) -> u64 {
             add(sum, u64::from_le_bytes(word))
         }
     }
+}
+
+/// Adds a word of eight bytes to a [`wide`] sum.
+#[inline(always)]
+pub(crate) fn add_wide(sum: u64, word: u64) -> u64 {
+    let (sum, carry) = sum.overflowing_add(word);
+    sum + u64::from(carry)
 }
 
 /// Whether a [`wide`] sum over everything, the checksum included, is that of something right. It must not be 0.

@@ -8,8 +8,8 @@ use palisade_rules::Family;
 use palisade_wire::{Packet, Timestamp};
 
 use super::{MOST, Shards, locked};
-use crate::batch::STAGE;
-use crate::lane::{Long, Ready, Stage};
+use crate::ahead::{GROUP, Ready};
+use crate::lane::Long;
 use crate::path::Reassembled;
 use crate::{Arrival, Engine, Input, Observer, Outcome};
 
@@ -112,27 +112,28 @@ impl Shards {
         now: Timestamp,
     ) -> (usize, Option<Option<Followed>>) {
         let ways = self.ways(engine);
-        let mut at = 0;
-        let mut stage = Stage::new();
-        for part in batch.chunks_mut(STAGE) {
-            engine.look_ahead(part, ways.open, &mut stage);
-            let mut stopped = None;
-            for (number, arrival) in part.iter_mut().enumerate() {
-                match self.one(engine, home, (arrival, stage.get(number)), ways, now) {
+        let mut stage = engine.stage.take().unwrap_or_default();
+        engine.begin(batch, ways.open, &mut stage);
+        let (mut done, mut stopped) = (0, None);
+        'batch: for number in 0..batch.len().div_ceil(GROUP) {
+            let rest = &mut batch[number * GROUP..];
+            let (group, behind) = rest.split_at_mut(rest.len().min(GROUP));
+            engine.look_ahead(number, behind, ways.open, &mut stage);
+            let part = stage.part(number);
+            for (at, arrival) in group.iter_mut().enumerate() {
+                match self.one(engine, home, (arrival, part.get(at)), ways, now) {
                     Place::Here => {}
-                    Place::At(shard) => strays.add(at, shard),
+                    Place::At(shard) => strays.add(done, shard),
                     Place::Together(foretold) => {
                         stopped = Some(foretold);
-                        break;
+                        break 'batch;
                     }
                 }
-                at += 1;
-            }
-            if stopped.is_some() {
-                return (at, stopped);
+                done += 1;
             }
         }
-        (at, None)
+        engine.stage = Some(stage);
+        (done, stopped)
     }
 
     fn ways(&self, engine: &Engine) -> Ways {
@@ -276,10 +277,7 @@ impl Shards {
         }
         let (_, engine) = held.get_or_insert_with(|| (shard, self.lock(shard)));
         let ways = self.ways(engine);
-        let mut ready = engine.ready(arrival.bytes, ways.open);
-        if let Some(ready) = &mut ready {
-            engine.look(ready);
-        }
+        let ready = engine.look_alone(arrival.bytes, ways.open);
         let foretold = match self.one(engine, shard, (arrival, ready.as_ref()), ways, now) {
             Place::Here => return,
             // It moved meanwhile, or is a matter of all.

@@ -7,7 +7,6 @@ mod figure;
 mod lane;
 mod memory;
 mod packets;
-mod pages;
 mod report;
 mod ruleset;
 mod threads;
@@ -46,7 +45,7 @@ pub fn run(arguments: &BenchArguments) -> Result<Exit> {
     }
     let cases = chosen(arguments)?;
     if !arguments.small_pages {
-        pages::ask();
+        crate::pages::ask();
     }
     let rules = match &arguments.rules {
         None => None,

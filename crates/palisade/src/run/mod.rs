@@ -1,7 +1,7 @@
 //! `palisade run`: rules over live traffic.
 //!
 //! # Life cycle
-//! In this order, so that nothing passes that was not judged: rules are read and compiled; sockets are bound and files opened;
+//! The process begins anew with huge pages, once. Then, in this order, so that nothing passes that was not judged: rules are read and compiled; sockets are bound and files opened;
 //! connections of the last run are taken over; the backends are opened, by which packets begin to wait; what is not needed any more is given up; threads are made, the workers last;
 //! then whoever started it is told.
 //! An error on the way ends it; what backends made outside the process stays, which is a closed gate.
@@ -42,6 +42,7 @@ use supervise::{Event, Supervisor};
 /// Starts, and goes on until it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<Exit> {
     let daemon = &arguments.daemon;
+    crate::pages::ask();
     // Before any thread.
     supervise::block_signals()?;
     let mut log = Log::new(daemon.log_format, daemon.log_level)?;

@@ -52,7 +52,7 @@ impl Ack {
 
 /// One step on an entry's words (see [`packed`](super::packed)); the timeout in seconds, or `None`, and nothing
 /// changed, if this is not that segment.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn step(
     words: &mut [u32; 14],
     (transport, length): (&[u8], usize),
@@ -87,9 +87,9 @@ pub(crate) fn step(
     let window = u32::from(segment.window) << (scale & 31);
     // Which way these go is not to be foreseen: each is a value, none a branch.
     words[s + 2] = maxwin.max(window);
-    let newer = segment.end.after(end);
-    words[s] = if newer { segment.end } else { end }.0;
-    marks |= bit(PeerFlags::DATA_UNACKNOWLEDGED, s) * u32::from(newer);
+    let ahead = segment.end.0.wrapping_sub(end.0).cast_signed();
+    words[s] = end.0.wrapping_add_signed(ahead.max(0));
+    marks |= bit(PeerFlags::DATA_UNACKNOWLEDGED, s) * u32::from(ahead > 0);
     let acks = marks & bit(PeerFlags::MAXACK_SET, s) == 0 || segment.ack.after(SeqNumber(sender.3));
     words[s + 3] = if acks { segment.ack.0 } else { sender.3 };
     marks |= bit(PeerFlags::MAXACK_SET, s);
@@ -109,29 +109,33 @@ pub(crate) fn step(
         | words[9] ^ seen[1]
         | words[10] ^ seen[2]
         | (words[12] ^ (u32::from(segment.window) | way)) & (0xffff | 1 << 31);
-    let repeated = match differs {
-        0 => (words[13] as u8).saturating_add(1),
-        _ => 0,
-    };
+    let same = (u64::from(differs).wrapping_sub(1) >> 63) as u32;
+    let repeated = ((words[13] & 0xff) + same).min(0xff) * same;
     words[8..11].copy_from_slice(&seen);
     words[12] = u32::from(segment.window)
         | (TcpState::Established as u32) << 16
         | (FlagClass::Ack as u32) << 24
         | way;
-    words[13] = words[13] & !0xff | u32::from(repeated);
+    words[13] = words[13] & !0xff | repeated;
     let unacknowledged =
         bit(PeerFlags::DATA_UNACKNOWLEDGED, 0) | bit(PeerFlags::DATA_UNACKNOWLEDGED, 4);
     let usual = config.tcp_timeout_established;
-    let shorter = |seconds: u64| usual.min(seconds);
+    let (silent, unheard) = (
+        config.tcp_timeout_max_retrans,
+        config.tcp_timeout_unacknowledged,
+    );
+    let mut seconds = match segment.window {
+        0 => usual.min(silent),
+        _ => usual,
+    };
+    seconds = match (marks & unacknowledged != 0) & (usual > unheard) {
+        true => unheard,
+        false => seconds,
+    };
     Some(
-        if u64::from(repeated) >= config.tcp_max_retrans && usual > config.tcp_timeout_max_retrans {
-            config.tcp_timeout_max_retrans
-        } else if marks & unacknowledged != 0 && usual > config.tcp_timeout_unacknowledged {
-            config.tcp_timeout_unacknowledged
-        } else if segment.window == 0 {
-            shorter(config.tcp_timeout_max_retrans)
-        } else {
-            usual
+        match (u64::from(repeated) >= config.tcp_max_retrans) & (usual > silent) {
+            true => silent,
+            false => seconds,
         },
     )
 }

@@ -12,10 +12,13 @@ mod glibc {
     /// The variable that the allocator reads.
     const VARIABLE: &str = "GLIBC_TUNABLES";
 
+    /// A variable that says that this was tried: of a program with capabilities of its own the first one is taken away.
+    const TRIED: &str = "PALISADE_BEGUN_ANEW";
+
     /// Begins this process anew with huge pages, unless it has been told about pages already. Comes back if that cannot
     /// be done, which costs nothing but speed.
     pub fn ask() {
-        if std::env::var_os(VARIABLE).is_some() {
+        if [VARIABLE, TRIED].map(std::env::var_os) != [None, None] {
             return;
         }
         let Ok(own) = std::env::current_exe() else {
@@ -27,6 +30,7 @@ mod glibc {
             .arg0(name)
             .args(words)
             .env(VARIABLE, "glibc.malloc.hugetlb=1")
+            .env(TRIED, "1")
             .exec();
     }
 }
