@@ -224,25 +224,30 @@ impl Connection {
 
     /// An unconfirmed connection.
     pub(crate) fn new(key: &Key, zones: [Zone; 2], generation: u32, now: Timestamp) -> Self {
-        let mut connection = Connection {
-            source: key.source,
-            destination: key.destination,
-            words: key.words,
-            protocol: key.protocol,
-            family: key.family,
-            ends: UNCONFIRMED,
-            generation,
-            ..Connection::free()
-        };
-        // The other trackers begin with their first packet.
-        if key.protocol == proto::UDP {
-            connection.set_proto(&udp::start(now));
-        }
+        let mut connection = Connection::free();
+        connection.begin(key, generation, now);
         if zones != [0; 2] {
             connection.family |= ZONED;
             connection.rare_mut().zones = zones;
         }
         connection
+    }
+
+    /// Makes an unconfirmed connection of a free slot.
+    #[inline]
+    pub(crate) fn begin(&mut self, key: &Key, generation: u32, now: Timestamp) {
+        self.source = key.source;
+        self.destination = key.destination;
+        self.words = key.words;
+        self.protocol = key.protocol;
+        self.family = key.family;
+        self.ends = UNCONFIRMED;
+        self.mark = 0;
+        self.generation = generation;
+        // The other trackers begin with their first packet.
+        if key.protocol == proto::UDP {
+            self.set_proto(&udp::start(now));
+        }
     }
 
     /// Whether a connection stands here.

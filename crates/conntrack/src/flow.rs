@@ -40,6 +40,7 @@ impl Conntrack {
     }
 
     /// Counts what was INVALID.
+    #[inline]
     pub(crate) fn note(&mut self, track: Track) -> Track {
         self.stats.invalid += u64::from(track.state == State::Invalid);
         track
@@ -179,6 +180,7 @@ impl Conntrack {
     }
 
     /// A packet's step on a connection outside of any zone.
+    #[inline]
     pub(crate) fn step_on(
         &mut self,
         packet: &Packet<'_>,
@@ -193,7 +195,9 @@ impl Conntrack {
         }
     }
 
-    /// What a packet does to the connection that it belongs to.
+    /// What a packet does to the connection that it belongs to. Inlined, as what it is made of: what is handed over through
+    /// memory is read wider than it was written, which a processor waits for.
+    #[inline(always)]
     fn step(
         &mut self,
         packet: &Packet<'_>,
@@ -283,7 +287,7 @@ impl Conntrack {
     }
 
     /// The tracker's step, and what follows from it for the entry.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance(
         &mut self,
         packet: &Packet<'_>,
@@ -625,6 +629,7 @@ pub(crate) enum Stepped {
 }
 
 /// Kernel `nf_conntrack_handle_packet`.
+#[inline(always)]
 fn handle(
     connection: &mut Connection,
     context: &Context<'_, '_>,

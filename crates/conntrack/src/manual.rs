@@ -111,7 +111,7 @@ impl Conntrack {
         if reply != inverse {
             connection.set_reply(reply);
         }
-        self.hold(index, connection, now);
+        self.hold(index, |slot| *slot = connection, now);
         let nat = [
             (made.destination_nat, End::Destination),
             (made.source_nat, End::Source),

@@ -137,6 +137,8 @@ impl Slab {
         if let Some(slot) = self.slot(index) {
             let generation = slot.generation;
             self.free = slot.mark;
+            // The one that comes next will be written to.
+            self.fetch(self.free, true);
             return (index, generation);
         }
         let index = self.slots;
@@ -153,10 +155,19 @@ impl Slab {
     }
 
     /// Puts a connection into the slot that was reserved for it.
-    #[inline]
     pub(crate) fn put(&mut self, index: u32, connection: Connection, cold: Cold) {
+        self.begin(index, |slot| *slot = connection, cold);
+    }
+
+    /// Has a connection begin in the slot that was reserved for it, where it stays: `begin` is given a free slot.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, index: u32, begin: impl FnOnce(&mut Connection), cold: Cold) {
         let (chunk, place) = place(index);
-        set(&mut self.chunks[chunk], place, connection);
+        let entries = &mut self.chunks[chunk];
+        if place == entries.len() {
+            entries.push(Connection::free());
+        }
+        begin(&mut entries[place]);
         set(&mut self.cold[chunk], place, cold);
         set(&mut self.due[chunk], place, 0);
         if self.counted {

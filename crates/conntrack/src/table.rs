@@ -48,8 +48,11 @@ use crate::tuple::{Direction, Key, Tuple, Zone};
 /// looks at (`NF_CT_EVICTION_RANGE`).
 const EVICTION_LINES: usize = 2;
 
-/// Slots that the sweep looks at for each new connection.
-const SWEEP_STEP: usize = 16;
+/// New connections for each of which the sweep goes on once.
+const SWEEP_EACH: u32 = 4;
+
+/// Slots that it looks at then: sixteen for each of them.
+const SWEEP_STEP: usize = 64;
 
 /// Slots that the sweep looks at when the table is full.
 const SWEEP_FULL: usize = 64;
@@ -85,6 +88,8 @@ pub struct Conntrack {
     split: usize,
     live: usize,
     sweep_at: usize,
+    /// Counts the connections that came since the sweep went on.
+    turn: u32,
     next_number: u64,
     ended: Vec<u32>,
     /// The latest moment that a packet came at.
@@ -116,6 +121,7 @@ impl Conntrack {
             split: 0,
             live: 0,
             sweep_at: 0,
+            turn: 0,
             next_number: 1,
             ended: Vec::new(),
             latest: Timestamp::default(),
@@ -314,7 +320,10 @@ impl Conntrack {
     /// Collects what ended, and makes sure that an entry more has a place.
     #[inline]
     pub(crate) fn make_room(&mut self, hash: impl FnOnce(&Self) -> u64, now: Timestamp) -> bool {
-        self.sweep(SWEEP_STEP, now);
+        self.turn = self.turn.wrapping_add(1);
+        if self.turn.is_multiple_of(SWEEP_EACH) {
+            self.sweep(SWEEP_STEP, now);
+        }
         let max = self.config.max as usize;
         if self.counts_one_more(max) {
             return true;
@@ -347,19 +356,23 @@ impl Conntrack {
             return None;
         }
         let (index, generation) = self.slab.reserve();
-        let connection = Connection::new(key, [0; 2], generation, now);
-        self.hold(index, connection, now);
+        self.hold(index, |slot| slot.begin(key, generation, now), now);
         Some(index)
     }
 
-    /// Puts a new connection into the slot that was reserved for it.
-    #[inline]
-    pub(crate) fn hold(&mut self, index: u32, connection: Connection, now: Timestamp) {
+    /// Has a new connection begin in the slot that was reserved for it.
+    #[inline(always)]
+    pub(crate) fn hold(
+        &mut self,
+        index: u32,
+        begin: impl FnOnce(&mut Connection),
+        now: Timestamp,
+    ) {
         let cold = Cold {
             number: self.number(),
             created: now,
         };
-        self.slab.put(index, connection, cold);
+        self.slab.begin(index, begin, cold);
         self.live += 1;
         self.stats.peak = self.stats.peak.max(self.live as u64);
     }
@@ -434,7 +447,7 @@ impl Conntrack {
             connection.rare_mut().helper = Some(name);
             connection.status.set(Status::HELPER);
         }
-        self.hold(index, connection, now);
+        self.hold(index, |slot| *slot = connection, now);
         if let Some(expectation) = &announced {
             let mut follower = Follower {
                 table: self,

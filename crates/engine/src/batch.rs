@@ -186,7 +186,10 @@ impl Engine {
             };
         }
         match long {
-            Long::Foretold(followed) => self.long_way(arrival, Some(followed), None, now),
+            Long::Foretold => {
+                let foretold = self.foretold();
+                self.long_way(arrival, foretold, None, now);
+            }
             _ if usual && self.usual_way(arrival, ready, met, now) => {}
             Long::Record(slot, direction) => {
                 self.long_way(arrival, None, Some((slot, direction)), now);

@@ -130,7 +130,7 @@ impl Engine {
             table,
             &mut self.stack,
             &mut journey.buffer,
-            facts,
+            &facts,
             &mut shared,
             &mut journey.visited,
             observer,

@@ -87,6 +87,8 @@ pub(crate) struct Lane {
     /// Numbers up to this one mean nothing.
     base: u32,
     ways: Vec<Trodden>,
+    /// What tracking said of the packet that was judged last, if it did not wave it through.
+    foretold: Option<Followed>,
     numbers: HashMap<Key, u32>,
 }
 
@@ -102,6 +104,7 @@ pub(crate) struct Recorded<'a> {
 }
 
 /// Why a packet takes another way than the short one.
+#[derive(Clone, Copy)]
 pub(crate) enum Long {
     /// Its connection is not where it was guessed to be.
     Elsewhere,
@@ -109,8 +112,8 @@ pub(crate) enum Long {
     Unknown,
     /// Its way is to be found.
     Record(u32, Direction),
-    /// Tracking did not wave it through.
-    Foretold(Followed),
+    /// Tracking did not wave it through; what it said is kept: see [`Engine::foretold`].
+    Foretold,
 }
 
 impl Lane {
@@ -227,7 +230,10 @@ impl Engine {
             Err(Strayed::Elsewhere) => return Err(Long::Elsewhere),
             Err(Strayed::Unreplied) => return Err(Long::Unknown),
             Err(Strayed::Refused(long)) => return Err(long),
-            Err(Strayed::Foretold(followed)) => return Err(Long::Foretold(followed)),
+            Err(Strayed::Foretold(followed)) => {
+                self.lane.foretold = Some(followed);
+                return Err(Long::Foretold);
+            }
         };
         let Some(way) = gone else {
             return Err(Long::Unknown);
@@ -247,6 +253,11 @@ impl Engine {
             build::set_ttl(arrival.bytes, plain.ttl - 1);
         }
         Ok(())
+    }
+
+    /// What tracking said of the packet that it did not wave through.
+    pub(crate) fn foretold(&mut self) -> Option<Followed> {
+        self.lane.foretold.take()
     }
 
     /// The short way of a packet whose connection is not where it was guessed to be, but in the slot `found`, if

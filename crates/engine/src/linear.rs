@@ -128,7 +128,7 @@ pub(crate) fn run<O: Observer>(
     table: &mut ProgramTable,
     stack: &mut Vec<(u32, u32)>,
     buffer: &mut Buffer<'_>,
-    facts: Facts<'_>,
+    facts: &Facts<'_>,
     shared: &mut Shared<'_>,
     visited: &mut u32,
     observer: &mut O,
@@ -145,7 +145,7 @@ pub(crate) fn walk<O: Observer, G: Guide>(
     table: &mut ProgramTable,
     stack: &mut Vec<(u32, u32)>,
     buffer: &mut Buffer<'_>,
-    facts: Facts<'_>,
+    facts: &Facts<'_>,
     shared: &mut Shared<'_>,
     visited: &mut u32,
     observer: &mut O,
@@ -155,7 +155,8 @@ pub(crate) fn walk<O: Observer, G: Guide>(
     if O::ACTIVE {
         observer.enter(facts.hook, table.kind);
     }
-    let ours = OnceCell::new();
+    // The same of a frame that counts as one to this host.
+    let (link, ours) = (OnceCell::new(), OnceCell::new());
     let mut facts = facts;
     let mut context = facts.with(buffer.packet());
     let (kind, bytes_seen) = (table.kind, table.bytes_seen);
@@ -164,6 +165,20 @@ pub(crate) fn walk<O: Observer, G: Guide>(
     let (mut chain, mut at) = (base, 0u32);
     // A decision that holds unless a rule that is not evaluated matched before.
     let mut pending: Option<Decision> = None;
+    // Said at once where nothing is pending.
+    macro_rules! end {
+        ($verdict:expr, $chain:expr, $rule:expr) => {{
+            let decision = Decision {
+                verdict: $verdict,
+                chain: $chain,
+                rule: $rule,
+            };
+            match pending {
+                None => return Some(decision),
+                Some(_) => break decision,
+            }
+        }};
+    }
     let decision = loop {
         let Some(current) = table.chains.get_mut(chain as usize) else {
             break Decision {
@@ -207,14 +222,10 @@ pub(crate) fn walk<O: Observer, G: Guide>(
             if O::ACTIVE {
                 observer.policy(kind, name, *policy == Policy::Accept);
             }
-            break Decision {
-                verdict: match policy {
-                    Policy::Accept => Verdict::Accept,
-                    Policy::Drop => Verdict::Drop,
-                },
-                chain,
-                rule: None,
-            };
+            match policy {
+                Policy::Accept => end!(Verdict::Accept, chain, None),
+                Policy::Drop => end!(Verdict::Drop, chain, None),
+            }
         };
         *visited += 1;
         let visit = match sure {
@@ -222,10 +233,11 @@ pub(crate) fn walk<O: Observer, G: Guide>(
             false => visit(rule, &context, shared),
         };
         if shared.frame_is_ours {
-            facts.link = ours.get_or_init(|| LinkInfo {
+            let link = link.get_or_init(|| LinkInfo {
                 packet_type: Some(PacketType::Host),
                 ..*facts.link
             });
+            facts = ours.get_or_init(|| Facts { link, ..*facts });
             context = facts.with(buffer.packet());
         }
         if O::ACTIVE {
@@ -273,7 +285,7 @@ pub(crate) fn walk<O: Observer, G: Guide>(
             match &rule.rule.target {
                 Target::Reject(with) => break here(Verdict::Reject(*with)),
                 other => {
-                    let applied = targets::apply(other, buffer, &facts, shared);
+                    let applied = targets::apply(other, buffer, facts, shared);
                     if let (true, Applied::Effect(effect)) = (O::ACTIVE, applied) {
                         observer.effect(effect);
                     }
@@ -283,8 +295,8 @@ pub(crate) fn walk<O: Observer, G: Guide>(
         }
         match &rule.rule.target {
             Target::None => {}
-            Target::Accept => break here(Verdict::Accept),
-            Target::Drop => break here(Verdict::Drop),
+            Target::Accept => end!(Verdict::Accept, chain, Some(at)),
+            Target::Drop => end!(Verdict::Drop, chain, Some(at)),
             Target::Reject(with) => break here(Verdict::Reject(*with)),
             Target::Return => {
                 match stack.pop() {
@@ -308,7 +320,7 @@ pub(crate) fn walk<O: Observer, G: Guide>(
             | Target::Redirect(_)
             | Target::Netmap(_) => break here(Verdict::Translate),
             other => {
-                let applied = targets::apply(other, buffer, &facts, shared);
+                let applied = targets::apply(other, buffer, facts, shared);
                 context = facts.with(buffer.packet());
                 length = ip_length(&context.packet) as u64;
                 guide.changed();

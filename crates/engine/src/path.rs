@@ -348,7 +348,7 @@ impl Engine {
                     journey.out_interface = None;
                 }
                 let packet = journey.buffer.packet();
-                martian(&self.host, packet.source(), packet.destination())?;
+                martian(&self.host, &(packet.source(), packet.destination()))?;
                 if journey.path == Path::Forward {
                     self.reachable(journey.buffer.packet().destination())?;
                 } else {

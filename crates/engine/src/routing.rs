@@ -23,7 +23,7 @@ impl Engine {
         let addresses = (packet.source(), packet.destination());
         let packet_type = input.link.packet_type;
         let target = self.host.kind(addresses.1);
-        let (path, came, leaves) = way_of(&self.host, addresses, target, &input.route, packet_type);
+        let (path, came, leaves) = way_of(&self.host, &addresses, target, &input.route, packet_type);
         // The names that were given are shared, not copied.
         let shared = |name: &str| match &input.route {
             Route::In(given) | Route::Out(given) | Route::Forward(given, _) if **given == *name => {
@@ -81,7 +81,8 @@ impl Engine {
 }
 
 /// Sources that no packet from the network may have (kernel `ip_route_input_slow`).
-pub(crate) fn martian(host: &Host, source: IpAddr, destination: IpAddr) -> Step {
+pub(crate) fn martian(host: &Host, (source, destination): &(IpAddr, IpAddr)) -> Step {
+    let (source, destination) = (*source, *destination);
     if destination.is_ipv4() && destination.is_loopback() && !host.route_localnet {
         return Err(Stop(Verdict::Drop, Ended::Martian(destination), None));
     }
@@ -111,11 +112,12 @@ pub(crate) fn martian(host: &Host, source: IpAddr, destination: IpAddr) -> Step 
 /// Path of a packet, and the names of the interfaces that it comes and leaves by; `target` is what its destination is.
 pub(crate) fn way_of<'n>(
     host: &'n Host,
-    (source, destination): (IpAddr, IpAddr),
+    ends: &(IpAddr, IpAddr),
     target: AddressKind,
     route: &'n Route,
     packet_type: Option<PacketType>,
 ) -> (Path, Option<&'n str>, Option<&'n str>) {
+    let (source, destination) = *ends;
     let name = |address: IpAddr| host.interface_towards(address).map(|i| i.name.as_str());
     let inward = !matches!(target, AddressKind::Unicast | AddressKind::Unspecified);
     match route {

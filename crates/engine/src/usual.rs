@@ -93,20 +93,19 @@ impl Engine {
             return false;
         };
         let packet = plain.packet(arrival.bytes);
-        let (source, destination) = (packet.source(), packet.destination());
+        let ends = (packet.source(), packet.destination());
         let mut link = arrival.link;
         if link.packet_type == Some(PacketType::OtherHost) {
             return false;
         }
-        let target = self.host.kind(destination);
-        let ends = (source, destination);
-        let (path, came, leaves) = way_of(&self.host, ends, target, route, link.packet_type);
+        let target = self.host.kind(ends.1);
+        let (path, came, leaves) = way_of(&self.host, &ends, target, route, link.packet_type);
         let own = path == Path::Output;
         let wired = matches!(route, Route::Wire(..));
         if !goes(
             &self.host,
             path,
-            (ends, target),
+            (&ends, target),
             (came, leaves),
             (plain.ttl, wired),
         ) {
@@ -117,7 +116,7 @@ impl Engine {
         } else {
             let kind = link
                 .packet_type
-                .unwrap_or_else(|| self.host.frame_of(target, destination, came));
+                .unwrap_or_else(|| self.host.frame_of(target, ends.1, came));
             if kind != PacketType::Host {
                 return false;
             }
@@ -203,7 +202,7 @@ impl Engine {
                     table,
                     &mut self.stack,
                     &mut buffer,
-                    facts,
+                    &facts,
                     &mut shared,
                     &mut on.visited,
                     &mut (),
@@ -316,16 +315,17 @@ impl Engine {
 fn goes(
     host: &Host,
     path: Path,
-    ((source, destination), target): ((IpAddr, IpAddr), AddressKind),
+    (ends, target): (&(IpAddr, IpAddr), AddressKind),
     (came, leaves): (Option<&str>, Option<&str>),
     (ttl, wired): (u8, bool),
 ) -> bool {
+    let (source, destination) = *ends;
     let usual = |address: IpAddr| !address.is_loopback() && !address.is_multicast();
     if !usual(source) || !usual(destination) || source.is_unspecified() {
         return false;
     }
     match path {
-        Path::Input => target == AddressKind::Local && martian(host, source, destination).is_ok(),
+        Path::Input => target == AddressKind::Local && martian(host, ends).is_ok(),
         Path::Forward if wired => true,
         Path::Forward => {
             let stays = match source {
@@ -334,7 +334,7 @@ fn goes(
             };
             ttl > 1
                 && !stays
-                && martian(host, source, destination).is_ok()
+                && martian(host, ends).is_ok()
                 && (!host.closed || host.interface_towards(destination).is_some())
         }
         Path::Output => target == AddressKind::Unicast,

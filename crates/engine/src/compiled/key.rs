@@ -206,10 +206,19 @@ pub(super) enum Known {
 }
 
 impl Known {
-    pub(super) fn of(context: &Context<'_>, shared: &Shared<'_>, interfaces: &Interfaces) -> Self {
+    /// Looks at a packet. What is known is written where it stays: handed out it would be read again at once, wider than
+    /// it was written, which processors wait for.
+    #[inline]
+    pub(super) fn look(
+        &mut self,
+        context: &Context<'_>,
+        shared: &Shared<'_>,
+        interfaces: &Interfaces,
+    ) {
         let packet = &context.packet;
         let Some((source_port, destination_port)) = ports(packet) else {
-            return Known::Odd;
+            *self = Known::Odd;
+            return;
         };
         let misc = misc(
             packet.protocol(),
@@ -217,7 +226,7 @@ impl Known {
             interfaces.find(context.out_interface),
         );
         let state = state_bit(shared);
-        match (packet.source(), packet.destination()) {
+        *self = match (packet.source(), packet.destination()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => Known::V4(Key {
                 source: source.into(),
                 destination: destination.into(),
@@ -235,7 +244,7 @@ impl Known {
                 state,
             }),
             _ => Known::Odd,
-        }
+        };
     }
 }
 

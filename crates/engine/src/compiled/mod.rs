@@ -148,7 +148,7 @@ impl Guide for Lookup {
             return one;
         }
         if matches!(self.known, Known::Stale) {
-            self.known = Known::of(context, shared, interfaces);
+            self.known.look(context, shared, interfaces);
         }
         let found = match (finder, &self.known) {
             (Finder::V4(tables), Known::V4(key)) => tables.find(key, at),
@@ -174,7 +174,7 @@ pub(crate) fn run<O: Observer>(
     table: &mut ProgramTable,
     stack: &mut Vec<(u32, u32)>,
     buffer: &mut Buffer<'_>,
-    facts: Facts<'_>,
+    facts: &Facts<'_>,
     shared: &mut Shared<'_>,
     visited: &mut u32,
     observer: &mut O,

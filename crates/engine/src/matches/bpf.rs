@@ -217,8 +217,7 @@ mod tests {
         let bytes = build::udp(&ip, 1, 2, b"abcd");
         let packet = Packet::parse(&bytes).unwrap();
         let host = Host::default();
-        let context = Context {
-            packet,
+        let facts = Facts {
             hook: Hook::Forward,
             in_interface: if made_here { "" } else { "eth0" },
             out_interface: "eth1",
@@ -227,9 +226,10 @@ mod tests {
             bridge: &crate::Bridge::default(),
             made_here,
             sender: &crate::socket::Sender::Nobody,
-            sender_counts: false,
+            unfinished: false,
             now: Timestamp::default(),
         };
+        let context = facts.with(packet);
         let program = [instruction(code, k), instruction(0x16, 0)];
         match run(&program, &context, 5) {
             Ok(value) => Some(value),

@@ -124,7 +124,7 @@ pub(super) fn socket(rule: &SocketMatch, context: &Context<'_>, shared: &mut Sha
 
 /// Kernel `cgroup_mt_v2`: a packet without a socket never fits, negated or not.
 pub(super) fn cgroup(rule: &Cgroup, context: &Context<'_>, shared: &Shared<'_>) -> Answer {
-    let at = if context.sender_counts {
+    let at = if context.sender_counts() {
         match context.sender {
             Sender::Unknown => return Answer::Unknown,
             Sender::Nobody => return Answer::No,

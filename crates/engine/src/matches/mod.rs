@@ -63,38 +63,34 @@ pub(crate) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Together with the packet as it is now.
-    pub(crate) fn with(self, packet: Packet<'a>) -> Context<'a> {
+    #[inline]
+    pub(crate) fn with(&'a self, packet: Packet<'a>) -> Context<'a> {
         Context {
             packet,
-            hook: self.hook,
-            in_interface: self.in_interface,
-            out_interface: self.out_interface,
-            link: self.link,
-            host: self.host,
-            bridge: self.bridge,
-            made_here: self.made_here,
-            sender: self.sender,
-            sender_counts: matches!(self.hook, Hook::Output | Hook::Postrouting),
-            now: self.now,
+            facts: self,
         }
+    }
+
+    /// On its way out: the socket that it belongs to is its sender's, not its receiver's.
+    pub(crate) fn sender_counts(&self) -> bool {
+        matches!(self.hook, Hook::Output | Hook::Postrouting)
     }
 }
 
 /// Everything a rule can look at.
 pub(crate) struct Context<'a> {
     pub(crate) packet: Packet<'a>,
-    pub(crate) hook: Hook,
-    pub(crate) in_interface: &'a str,
-    pub(crate) out_interface: &'a str,
-    pub(crate) link: &'a LinkInfo,
-    pub(crate) host: &'a Host,
-    pub(crate) bridge: &'a Bridge,
-    pub(crate) made_here: bool,
-    /// Who made it.
-    pub(crate) sender: &'a Sender,
-    /// On its way out: the socket that it belongs to is its sender's, not its receiver's.
-    pub(crate) sender_counts: bool,
-    pub(crate) now: Timestamp,
+    /// What is known beside it.
+    facts: &'a Facts<'a>,
+}
+
+impl<'a> std::ops::Deref for Context<'a> {
+    type Target = Facts<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Facts<'a> {
+        self.facts
+    }
 }
 
 /// What rules may change, and the state they share.

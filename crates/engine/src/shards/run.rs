@@ -173,12 +173,14 @@ impl Shards {
         };
         let record = match went {
             Ok(()) => return Place::Here,
-            Err(Long::Foretold(followed)) => {
-                if self.bound(family) && followed.starts_anew() {
-                    return Place::Together(Some(followed));
+            Err(Long::Foretold) => {
+                let foretold = engine.foretold();
+                let anew = foretold.as_ref().is_some_and(Followed::starts_anew);
+                if self.bound(family) && anew {
+                    return Place::Together(foretold);
                 }
                 self.lending(engine, |engine| {
-                    engine.long_way(arrival, Some(followed), None, now);
+                    engine.long_way(arrival, foretold, None, now);
                 });
                 return Place::Here;
             }
