@@ -50,6 +50,16 @@ impl Ack {
     }
 }
 
+/// The sender's flags in the word of both ends' marks, once that is turned to begin with the sender's.
+const fn own(flags: PeerFlags) -> u32 {
+    (flags.0 as u32) << 8
+}
+
+/// The other end's.
+const fn others(flags: PeerFlags) -> u32 {
+    (flags.0 as u32) << 24
+}
+
 /// One step on an entry's words (see [`packed`](super::packed)); the timeout in seconds, or `None`, and nothing
 /// changed, if this is not that segment.
 #[inline(never)]
@@ -70,10 +80,11 @@ pub(crate) fn step(
     let sender = (words[s], words[s + 1], words[s + 2], words[s + 3]);
     let (end, maxend, maxwin) = (SeqNumber(sender.0), SeqNumber(sender.1), sender.2);
     let (other_end, other_maxwin) = (SeqNumber(words[r]), words[r + 2]);
-    let bit = |flags: PeerFlags, of: usize| u32::from(flags.0) << (4 * of + 8);
-    let mut marks = words[11];
+    // The sender's scale and flags in the lower half, the other's in the upper.
+    let turn = 16 * direction as u32;
+    let mut marks = words[11].rotate_right(turn);
     let within = maxwin != 0
-        && (!segment.options || marks & bit(PeerFlags::SACK_PERMITTED, r) == 0)
+        && (!segment.options || marks & others(PeerFlags::SACK_PERMITTED) == 0)
         && segment.seq.before(maxend + 1)
         && segment.ack.before(other_end + 1)
         && (other_maxwin == 0 || segment.end.after(end - other_maxwin - 1))
@@ -83,16 +94,15 @@ pub(crate) fn step(
     if !within {
         return None;
     }
-    let scale = marks >> (4 * s) & 0xff;
-    let window = u32::from(segment.window) << (scale & 31);
+    let window = u32::from(segment.window) << (marks & 31);
     // Which way these go is not to be foreseen: each is a value, none a branch.
     words[s + 2] = maxwin.max(window);
     let ahead = segment.end.0.wrapping_sub(end.0).cast_signed();
     words[s] = end.0.wrapping_add_signed(ahead.max(0));
-    marks |= bit(PeerFlags::DATA_UNACKNOWLEDGED, s) * u32::from(ahead > 0);
-    let acks = marks & bit(PeerFlags::MAXACK_SET, s) == 0 || segment.ack.after(SeqNumber(sender.3));
+    marks |= own(PeerFlags::DATA_UNACKNOWLEDGED) * u32::from(ahead > 0);
+    let acks = (marks & own(PeerFlags::MAXACK_SET) == 0) | segment.ack.after(SeqNumber(sender.3));
     words[s + 3] = if acks { segment.ack.0 } else { sender.3 };
-    marks |= bit(PeerFlags::MAXACK_SET, s);
+    marks |= own(PeerFlags::MAXACK_SET);
     if other_maxwin != 0 && segment.end.after(maxend) {
         words[r + 2] = other_maxwin.wrapping_add(segment.end.0.wrapping_sub(maxend.0));
     }
@@ -101,8 +111,8 @@ pub(crate) fn step(
     let may_send = (may_send + u32::from(window == 0)).0;
     words[r + 1] = if further { may_send } else { other_maxend };
     let all = u32::from(segment.ack == other_end);
-    marks &= !(bit(PeerFlags::DATA_UNACKNOWLEDGED, r) * all);
-    words[11] = marks;
+    marks &= !(others(PeerFlags::DATA_UNACKNOWLEDGED) * all);
+    words[11] = marks.rotate_left(turn);
     let seen = [segment.seq.0, segment.ack.0, segment.end.0];
     let way = (direction as u32) << 31;
     let differs = words[8] ^ seen[0]
@@ -118,7 +128,7 @@ pub(crate) fn step(
         | way;
     words[13] = words[13] & !0xff | repeated;
     let unacknowledged =
-        bit(PeerFlags::DATA_UNACKNOWLEDGED, 0) | bit(PeerFlags::DATA_UNACKNOWLEDGED, 4);
+        own(PeerFlags::DATA_UNACKNOWLEDGED) | others(PeerFlags::DATA_UNACKNOWLEDGED);
     let usual = config.tcp_timeout_established;
     let (silent, unheard) = (
         config.tcp_timeout_max_retrans,
