@@ -303,13 +303,13 @@ impl Connection {
         now: Timestamp,
     ) -> Option<Direction> {
         // A free slot has no family. An entry that is confirmed has a moment.
-        const STANDS: u32 = ((Status::CONFIRMED.0 | Status::DYING.0) as u32) << 16 | 0xffff;
-        let wanted = u32::from(Status::CONFIRMED.0) << 16
-            | u32::from(Key::family(plain.family)) << 8
-            | u32::from(plain.protocol);
-        let kind =
-            u32::from(self.status.0) << 16 | u32::from(self.family) << 8 | u32::from(self.protocol);
-        if kind & STANDS != wanted || self.ends <= now.0 {
+        const STANDS: u16 = Status::CONFIRMED.0 | Status::DYING.0;
+        let kind = u16::from_le_bytes([self.protocol, self.family]);
+        let wanted = u16::from_le_bytes([plain.protocol, Key::family(plain.family)]);
+        if kind != wanted
+            || self.status.0 & STANDS != Status::CONFIRMED.0
+            || self.ends <= now.0
+        {
             return None;
         }
         let (forth, back) = match plain.family {

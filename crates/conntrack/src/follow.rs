@@ -180,7 +180,7 @@ impl Conntrack {
         now: Timestamp,
     ) -> Track {
         let plain = &flow.plain;
-        let verify = doubts(&self.config, (flow, bytes), hook);
+        let verify = doubts(&self.config, flow, bytes, hook);
         let packet = &plain.packet(bytes);
         let track = match met {
             Some((slot, direction)) => {
@@ -270,7 +270,7 @@ impl Conntrack {
             connection,
         };
         let hook = hook(known).map_err(Strayed::Refused)?;
-        let verify = doubts(&self.config, (flow, bytes), hook);
+        let verify = doubts(&self.config, flow, bytes, hook);
         // Who was assured then is assured now, unless the clock went back.
         let onwards = now >= self.latest;
         if !verify
@@ -300,19 +300,22 @@ impl Conntrack {
             self.slab.count(slot, direction, plain.length.into());
             return Ok((id, direction));
         }
-        match self.follow_other((slot, direction), (&flow.plain, bytes), verify, now) {
+        match self.follow_other(slot, direction, &flow.plain, bytes, verify, now) {
             Ok(id) => Ok((id, direction)),
             Err(said) => Err(Strayed::Foretold(Followed(said))),
         }
     }
 
-    /// The step of any packet.
+    /// The step of any packet. Its arguments are no tuples, as elsewhere: those go through memory, written for every packet.
     #[cold]
     #[inline(never)]
+    #[allow(clippy::too_many_arguments)]
     fn follow_other(
         &mut self,
-        (slot, direction): (u32, Direction),
-        (plain, bytes): (&Plain, &[u8]),
+        slot: u32,
+        direction: Direction,
+        plain: &Plain,
+        bytes: &[u8],
         verify: bool,
         now: Timestamp,
     ) -> Result<ConnId, Said> {
@@ -346,14 +349,14 @@ impl Conntrack {
 /// Whether a tracker is to look at the checksum: one that is right is right, and what is wrong with another one is told
 /// by who looks closer.
 #[inline(always)]
-fn doubts(config: &Config, (flow, bytes): (&Flow, &[u8]), hook: TrackHook) -> bool {
-    !flow.right && doubts_it(config, (flow, bytes), hook)
+fn doubts(config: &Config, flow: &Flow, bytes: &[u8], hook: TrackHook) -> bool {
+    !flow.right && doubts_it(config, flow, bytes, hook)
 }
 
 /// The same of one that was not seen to be right. It stands apart so that nothing branches on the hook, which cannot be
 /// foreseen, before it is asked for.
 #[inline(never)]
-fn doubts_it(config: &Config, (flow, bytes): (&Flow, &[u8]), hook: TrackHook) -> bool {
+fn doubts_it(config: &Config, flow: &Flow, bytes: &[u8], hook: TrackHook) -> bool {
     hook == TrackHook::Prerouting && config.checksum != 0 && !flow.plain.checksum_ok(bytes)
 }
 
@@ -372,7 +375,7 @@ fn usual_step(
     let transport = bytes.get(at..)?;
     let have = usize::from(plain.length).wrapping_sub(at);
     if plain.protocol != proto::UDP {
-        let seconds = quick::step(connection.part_mut(), (transport, have), direction, config)?;
+        let seconds = quick::step(connection.part_mut(), transport, have, direction, config)?;
         connection.status.set(Status::ASSURED);
         return Some(seconds);
     }

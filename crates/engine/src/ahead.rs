@@ -66,10 +66,22 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// All packets, whether they may or not.
+    #[inline(always)]
+    pub(crate) fn all(&self) -> &[Ready; GROUP] {
+        &self.ready
+    }
+
+    /// Whether packet number `at` may.
+    #[inline(always)]
+    pub(crate) fn may(&self, at: usize) -> bool {
+        self.plain >> at & 1 != 0
+    }
+
     /// Packet number `at`, if it may.
     #[inline(always)]
     pub(crate) fn get(&self, at: usize) -> Option<&Ready> {
-        self.ready.get(at).filter(|_| self.plain >> at & 1 != 0)
+        self.ready.get(at).filter(|_| self.may(at))
     }
 }
 

@@ -147,15 +147,17 @@ impl Engine {
         from: usize,
         now: Timestamp,
     ) -> (usize, Option<Long>) {
-        for (at, arrival) in group.iter_mut().enumerate().skip(from) {
-            let Some(ready) = part.get(at) else {
+        let mut at = from;
+        for (arrival, ready) in group.iter_mut().zip(part.all()).skip(from) {
+            if !part.may(at) {
                 return (at, None);
-            };
+            }
             if let Err(long) = self.short_way(arrival, ready, now) {
                 return (at, Some(long));
             }
+            at += 1;
         }
-        (group.len(), None)
+        (at, None)
     }
 
     /// The short way, if there is one.

@@ -65,7 +65,8 @@ const fn others(flags: PeerFlags) -> u32 {
 #[inline(never)]
 pub(crate) fn step(
     words: &mut [u32; 14],
-    (transport, length): (&[u8], usize),
+    transport: &[u8],
+    length: usize,
     direction: Direction,
     config: &Config,
 ) -> Option<u64> {
@@ -249,7 +250,7 @@ mod tests {
             }
             let config = Config { tcp_timeout_unacknowledged: 300, ..Config::default() };
             let mut words = packed::pack(&before);
-            let quick = step(&mut words, (packet.transport(), packet.transport_len()), direction, &config);
+            let quick = step(&mut words, packet.transport(), packet.transport_len(), direction, &config);
             let Some(seconds) = quick else {
                 prop_assert_eq!(words, packed::pack(&before));
                 return Ok(());
