@@ -264,13 +264,11 @@ impl Connection {
         taken
     }
 
-    /// Has the first line brought near, and the second if asked for.
+    /// Has both lines brought near.
     #[inline]
-    pub(crate) fn fetch(&self, both: bool) {
+    pub(crate) fn fetch(&self) {
         prefetch_index(self.source.as_slice(), 0);
-        if both {
-            prefetch_index(self.part.as_slice(), SECOND_LINE);
-        }
+        prefetch_index(self.part.as_slice(), SECOND_LINE);
     }
 
     /// The key of the original tuple.
@@ -306,10 +304,7 @@ impl Connection {
         const STANDS: u16 = Status::CONFIRMED.0 | Status::DYING.0;
         let kind = u16::from_le_bytes([self.protocol, self.family]);
         let wanted = u16::from_le_bytes([plain.protocol, Key::family(plain.family)]);
-        if kind != wanted
-            || self.status.0 & STANDS != Status::CONFIRMED.0
-            || self.ends <= now.0
-        {
+        if kind != wanted || self.status.0 & STANDS != Status::CONFIRMED.0 || self.ends <= now.0 {
             return None;
         }
         let (forth, back) = match plain.family {

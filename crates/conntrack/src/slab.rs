@@ -10,6 +10,7 @@
 //! 128 bytes an entry and 20 beside it; with `nf_conntrack_acct` 32 more, with translation 8.
 
 use palisade_wire::Timestamp;
+use prefetch_index::prefetch_index;
 
 use crate::connection::{Connection, Deadline, Traffic};
 use crate::nat::NONE;
@@ -119,8 +120,18 @@ impl Slab {
     /// Has the first line of an entry brought near, or both.
     #[inline]
     pub(crate) fn fetch(&self, index: u32, both: bool) {
-        if let Some(connection) = self.slot(index) {
-            connection.fetch(both);
+        let (chunk, place) = place(index);
+        let Some(entries) = self.chunks.get(chunk) else {
+            return;
+        };
+        match both {
+            // Nothing is read, so it may be a place that is not there yet.
+            false => prefetch_index(entries.as_slice(), place),
+            true => {
+                if let Some(connection) = entries.get(place) {
+                    connection.fetch();
+                }
+            }
         }
     }
 

@@ -362,12 +362,7 @@ impl Conntrack {
 
     /// Has a new connection begin in the slot that was reserved for it.
     #[inline(always)]
-    pub(crate) fn hold(
-        &mut self,
-        index: u32,
-        begin: impl FnOnce(&mut Connection),
-        now: Timestamp,
-    ) {
+    pub(crate) fn hold(&mut self, index: u32, begin: impl FnOnce(&mut Connection), now: Timestamp) {
         let cold = Cold {
             number: self.number(),
             created: now,

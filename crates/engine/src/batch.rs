@@ -12,6 +12,7 @@ use prefetch_index::prefetch_index;
 use crate::Engine;
 use crate::ahead::{GROUP, Ready};
 use crate::changed::Changed;
+use crate::detail::Detail;
 use crate::input::{Bridge, Input, LinkInfo, Route};
 use crate::lane::{Long, Recorded};
 use crate::outcome::{Outcome, Path, Verdict};
@@ -84,7 +85,7 @@ pub struct Judged {
     pub changed: Changed,
     /// Everything else, of a packet that took the long way: its answer, its reasons, and in
     /// [`Outcome::output`] the bytes of one whose length changed.
-    pub detail: Option<Box<Outcome>>,
+    pub detail: Detail,
 }
 
 impl Judged {
@@ -97,7 +98,7 @@ impl Judged {
             connection: outcome.id,
             mark: outcome.mark,
             changed: outcome.changed,
-            detail: None,
+            detail: Detail::NONE,
         }
     }
 }
@@ -113,7 +114,7 @@ impl Default for Judged {
             connection: None,
             mark: 0,
             changed: Changed::default(),
-            detail: None,
+            detail: Detail::NONE,
         }
     }
 }
@@ -272,6 +273,6 @@ impl Engine {
             };
             self.record(arrival, &recorded, now);
         }
-        arrival.judged.detail = Some(Box::new(outcome));
+        arrival.judged.detail = Box::new(outcome).into();
     }
 }

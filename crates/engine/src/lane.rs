@@ -23,6 +23,7 @@ use palisade_wire::{Plain, Timestamp, build, link::PacketType};
 use crate::ahead::{Part, Ready};
 use crate::batch::{Arrival, Judged, Port};
 use crate::changed::Changed;
+use crate::detail::Detail;
 use crate::outcome::{Ended, Outcome, Path, Verdict};
 use crate::program::ProgramTable;
 use crate::remember::{Asked, Counter, Way};
@@ -249,7 +250,7 @@ impl Engine {
             connection: Some(id),
             mark: way.mark,
             changed: Changed::default(),
-            detail: None,
+            detail: Detail::NONE,
         };
         if way.routed && way.verdict == Verdict::Accept {
             build::set_ttl(arrival.bytes, plain.ttl - 1);

@@ -23,7 +23,8 @@ impl Engine {
         let addresses = (packet.source(), packet.destination());
         let packet_type = input.link.packet_type;
         let target = self.host.kind(addresses.1);
-        let (path, came, leaves) = way_of(&self.host, &addresses, target, &input.route, packet_type);
+        let (path, came, leaves) =
+            way_of(&self.host, &addresses, target, &input.route, packet_type);
         // The names that were given are shared, not copied.
         let shared = |name: &str| match &input.route {
             Route::In(given) | Route::Out(given) | Route::Forward(given, _) if **given == *name => {

@@ -19,6 +19,7 @@ use crate::batch::{Arrival, Judged, PortInfo};
 use crate::changed::Changed;
 use crate::compiled;
 use crate::conclude::Pieces;
+use crate::detail::Detail;
 use crate::host::{AddressKind, Host};
 use crate::input::Route;
 use crate::lane::Recorded;
@@ -266,7 +267,7 @@ impl Engine {
                 };
                 let outcome = self.conclude(journey, Err(stop), Pieces::One, now);
                 arrival.judged = Judged::of(&outcome);
-                arrival.judged.detail = Some(Box::new(outcome));
+                arrival.judged.detail = Box::new(outcome).into();
                 return true;
             }
         };
@@ -290,7 +291,7 @@ impl Engine {
             connection: track.and_then(|t| t.connection),
             mark: on.mark,
             changed: Changed::default(),
-            detail: None,
+            detail: Detail::NONE,
         };
         if let Some(track) = &on.track {
             self.conntrack.discard(track);

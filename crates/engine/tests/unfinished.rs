@@ -145,9 +145,9 @@ fn reject_answers_a_packet_without_its_checksum() {
         let mut engine = engine(&format!("-A FORWARD -p tcp -j REJECT --reject-with {with}"));
         for unfinished in [true, false] {
             let mut bytes = conversation().swap_remove(0);
-            let judged = judge(&mut engine, &mut bytes, unfinished, 0);
+            let mut judged = judge(&mut engine, &mut bytes, unfinished, 0);
             assert_eq!(judged.verdict, Verdict::Reject);
-            let reply = judged.detail.and_then(|detail| detail.reply);
+            let reply = judged.detail.take().and_then(|detail| detail.reply);
             assert_eq!(reply.is_some(), unfinished, "{with}");
         }
     }

@@ -96,7 +96,7 @@ fn every_way_through_the_engine_leaves_the_packet_as_it_came() {
             };
             assert_eq!(judged.state, Some(state), "{evaluator:?} {step}");
             assert_eq!(bytes, sent, "{evaluator:?} {step}");
-            assert!(judged.detail.is_none_or(|d| d.output.is_none()));
+            assert!(judged.detail.as_ref().is_none_or(|d| d.output.is_none()));
         }
     }
 }
@@ -106,9 +106,9 @@ fn a_refusal_is_answered_and_frames_to_all_are_asked_about() {
     let (mut engine, ports) = wire(RULES, Evaluator::Compiled);
     let ip = build::Ip::new([192, 0, 2, 1].into(), [198, 51, 100, 2].into());
     let ping = build::icmp(&ip, 8, 0, [0, 1, 0, 1], b"ping");
-    let judged = one(&mut engine, &mut ping.clone(), ports[0]);
+    let mut judged = one(&mut engine, &mut ping.clone(), ports[0]);
     assert_eq!(judged.verdict, Verdict::Reject);
-    let reply = judged.detail.and_then(|d| d.reply).unwrap();
+    let reply = judged.detail.take().and_then(|d| d.reply).unwrap();
     let sent = reply.sent.unwrap();
     let answer = palisade_wire::Packet::parse(&sent).unwrap();
     assert_eq!(
@@ -163,13 +163,16 @@ fn the_size_of_pieces_is_told_with_what_they_make() {
     let largest = pieces.iter().map(Vec::len).max();
     let last = pieces.pop().unwrap();
     for mut piece in pieces {
-        let judged = one(&mut engine, &mut piece, ports[0]);
+        let mut judged = one(&mut engine, &mut piece, ports[0]);
         assert_eq!(judged.verdict, Verdict::Stolen);
-        assert_eq!(judged.detail.map(|d| d.why.ended), Some(Ended::Fragment));
+        assert_eq!(
+            judged.detail.take().map(|d| d.why.ended),
+            Some(Ended::Fragment)
+        );
     }
-    let judged = one(&mut engine, &mut last.clone(), ports[0]);
+    let mut judged = one(&mut engine, &mut last.clone(), ports[0]);
     assert_eq!(judged.verdict, Verdict::Accept);
-    let detail = judged.detail.unwrap();
+    let detail = judged.detail.take().unwrap();
     assert_eq!(detail.output.as_ref(), Some(&whole));
     assert_eq!(Some(detail.largest_piece), largest);
 }

@@ -55,5 +55,5 @@ pub(crate) fn leaving(
         let to = Packet::parse(&reply.made).ok().map(|p| p.destination());
         send(frame, Leaving::Made(to == sender, sent));
     }
-    frame.judged.detail = Some(detail);
+    frame.judged.detail = detail.into();
 }

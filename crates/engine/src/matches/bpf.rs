@@ -201,6 +201,7 @@ mod tests {
     use super::*;
     use crate::host::Host;
     use crate::input::LinkInfo;
+    use crate::matches::Facts;
 
     const fn instruction(code: u16, k: u32) -> Instruction {
         Instruction {

@@ -219,7 +219,7 @@ impl Lane {
 fn said(arrival: &Arrival<'_>) -> String {
     let judged = &arrival.judged;
     let state = judged.state.map_or("no state", State::name);
-    match &judged.detail {
+    match &*judged.detail {
         Some(detail) => format!("{}, {state}: {}", judged.verdict.name(), detail.why),
         None => format!("{}, {state}", judged.verdict.name()),
     }

@@ -141,7 +141,7 @@ impl Shown {
             connection,
             mark,
             changed,
-            detail,
+            mut detail,
         } = judged;
         let output = detail.as_ref().and_then(|d| d.output.as_deref());
         Shown {
@@ -152,7 +152,7 @@ impl Shown {
             mark,
             changed,
             leaves: leaves(verdict, output.unwrap_or(bytes)),
-            detail,
+            detail: detail.take(),
         }
     }
 
