@@ -85,8 +85,10 @@ impl Part {
     }
 }
 
-/// What was seen of the packets that are soon to be judged.
+/// What was seen of the packets that are soon to be judged. It shares no line of memory with that of another shard, nor
+/// two lines that are fetched together.
 #[derive(Clone, Debug)]
+#[repr(align(128))]
 pub(crate) struct Stage {
     parts: [Part; PARTS],
 }

@@ -63,8 +63,9 @@ struct Key {
     way: Option<Way>,
 }
 
-/// A way, and what went it since its counters were settled.
+/// A way, and what went it since its counters were settled. It shares no line of memory with those of another shard.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 struct Trodden {
     packets: u64,
     bytes: u64,
