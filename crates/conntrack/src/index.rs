@@ -203,7 +203,10 @@ impl Index {
     /// An index for so many hash buckets, as the kernel counts them.
     pub(crate) fn new(buckets: u64) -> Self {
         // As many links as there are buckets, without growing, and with few that stand elsewhere than in their line.
-        let lines = (buckets as usize).saturating_mul(5).div_ceil(32).clamp(1, MOST_LINES);
+        let lines = (buckets as usize)
+            .saturating_mul(5)
+            .div_ceil(32)
+            .clamp(1, MOST_LINES);
         Index {
             lines: Lines::new(lines),
             old: None,
