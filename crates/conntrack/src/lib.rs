@@ -31,6 +31,7 @@
 #![cfg_attr(test, allow(clippy::duplicate_mod))]
 
 pub mod config;
+mod confirm;
 pub mod connection;
 pub mod defrag;
 mod entries;
@@ -44,6 +45,7 @@ mod hash;
 pub mod helper;
 mod index;
 pub mod jhash;
+mod leave;
 pub mod manual;
 #[cfg(test)]
 mod modelled;
