@@ -1,4 +1,5 @@
-//! Where entries live: in chunks, so that growing moves nothing, with what packets do not touch apart.
+//! Where entries live: in chunks, so that growing moves nothing but a small table, once, with what packets do not touch
+//! apart.
 //!
 //! # Overview
 //! A slot holds a connection or is free; a free slot's generation tells old handles from new. Beside the entries
@@ -19,6 +20,9 @@ use crate::tuple::Direction;
 /// Entries in a chunk: 32 MiB, so that most of it can stand in huge pages, which are aligned. What is not used of it is
 /// never touched.
 const CHUNK: usize = 1 << 18;
+
+/// Entries that the first chunk has room for at first, so that a small table asks for little; beyond, it moves once.
+const FEW: usize = 1 << 13;
 
 /// Seconds after which an entry is looked at again, however late it ends: who gives it at least so many from now need
 /// not say that it ends earlier than it would have.
@@ -69,7 +73,7 @@ impl Slab {
         if !self.counted {
             self.counted = true;
             let traffic = |chunk: &Vec<Connection>| {
-                let mut traffic = Vec::with_capacity(CHUNK);
+                let mut traffic = Vec::with_capacity(chunk.capacity());
                 traffic.resize(chunk.len(), Default::default());
                 traffic
             };
@@ -155,12 +159,21 @@ impl Slab {
         let index = self.slots;
         self.slots += 1;
         if index.is_multiple_of(CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-            self.cold.push(Vec::with_capacity(CHUNK));
-            self.due.push(Vec::with_capacity(CHUNK));
+            let room = match index {
+                0 => FEW,
+                _ => CHUNK,
+            };
+            self.chunks.push(Vec::with_capacity(room));
+            self.cold.push(Vec::with_capacity(room));
+            self.due.push(Vec::with_capacity(room));
             if self.counted {
-                self.traffic.push(Vec::with_capacity(CHUNK));
+                self.traffic.push(Vec::with_capacity(room));
             }
+        } else if index == FEW {
+            self.chunks.iter_mut().take(1).for_each(make_whole);
+            self.cold.iter_mut().take(1).for_each(make_whole);
+            self.due.iter_mut().take(1).for_each(make_whole);
+            self.traffic.iter_mut().take(1).for_each(make_whole);
         }
         (index as u32, 0)
     }
@@ -255,7 +268,7 @@ impl Slab {
         }
         let (chunk, place) = place(index);
         while self.sources.len() <= chunk {
-            self.sources.push(Vec::with_capacity(CHUNK));
+            self.sources.push(Vec::new());
         }
         let links = &mut self.sources[chunk];
         if links.len() <= place {
@@ -339,6 +352,13 @@ impl Slab {
     }
 }
 
+/// Gives a chunk all of its room. It is asked for anew, since memory that merely grows gets no huge pages.
+fn make_whole<T>(chunk: &mut Vec<T>) {
+    let mut whole = Vec::with_capacity(CHUNK);
+    whole.append(chunk);
+    *chunk = whole;
+}
+
 /// Puts something into a place of a chunk, or behind its last.
 #[inline]
 fn set<T>(chunk: &mut Vec<T>, place: usize, to: T) {
@@ -363,5 +383,63 @@ fn due(connection: &Connection, looked: u32) -> u32 {
     match connection.deadline() {
         Deadline::At(end) => second(end).min(looked.saturating_add(LOOK_AGAIN as u32)),
         Deadline::AfterConfirm(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuple::{Tuple, TupleProto};
+    use palisade_wire::proto;
+
+    #[test]
+    fn a_small_table_that_grows_keeps_what_it_has_and_then_moves_no_more() {
+        let key = |n: u32| {
+            let proto = TupleProto::Ports {
+                source: n as u16,
+                destination: 53,
+            };
+            let ends = [10 << 24 | n, 0xc000_0201].map(|a| std::net::Ipv4Addr::from(a).into());
+            let [source, destination] = ends;
+            let protocol = proto::UDP;
+            Tuple {
+                source,
+                destination,
+                protocol,
+                proto,
+            }
+            .key()
+        };
+        let mut slab = Slab::new(true);
+        let count = FEW as u32 + 3;
+        let mut places = Vec::new();
+        for n in 0..count {
+            let (index, generation) = slab.reserve();
+            let cold = Cold {
+                number: n.into(),
+                created: Timestamp(7),
+            };
+            slab.begin(
+                index,
+                |slot| slot.begin(&key(n), generation, Timestamp(n.into())),
+                cold,
+            );
+            slab.count(index, Direction::Reply, n.into());
+            slab.hasten(index);
+            places.push(std::ptr::from_ref(slab.slot(index).unwrap()));
+        }
+        for n in 0..count {
+            assert_eq!(slab.get(n).map(Connection::key), Some(key(n)));
+            assert_eq!(slab.cold(n).number, n.into());
+            assert_eq!(slab.traffic(n)[1].bytes, n.into());
+        }
+        let last = slab.slot(count - 1).map(std::ptr::from_ref);
+        assert_eq!(last, places.last().copied());
+        assert_eq!(slab.chunks.len(), 1);
+        assert!(slab.chunks[0].capacity() >= CHUNK && slab.cold[0].capacity() >= CHUNK);
+        assert!(
+            slab.memory() < FEW * 256,
+            "room that was never used is no memory"
+        );
     }
 }
