@@ -9,7 +9,7 @@ mod tun;
 use std::io::ErrorKind;
 
 use frames::{Frames, frame, tag_beside, tagged};
-use net::{Filter, LEFT, LONG, Net, RIGHT, SHORT, attempt, datagram, transfer};
+use net::{Filter, LEFT, LONG, Net, RIGHT, SHORT, attempt, datagrams, transfer};
 use palisade_live::wire::{By, NonIp, Wire, WireOptions, give_back};
 use palisade_testkit::real::asked;
 use palisade_wire::build;
@@ -88,9 +88,7 @@ fn rules_decide_between_two_stacks() {
                 "{by:?}"
             );
             transfer(&net, right, 8000, 8 << 20);
-            for length in [10, 1400, 4000, 20_000] {
-                datagram(&net, [left, right], 5000, length);
-            }
+            datagrams(&net, [left, right], 5000, &[10, 1400, 4000, 20_000]);
         }
         filter.stop().unwrap();
         // The host's stack is kept from the interfaces until it gets them back.

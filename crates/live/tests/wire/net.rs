@@ -289,8 +289,9 @@ pub fn transfer(net: &Net, address: &str, port: u16, length: usize) {
     );
 }
 
-/// Sends a datagram from left to right and back.
-pub fn datagram(net: &Net, ends: [&str; 2], port: u16, length: usize) {
+/// Sends datagrams of some lengths from left to right and back, by the same sockets: a port that was just left may still
+/// be held, by a child that another test is about to start.
+pub fn datagrams(net: &Net, ends: [&str; 2], port: u16, lengths: &[usize]) {
     let [left, right] = ends.map(|e| e.parse::<IpAddr>().unwrap());
     let socket = |place: &str, address: IpAddr| {
         net.inside(place, || {
@@ -300,11 +301,12 @@ pub fn datagram(net: &Net, ends: [&str; 2], port: u16, length: usize) {
         })
     };
     let (client, server) = (socket("l", left), socket("r", right));
-    let sent = pattern(length);
     let mut got = vec![0; 65536];
-    for (from, to, at) in [(&client, &server, right), (&server, &client, left)] {
-        from.send_to(&sent, (at, port)).unwrap();
-        let (length, _) = to.recv_from(&mut got).unwrap();
-        assert!(got[..length] == sent, "{length} bytes");
+    for sent in lengths.iter().map(|length| pattern(*length)) {
+        for (from, to, at) in [(&client, &server, right), (&server, &client, left)] {
+            from.send_to(&sent, (at, port)).unwrap();
+            let (length, _) = to.recv_from(&mut got).unwrap();
+            assert!(got[..length] == sent, "{length} bytes");
+        }
     }
 }

@@ -8,7 +8,7 @@ use palisade_live::tun::Tun;
 use palisade_testkit::real::asked;
 use palisade_wire::{Packet, build};
 
-use crate::net::{Filter, LONG, Net, SHORT, attempt, datagram, transfer};
+use crate::net::{Filter, LONG, Net, SHORT, attempt, datagrams, transfer};
 use crate::rules;
 
 fn filter(net: &Net, names: &[&str]) -> Filter {
@@ -59,9 +59,7 @@ fn two_interfaces_are_a_wire() {
         assert_eq!(attempt(&net, "l", right, 23), Err(told));
         assert_eq!(attempt(&net, "l", right, 24), Err(ErrorKind::TimedOut));
         transfer(&net, right, 8000, 8 << 20);
-        for length in [10, 1400, 4000, 20_000] {
-            datagram(&net, [left, right], 5000, length);
-        }
+        datagrams(&net, [left, right], 5000, &[10, 1400, 4000, 20_000]);
     }
     net.ip("l", "link del dev a");
     assert!(filter.stop().unwrap_err().contains("a: it is gone"));
@@ -131,7 +129,7 @@ fn routes_lead_through_one_interface_and_back() {
         );
         assert_eq!(attempt(&net, "l", right, 24), Err(ErrorKind::TimedOut));
         transfer(&net, right, 8000, 4 << 20);
-        datagram(&net, [left, right], 5000, 4000);
+        datagrams(&net, [left, right], 5000, &[4000]);
     }
     filter.stop().unwrap();
     assert!(
