@@ -237,7 +237,7 @@ impl Conntrack {
     }
 
     /// A packet of a plain, confirmed, living connection that has seen both directions: ESTABLISHED, and everything that
-    /// tracking does for it is done. The connection stands in the slot `guessed`, if the guess was right. `hook` is
+    /// tracking does for it is done. The connection stands in `slot`, if the guess was right. `hook` is
     /// asked before anything happens. `family` is the flow's, named apart because it is known where this is compiled.
     ///
     /// # Errors
@@ -245,13 +245,12 @@ impl Conntrack {
     #[inline(always)]
     pub fn follow<E>(
         &mut self,
-        (family, guessed): (Family, u32),
+        (family, slot): (Family, u32),
         (flow, bytes): (&Flow, &[u8]),
         now: Timestamp,
         hook: impl FnOnce(Known<'_>) -> Result<TrackHook, E>,
     ) -> Result<(ConnId, Direction), Strayed<E>> {
         let ambiguous = !self.unambiguous();
-        let slot = guessed;
         let plain = &Plain {
             family,
             ..flow.plain

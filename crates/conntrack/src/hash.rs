@@ -2,9 +2,9 @@
 //!
 //! An end (address and port) is a number, and so is what both ends have in common (protocol and zone), which is added to
 //! the key. The product of both ends, the key added to either, is the same in whatever order they come; for two flows
-//! that differ it is the same for no more than a handful of the 2^64 keys. It has 128 bits, of which a second product, with two keys more,
-//! makes 64 that say nothing of the ends: its halves are combined by exclusive or, as in wyhash and its kin. An end of
-//! IPv6 has too many bits, and is first made into one of 64 by such a product of its own.
+//! that differ it is the same for no more than a handful of the 2^64 keys. It has 128 bits, of which a second product,
+//! with two keys more, makes 64 that say nothing of the ends: its halves are combined by exclusive or, as in wyhash and
+//! its kin. An end of IPv6 has too many bits, and is first made into one of 64 by such a product of its own.
 //!
 //! So whoever does not know the keys cannot choose flows that meet in a line of the index, but only hope for it. Who could
 //! tell, by the time that it takes, that two of them met, would learn little about others, since what flows have in
@@ -21,9 +21,9 @@ const PI: [u64; 4] = [
     0x082e_fa98_ec4e_6c89,
 ];
 
-/// The product of two words, made into one.
+/// Both halves of the product of two words, made into one.
 #[inline(always)]
-fn folded(a: u64, b: u64) -> u64 {
+pub fn folded(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }
@@ -118,7 +118,7 @@ mod tests {
                 for counts in [lines, tags] {
                     let mean = FLOWS as f64 / LINES as f64;
                     let chi: f64 = counts.iter().map(|n| (f64::from(*n) - mean).powi(2)).sum();
-                    // As many as there are lines, give or take; half of it is what six deviations would be.
+                    // As many as there are lines; the bounds are more than six deviations from it.
                     let chi = chi / mean / LINES as f64;
                     assert!((0.85..1.15).contains(&chi), "{name}, {seed:x?}: {chi}");
                 }

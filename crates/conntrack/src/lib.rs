@@ -41,7 +41,7 @@ pub mod expect;
 mod extract;
 mod flow;
 pub mod follow;
-mod hash;
+pub mod hash;
 pub mod helper;
 mod index;
 pub mod jhash;

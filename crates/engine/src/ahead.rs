@@ -170,12 +170,11 @@ impl Engine {
     /// Looks at a packet; whether it is plain enough.
     #[inline(always)]
     fn see(&self, bytes: &[u8], open: [bool; 2], ready: &mut Ready) -> bool {
-        match bytes.first() {
-            Some(0x45) if open[Family::V4 as usize] => {
-                self.see_plain(Plain::v4(bytes), bytes, ready)
-            }
-            Some(0x60..=0x6f) if open[Family::V6 as usize] => self.see_v6(bytes, ready),
-            _ => false,
+        match Plain::family(bytes) {
+            Some(family) if !open[family as usize] => false,
+            Some(Family::V4) => self.see_plain(Plain::v4(bytes), bytes, ready),
+            Some(Family::V6) => self.see_v6(bytes, ready),
+            None => false,
         }
     }
 

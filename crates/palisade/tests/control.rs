@@ -1,11 +1,13 @@
 //! What is asked of a running palisade by the commands of the binary: the drop-in names beside the real programs, and the
 //! commands of its own. The server is this process, with an engine and without a backend.
 
-use std::io::Write;
+mod common;
+
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 
+use common::{error, fed, out};
 use palisade_engine::{Engine, Host, Setup};
 use palisade_live::Gate;
 use palisade_live::control::{Access, Bounds, Control, Facts, Server, Socket};
@@ -86,28 +88,6 @@ impl Drop for Running {
             server.finish();
         }
     }
-}
-
-fn fed(command: &mut Command, input: &str) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    // What is refused early reads nothing.
-    let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    child.wait_with_output().expect("it ends")
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn error(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Commands one after the other, on what those before left: arguments, and what is on standard input.

@@ -1,32 +1,17 @@
 //! `palisade iptables` and its siblings on a file of rules.
 
-use std::io::Write;
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
+
+use common::{error, fed, out};
 
 fn run(rules: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
-        .args(arguments)
-        .env("PALISADE_RULES", rules)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("palisade runs");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    // A command that is refused early reads nothing.
-    let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    child.wait_with_output().expect("it ends")
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn error(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
+    command.args(arguments);
+    command.env("PALISADE_RULES", rules).env("NO_COLOR", "1");
+    fed(&mut command, input)
 }
 
 #[test]

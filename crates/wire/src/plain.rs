@@ -36,14 +36,23 @@ impl Plain {
     /// A look at the packet at the start of `bytes`; `None` if it is anything special.
     #[inline(always)]
     pub fn of(bytes: &[u8]) -> Option<Self> {
+        match Plain::family(bytes)? {
+            Family::V4 => Plain::v4(bytes),
+            Family::V6 => Plain::v6(bytes),
+        }
+    }
+
+    /// The family of what may be plain: of IPv4 without options, of IPv6 whatever follows.
+    #[inline(always)]
+    pub fn family(bytes: &[u8]) -> Option<Family> {
         match bytes.first()? {
-            0x45 => Plain::v4(bytes),
-            0x60..=0x6f => Plain::v6(bytes),
+            0x45 => Some(Family::V4),
+            0x60..=0x6f => Some(Family::V6),
             _ => None,
         }
     }
 
-    /// The same for bytes that begin with 0x45, as those of an IPv4 packet without options do.
+    /// The same for bytes whose [`family`](Self::family) is IPv4.
     #[inline(always)]
     pub fn v4(bytes: &[u8]) -> Option<Self> {
         let header: &[u8; V4 + 8] = bytes.first_chunk()?;
@@ -66,7 +75,7 @@ impl Plain {
         .whole(bytes, V4)
     }
 
-    /// The same for bytes whose first half byte is 6, as that of an IPv6 packet is.
+    /// The same for bytes whose [`family`](Self::family) is IPv6.
     #[inline]
     pub fn v6(bytes: &[u8]) -> Option<Self> {
         let header: &[u8; V6 + 8] = bytes.first_chunk()?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use palisade_conntrack::hash::folded;
 use palisade_wire::{Packet, icmp::Icmp, proto, tcp::Tcp, udp::Udp};
 
 use crate::matches::connection::state_bit;
@@ -109,19 +110,12 @@ impl Address for u128 {
 
     #[inline]
     fn words(source: Self, destination: Self) -> (u64, u64) {
-        let fold = |a: u128, k: u64| mix(a as u64 ^ k, (a >> 64) as u64 ^ k.rotate_left(31));
+        let fold = |a: u128, k: u64| folded(a as u64 ^ k, (a >> 64) as u64 ^ k.rotate_left(31));
         (
             fold(source, 0x9e37_79b9_7f4a_7c15),
             fold(destination, 0xc2b2_ae3d_27d4_eb4f),
         )
     }
-}
-
-/// Both halves of the product of two words.
-#[inline]
-pub(super) fn mix(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    product as u64 ^ (product >> 64) as u64
 }
 
 /// Most interfaces that have a number; the number of those beyond.

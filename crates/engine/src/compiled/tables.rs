@@ -5,8 +5,10 @@
 //! table takes. A slot of a table leads to a short list of boxes in the order of rules, or, where that would be long,
 //! to a group of its own, which looks at more bits.
 
+use palisade_conntrack::hash::folded;
+
 use super::entry::Entry;
-use super::key::{Address, Key, mix, word};
+use super::key::{Address, Key, word};
 
 /// No rule.
 pub(super) const NONE: u32 = u32::MAX;
@@ -49,7 +51,7 @@ impl<A: Address> Fields<A> {
     #[inline]
     pub(super) fn tag(&self, source: A, destination: A, word: u64) -> u32 {
         let (a, b) = A::words(source.and(self.source), destination.and(self.destination));
-        let hash = mix(
+        let hash = folded(
             a ^ 0x2545_f491_4f6c_dd1d,
             (word & self.word) ^ b ^ 0x9e37_79b9_7f4a_7c15,
         );

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use palisade_engine::Verdict;
 use palisade_engine::rules::{Family, Ruleset, TableKind, print};
 
 use super::access::Rights;
@@ -20,7 +21,7 @@ use super::server::{After, Replies};
 use super::shadow;
 use super::watchers::Watchers;
 use crate::feed::LONGEST;
-use crate::tally::VERDICTS;
+use crate::tally::{Tally, VERDICTS};
 use crate::{Figures, Gate};
 
 /// What is known of the process when it begins.
@@ -305,15 +306,6 @@ impl Control {
     }
 
     fn status(&self) -> Status {
-        let tally = self.gate.tally();
-        let packets = VERDICTS.map(|verdict| {
-            let (packets, bytes) = tally.of(verdict);
-            VerdictCount {
-                verdict: verdict.name().to_string(),
-                packets,
-                bytes,
-            }
-        });
         let (rules, connections) = self.gate.with(|engine, _| {
             let rules = [Family::V4, Family::V6].map(|family| {
                 let tables = engine.source(family).map(|r| r.tables.as_slice());
@@ -344,7 +336,7 @@ impl Control {
             backend: self.facts.backend.clone(),
             workers: self.facts.workers,
             notes: self.facts.notes.clone(),
-            packets: packets.into(),
+            packets: verdicts(self.gate.tally()),
             figures: self
                 .figures
                 .iter()
@@ -424,4 +416,17 @@ fn tell(commanded: Commanded, replies: &Replies<'_>) -> Result<Ended, FrameError
     }
     replies.findings(commanded.findings)?;
     Ok(Ended::No)
+}
+
+/// Packets of each verdict so far.
+pub(super) fn verdicts(tally: &Tally) -> Vec<VerdictCount> {
+    let of = |verdict: Verdict| {
+        let (packets, bytes) = tally.of(verdict);
+        VerdictCount {
+            verdict: verdict.name().to_string(),
+            packets,
+            bytes,
+        }
+    };
+    VERDICTS.map(of).into()
 }

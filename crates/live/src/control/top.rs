@@ -21,8 +21,7 @@ use super::frame::FrameError;
 use super::judgement::{Texts, judgement};
 use super::message::{Answer, Ended, Ip, VerdictCount, short};
 use super::server::Replies;
-use super::service::Control;
-use crate::tally::VERDICTS;
+use super::service::{Control, verdicts};
 
 /// Connections that are told.
 pub const FLOWS: usize = 200;
@@ -165,15 +164,7 @@ pub(super) fn tell(
 fn frame(control: &Control, last: &mut Last) -> Frame {
     let now = Instant::now();
     let since = last.at.replace(now).map(|at| now - at);
-    let tally = control.gate().tally();
-    let packets = VERDICTS.map(|verdict| {
-        let (packets, bytes) = tally.of(verdict);
-        VerdictCount {
-            verdict: verdict.name().to_string(),
-            packets,
-            bytes,
-        }
-    });
+    let packets = verdicts(control.gate().tally());
     let (entries, max, counted) = control.gate().with(|engine, _| {
         let table = engine.conntrack();
         let config = table.config();
@@ -181,7 +172,7 @@ fn frame(control: &Control, last: &mut Last) -> Frame {
     });
     Frame {
         since_ms: since.map_or(0, |since| since.as_millis() as u64),
-        packets: packets.into(),
+        packets,
         entries,
         max,
         counted,

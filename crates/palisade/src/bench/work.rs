@@ -228,6 +228,7 @@ impl<'a> Bench<'a> {
         // The first time the memory is new to the process, too: that is not what a round should find.
         for round in 0..=self.settings.rounds {
             (self.tell)(&format!("round {round} of {}", self.settings.rounds));
+            subject.engine.conntrack_mut().end_all();
             let before = subject.engine.conntrack().stats().inserted;
             let mut flows = Flows::new(count, mix, entrance.ports);
             let tally = self.each(&mut subject, count, State::New, |flow| {
@@ -245,7 +246,6 @@ impl<'a> Bench<'a> {
                 0 => figure.more("first", tally.ns()),
                 _ => figure.add(tally.ns(), &tally),
             }
-            subject.engine.conntrack_mut().end_all();
         }
         if self.settings.rules.is_some() {
             figure.tell_of_others(&entrance);

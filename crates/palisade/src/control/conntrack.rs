@@ -1,16 +1,13 @@
 //! `palisade conntrack`, and `conntrack` by its name: what the program says, said by the running palisade.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
-use nix::sys::signal::{SigSet, Signal};
 use palisade_conntrack::tool;
-use palisade_live::control::ask;
 use palisade_live::control::message::{Answer, Request};
 
-use super::{ConntrackArguments, asked};
+use super::{ConntrackArguments, ask_until_stopped, asked};
 use crate::Exit;
 
 /// Bytes of a file of commands, at most.
@@ -49,20 +46,7 @@ pub fn conntrack(arguments: &ConntrackArguments) -> Result<Exit> {
 
 /// Shows events until Ctrl-C, and says how many there were.
 fn follow(arguments: &ConntrackArguments, request: &Request, expectations: bool) -> Result<Exit> {
-    // Before any thread, so that it is nobody's but the one's that waits for it.
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
-    signals.thread_block()?;
-    let mut asked = ask(&arguments.socket.control, request)?;
-    let stopped = Arc::new(AtomicBool::new(false));
-    let (stop, line) = (Arc::clone(&stopped), asked.line()?);
-    std::thread::Builder::new()
-        .spawn(move || {
-            if signals.wait().is_ok() {
-                stop.store(true, Ordering::Release);
-                let _ = line.shutdown(std::net::Shutdown::Both);
-            }
-        })
-        .context("a thread for Ctrl-C")?;
+    let (mut asked, stopped) = ask_until_stopped(&arguments.socket.control, request)?;
     let mut out = std::io::stdout().lock();
     let (mut shown, mut opened) = (0, "");
     let ended = asked.each(|answer| {

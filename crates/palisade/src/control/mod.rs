@@ -11,11 +11,14 @@ mod status;
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use nix::sys::signal::{SigSet, Signal};
 use palisade_live::control::message::{Answer, Ended, Findings, Request};
-use palisade_live::control::{AskError, ask};
+use palisade_live::control::{AskError, Asked, ask};
 
 use crate::Exit;
 use crate::args::Format;
@@ -42,6 +45,25 @@ impl From<Ended> for Exit {
             Ended::BadInput => Exit::BadInput,
         }
     }
+}
+
+/// Asks for something that goes on until Ctrl-C, which ends the connection and is told by what comes with it. To be called
+/// before any thread is made, so that the signal is nobody's but the one's that waits for it.
+fn ask_until_stopped(socket: &Path, request: &Request) -> Result<(Asked, Arc<AtomicBool>)> {
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+    signals.thread_block()?;
+    let asked = ask(socket, request)?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    let (stop, line) = (Arc::clone(&stopped), asked.line()?);
+    std::thread::Builder::new()
+        .spawn(move || {
+            if signals.wait().is_ok() {
+                stop.store(true, Ordering::Release);
+                let _ = line.shutdown(std::net::Shutdown::Both);
+            }
+        })
+        .context("a thread for Ctrl-C")?;
+    Ok((asked, stopped))
 }
 
 /// Asks, tells what is said, and hands over everything else.

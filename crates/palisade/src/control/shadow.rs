@@ -1,16 +1,14 @@
 //! `palisade shadow`.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result};
-use nix::sys::signal::{SigSet, Signal};
+use anyhow::Result;
+use palisade_live::control::AskError;
 use palisade_live::control::message::{Answer, Differences, Ended, Request, Sample};
-use palisade_live::control::{AskError, ask};
 
-use super::ShadowArguments;
 use super::reload::{judged, tell, texts};
+use super::{ShadowArguments, ask_until_stopped};
 use crate::Exit;
 use crate::args::Format;
 use crate::output::Paint;
@@ -23,21 +21,7 @@ pub fn shadow(arguments: &ShadowArguments) -> Result<Exit> {
         language: arguments.tools.into(),
         seconds: arguments.time,
     };
-    // Before any thread, so that it is nobody's but the one's that waits for it.
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
-    signals.thread_block()?;
-    let mut asked = ask(&arguments.socket.control, &request)?;
-    let stopped = Arc::new(AtomicBool::new(false));
-    let (stop, line) = (Arc::clone(&stopped), asked.line()?);
-    std::thread::Builder::new()
-        .spawn(move || {
-            if signals.wait().is_ok() {
-                stop.store(true, Ordering::Release);
-                // What it has told so far is what there is.
-                let _ = line.shutdown(std::net::Shutdown::Both);
-            }
-        })
-        .context("a thread for Ctrl-C")?;
+    let (mut asked, stopped) = ask_until_stopped(&arguments.socket.control, &request)?;
     let mut last: Option<Box<Differences>> = None;
     let ended = asked.each(|answer| {
         match answer {
@@ -50,6 +34,7 @@ pub fn shadow(arguments: &ShadowArguments) -> Result<Exit> {
     });
     let ended = match ended {
         Ok(ended) => ended,
+        // What it has told so far is what there is.
         Err(_) if stopped.load(Ordering::Acquire) => match &last {
             Some(last) if !last.differences.is_empty() => Ended::No,
             _ => Ended::Yes,
